@@ -1,0 +1,56 @@
+"""What can go wrong, as one family of exceptions; the command line turns each into lines and an exit code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SHOWN = 60  # characters of a refused value that a message repeats
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: `where` (a file or "command line"), `key`, the rule it breaks, and the value found."""
+
+    where: str
+    key: str
+    reason: str
+    value: object
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = self.where if self.line is None else f"{self.where}:{self.line}"
+        return f"{printable(place)}: {printable(self.key)}: {self.reason} (got {shown(self.value)})"
+
+
+class LabError(Exception):
+    """The base of every error that dropout-lab reports in its own words."""
+
+    exit_code = 1
+
+
+class Refused(LabError):
+    """Bad usage, config, data or run directory: nothing was created or changed (exit code 2)."""
+
+    exit_code = 2
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+class Failed(LabError):
+    """The work itself failed: diverged, out of memory, disk full (exit code 1)."""
+
+
+def printable(text: str) -> str:
+    """Return `text` with control and undecodable characters escaped, so that it cannot steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+
+
+def shown(value: object) -> str:
+    """Return `value` as a message repeats it: on one line, escaped, at most `SHOWN` characters."""
+    text = printable(value if isinstance(value, str) else repr(value))
+    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."

@@ -1,0 +1,92 @@
+"""METRICS: what is measured once per seed of a finished run. To add one, add one entry.
+
+All are taken with dropout off, at the last epoch unless the name says otherwise. Values are as on disk: accuracies are
+fractions from 0 to 1, shown in percent, and their differences in percentage points (pp).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dropout_lab.runs import Run
+
+Values = dict[int, float]  # by seed
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Something measured once per seed: how it is named and read, and the function that reads it off a run."""
+
+    title: str
+    unit: str  # "%" (a fraction, shown in percent), "s" or ""
+    higher_is_better: bool
+    values: Callable[[Run], Values]  # of the finished seeds
+
+    def shown(self, value: float, *, sign: bool = False) -> str:
+        """Return `value` as people read it: percent with two decimals, anything else with four."""
+        plus = "+" if sign else ""
+        if self.unit == "%":
+            return f"{100 * value:{plus}.2f}"
+        return f"{value:{plus}.4f}" if abs(value) < 1000 else f"{value:{plus}.3e}"
+
+    def shown_difference(self, value: float, *, sign: bool = False) -> str:
+        """Return `value` with the unit of a difference, for example "-0.35 pp"."""
+        unit = "pp" if self.unit == "%" else self.unit
+        return f"{self.shown(value, sign=sign)} {unit}".rstrip()
+
+
+def finished(run: Run) -> dict[int, dict[str, Any]]:
+    """Return what summary.json says of each seed that did not diverge."""
+    return {int(seed): facts for seed, facts in run.summary["seeds"].items() if facts["status"] == "finished"}
+
+
+def _at(when: str, key: str) -> Callable[[Run], Values]:
+    """Read `key` at the "last" or at the "best" epoch (lowest val_loss) from the summary."""
+    return lambda run: {seed: float(facts[when][key]) for seed, facts in finished(run).items()}
+
+
+def _from_rows(measure: Callable[[pd.DataFrame], Any]) -> Callable[[Run], Values]:
+    """Apply `measure` to the rows of metrics.csv of each seed, in the order of the epochs."""
+
+    def values(run: Run) -> Values:
+        rows = run.metrics
+        return {seed: float(measure(rows[rows["seed"] == seed])) for seed in finished(run)}
+
+    return values
+
+
+def _gap(rows: pd.DataFrame) -> Any:
+    return rows["val_loss"].iloc[-1] - rows["clean_train_loss"].iloc[-1]
+
+
+def _overfitting(rows: pd.DataFrame) -> Any:
+    return rows["val_loss"].iloc[-1] - rows["val_loss"].min()
+
+
+def _clean_train_accuracy(rows: pd.DataFrame) -> Any:
+    return rows["clean_train_accuracy"].iloc[-1]
+
+
+def _seconds_per_epoch(run: Run) -> Values:
+    seconds = run.seconds
+    return {seed: seconds[seed] / facts["epochs"] for seed, facts in finished(run).items()}
+
+
+METRICS: dict[str, Metric] = {
+    "test_accuracy": Metric("test accuracy", "%", True, _at("last", "test_accuracy")),
+    "test_loss": Metric("test loss", "", False, _at("last", "test_loss")),
+    "val_accuracy": Metric("val accuracy", "%", True, _at("last", "val_accuracy")),
+    "val_loss": Metric("val loss", "", False, _at("last", "val_loss")),
+    "best_val_loss": Metric("best val loss", "", False, _at("best", "val_loss")),
+    "test_accuracy_at_best": Metric("test acc. at best", "%", True, _at("best", "test_accuracy")),
+    "test_loss_at_best": Metric("test loss at best", "", False, _at("best", "test_loss")),
+    "gap": Metric("gap (clean)", "", False, _from_rows(_gap)),
+    "overfitting": Metric("overfitting", "", False, _from_rows(_overfitting)),
+    "clean_train_accuracy": Metric("clean train acc.", "%", True, _from_rows(_clean_train_accuracy)),
+    "seconds_per_epoch": Metric("time per epoch", "s", False, _seconds_per_epoch),
+}

@@ -1,0 +1,173 @@
+"""READ SECOND: forward and backward of many perceptrons side by side; the one place where dropout is applied.
+
+A *lane* is one network. All lanes have one shape, and every product is a batched one, so that training 8 networks takes
+far less than 8 times as long as one. Forward and backward are written out: for a perceptron they are short, they show
+exactly where a mask multiplies, and one step costs 0.6 of what autograd needs (tests hold them against autograd).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dropout_lab.streams import stream
+
+# What gives a lane the same bits alone, beside others, and with any number of threads: matrix products round alike only
+# where every lane's operands start at a multiple of 64 bytes, and the CPU's kernels for fewer rows than 12 split their
+# sums by threads. tests/test_training.py holds this; docs/log.md has the measurements.
+ALIGNMENT = 16  # float32 numbers in 64 bytes
+FEWEST_ROWS = 16
+
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017
+
+
+def _selu_slope(output: Tensor) -> Tensor:
+    return torch.where(output > 0, SELU_SCALE, output + SELU_SCALE * SELU_ALPHA)
+
+
+# name -> (the activation, in place; its derivative, written in terms of its own output)
+ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    "relu": (torch.relu_, lambda output: torch.gt(output, 0, out=torch.empty_like(output))),
+    "tanh": (torch.tanh_, lambda output: 1 - output * output),
+    "sigmoid": (torch.sigmoid_, lambda output: output * (1 - output)),
+    "selu": (torch.selu_, _selu_slope),
+    "identity": (lambda z: z, torch.ones_like),
+}
+
+
+def _uniform(limit: float) -> Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]:
+    return lambda generator, shape: generator.uniform(-limit, limit, shape)
+
+
+def _normal(deviation: float) -> Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]:
+    return lambda generator, shape: deviation * generator.standard_normal(shape)
+
+
+# name -> f(fan_in, fan_out) -> how a weight matrix is drawn. Biases start at 0, but for PyTorch's.
+INITS = {
+    "glorot-uniform": lambda fan_in, fan_out: _uniform(math.sqrt(6 / (fan_in + fan_out))),  # Keras's default
+    "lecun-normal": lambda fan_in, fan_out: _normal(math.sqrt(1 / fan_in)),  # what SELU asks for
+    "pytorch": lambda fan_in, fan_out: _uniform(math.sqrt(1 / fan_in)),  # torch.nn.Linear, biases too
+    "normal": lambda fan_in, fan_out: _normal(0.01),  # Hinton et al. 2012
+}
+
+
+def empty(like: Tensor, lanes: int, rows: int, columns: int) -> Tensor:
+    """Return an uninitialized tensor (lanes, rows, columns) in which every lane is aligned."""
+    size = rows * columns
+    return like.new_empty(lanes, -(-size // ALIGNMENT) * ALIGNMENT)[:, :size].view(lanes, rows, columns)
+
+
+def empty_like(tensor: Tensor) -> Tensor:
+    """Return an uninitialized tensor of this shape in which every lane is aligned."""
+    lanes, rows, columns = tensor.shape
+    return empty(tensor, lanes, rows, columns)
+
+
+class Network:
+    """`lanes` perceptrons with layer widths `sizes` = (inputs, hidden..., classes).
+
+    All parameters of a lane are one row of a matrix (lanes, padded); weights (lanes, in, out) and biases
+    (lanes, 1, out) are aligned views into it, and their gradients are views into its gradient.
+    """
+
+    def __init__(
+        self,
+        lanes: int,
+        sizes: Sequence[int],
+        activation: str = "relu",
+        placement: str = "after",
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+    ) -> None:
+        self.sizes, self.placement = tuple(sizes), placement
+        self.activation, self.slope = ACTIVATIONS[activation]
+        shapes = [shape for a, b in zip(sizes, sizes[1:], strict=False) for shape in ((a, b), (1, b))]
+        starts = np.cumsum([0] + [-(-math.prod(shape) // ALIGNMENT) * ALIGNMENT for shape in shapes]).tolist()
+        self.parameters = torch.nn.Parameter(torch.zeros(lanes, starts[-1], dtype=dtype, device=device))
+        self.parameters.grad = torch.zeros_like(self.parameters)
+
+        def views(rows: Tensor) -> list[Tensor]:
+            parts = zip(starts, shapes, strict=False)
+            return [rows[:, at : at + math.prod(shape)].view(lanes, *shape) for at, shape in parts]
+
+        tensors, gradients = views(self.parameters.data), views(self.parameters.grad)
+        self.weights, self.biases = tensors[::2], tensors[1::2]
+        self.weight_gradients, self.bias_gradients = gradients[::2], gradients[1::2]
+
+    def initialize(self, lane: int, init: str, seed: int) -> None:
+        """Draw the first weights of one lane; layer k from the stream (seed, "init", k)."""
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            draw = INITS[init](*weight.shape[1:])
+            generator = stream(seed, "init", layer)
+            weight[lane] = torch.from_numpy(draw(generator, weight.shape[1:]))
+            bias[lane] = torch.from_numpy(draw(generator, bias.shape[1:])) if init == "pytorch" else 0.0
+
+    def predict(self, x: Tensor) -> Tensor:
+        """Return the logits (lanes, batch, classes) of x (lanes or 1, batch, inputs) with dropout off."""
+        h = x.expand(len(self.parameters), -1, -1)
+        for layer in range(len(self.weights) - 1):
+            h = self.activation(self._affine(h, layer))
+        return self._affine(h, -1)
+
+    def forward(self, x: Tensor, scales: Sequence[Tensor | None]) -> Tensor:
+        """Return the logits (lanes, batch, classes) of x (lanes, batch, inputs), and remember what `backward` needs.
+
+        scales: the random factors of the input and of each hidden layer (lanes, batch or 1, width); None is no dropout.
+        Beside each layer's input we keep the slope of its output, dh/dz, in which dropout is one more factor.
+        """
+        h = x if scales[0] is None else torch.mul(x, scales[0], out=empty_like(x))
+        self.inputs, self.slopes = [h], []
+        for layer, scale in enumerate(scales[1:]):
+            z = self._affine(h, layer)
+            if scale is not None and self.placement == "before":
+                z.mul_(scale)
+            h = self.activation(z)
+            slope = self.slope(h)
+            if scale is not None:
+                slope.mul_(scale)
+                if self.placement == "after":
+                    h.mul_(scale)
+            self.inputs.append(h)
+            self.slopes.append(slope)
+        return self._affine(h, -1)
+
+    def backward(self, delta: Tensor) -> None:
+        """Fill the gradients from `delta`, the loss's gradient with respect to the logits (lanes, batch, classes)."""
+        for layer in reversed(range(len(self.weights))):
+            torch.bmm(self.inputs[layer].mT, delta, out=self.weight_gradients[layer])
+            torch.sum(delta, 1, keepdim=True, out=self.bias_gradients[layer])
+            if layer:
+                below = empty_like(self.inputs[layer])
+                delta = torch.bmm(delta, self.weights[layer].mT, out=below).mul_(self.slopes[layer - 1])
+
+    def _affine(self, h: Tensor, layer: int) -> Tensor:
+        weight, bias = self.weights[layer], self.biases[layer]
+        return torch.baddbmm(bias, h, weight, out=empty(h, len(weight), h.shape[1], weight.shape[2]))
+
+    def penalize(self, l1: float, l2: float) -> None:
+        """Add the gradients of l1 * sum|w| and l2 * sum w^2 over all weights, never biases (Keras's convention)."""
+        for weight, gradient in zip(self.weights, self.weight_gradients, strict=True):
+            if l2:
+                gradient.add_(weight, alpha=2 * l2)
+            if l1:
+                gradient.add_(weight.sign(), alpha=l1)
+
+    def project(self, max_norm: float) -> None:
+        """Scale back every unit whose incoming weights are longer than `max_norm` (Hinton et al. 2012)."""
+        for weight in self.weights:
+            norm = weight.square().sum(1, keepdim=True).sqrt_()
+            weight.mul_((max_norm / norm).clamp_(max=1.0))
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the losses (lanes, batch) of logits (lanes, batch, classes), and their log-probabilities (same shape).
+
+    The loss of an example is -log of the probability that softmax gives to its label, an int64 in (lanes, batch).
+    """
+    log_p = torch.log_softmax(logits, 2)
+    return -log_p.gather(2, labels[..., None])[..., 0], log_p

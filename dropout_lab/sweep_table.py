@@ -1,0 +1,200 @@
+"""Read a sweep: one line per setting, each against its baseline, and the choice made on validation."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dropout_lab import statistics
+from dropout_lab.layout import table
+from dropout_lab.metrics import METRICS
+from dropout_lab.runs import Run
+from dropout_lab.statistics import Difference, Estimate
+from dropout_lab.sweep import RATE, Member, Sweep
+from dropout_lab.wording import shown_p
+
+SCHEMA_VERSION = 1
+PRIMARY = METRICS["test_accuracy"]
+SELECTION = METRICS["val_accuracy"]  # what the choice is made on: the same measure, on the validation split
+CSV_METRICS = ("val_loss", "val_accuracy", "test_loss", "test_accuracy", "best_val_loss", "gap", "overfitting")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One setting: its run (None where unfinished), what its seeds gave, and its difference from the baseline."""
+
+    member: Member
+    run: Run | None
+    diverged: int
+    val: Estimate | None
+    test: Estimate | None
+    difference: Difference | None  # of test accuracy, paired by seed; None for a baseline
+    holm_p: float | None
+
+
+@dataclass(frozen=True)
+class SweepTable:
+    """All lines of a sweep, and the one with the best mean validation accuracy at the last epoch."""
+
+    sweep: Sweep
+    lines: tuple[Line, ...]
+    chosen: Line | None
+
+
+def judge(sweep: Sweep, runs: Mapping[str, Run]) -> SweepTable:
+    """Compare every run with its baseline on test accuracy, Holm over the whole family, and choose on validation."""
+    differences = {member.name: _difference(member, runs) for member in sweep.members}
+    p_values = {
+        name: difference.p for name, difference in differences.items() if difference and difference.p is not None
+    }
+    adjusted = dict(zip(p_values, statistics.holm(list(p_values.values())), strict=True))
+    lines = tuple(
+        _line(member, runs.get(member.name), differences[member.name], adjusted.get(member.name))
+        for member in sweep.members
+    )
+    candidates = [line for line in lines if line.val and not line.diverged]
+    chosen = max(candidates, key=lambda line: line.val.mean if line.val else 0.0, default=None)
+    return SweepTable(sweep, lines, chosen)
+
+
+def _difference(member: Member, runs: Mapping[str, Run]) -> Difference | None:
+    if member.is_baseline or member.baseline is None or not {member.baseline, member.name} <= runs.keys():
+        return None
+    before, after = (PRIMARY.values(runs[name]) for name in (member.baseline, member.name))
+    common = sorted(before.keys() & after.keys())
+    return statistics.paired([before[seed] for seed in common], [after[seed] for seed in common]) if common else None
+
+
+def _line(member: Member, run: Run | None, difference: Difference | None, holm_p: float | None) -> Line:
+    if run is None:
+        return Line(member, None, 0, None, None, None, None)
+    values = (list(metric.values(run).values()) for metric in (SELECTION, PRIMARY))
+    val, test = (statistics.interval(own) if own else None for own in values)
+    return Line(member, run, len(run.diverged), val, test, difference, holm_p)
+
+
+def to_text(result: SweepTable, width: int = 100) -> str:
+    """Return the table, the choice and what to type next."""
+    keys = result.sweep.keys
+    head = (
+        "run",
+        *(key.rpartition(".")[2] for key in keys),
+        "seeds",
+        "val acc. %",
+        "test acc. %",
+        "diff pp [95% CI]",
+        "Holm p",
+    )
+    body = [
+        (
+            ("> " if line is result.chosen else "  ") + line.member.name,
+            *(str(line.member.settings.get(key, "-")) for key in keys),
+            _seeds(line),
+            _mean(line.val),
+            _mean(line.test),
+            _shown(line),
+            "" if line.holm_p is None else shown_p(line.holm_p),
+        )
+        for line in result.lines
+    ]
+    family = sum(line.holm_p is not None for line in result.lines)
+    lines = [f"sweep {result.sweep.name}: {len(result.lines)} runs; +- is the sd over seeds; last epoch", ""]
+    lines += [*table([head, *body], width, fold=len(keys) + 2), ""]
+    if family:
+        lines.append(f"diff: test accuracy against the baseline, paired by seed; Holm over the family of {family}")
+    if result.chosen and result.chosen.test:
+        name, test = result.chosen.member.name, result.chosen.test
+        lines.append(f"chosen on validation: {name}; its test accuracy is {_mean(test)} %")
+    return "\n".join(lines)
+
+
+def _seeds(line: Line) -> str:
+    if line.run is None:
+        return "failed"
+    return str(len(line.run.seeds)) + (f" ({line.diverged} diverged)" if line.diverged else "")
+
+
+def _mean(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "-"
+    return f"{100 * estimate.mean:.2f}" + (f" ±{100 * estimate.sd:.2f}" if estimate.sd is not None else "")
+
+
+def _shown(line: Line) -> str:
+    if line.member.is_baseline:
+        return "baseline"
+    if line.difference is None:
+        return "-"
+    interval = line.difference.interval
+    between = f" [{100 * interval[0]:+.2f}, {100 * interval[1]:+.2f}]" if interval else ""
+    return f"{100 * line.difference.mean:+.2f}{between}"
+
+
+def to_csv(result: SweepTable) -> str:
+    """Return a tidy table: one row per run and seed; the values of a diverged seed are empty."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    keys = result.sweep.keys
+    writer.writerow(["run", *keys, "seed", "status", *CSV_METRICS])
+    for line in result.lines:
+        if line.run is None:
+            continue
+        settings = [line.member.settings.get(key, "") for key in keys]
+        values = [METRICS[name].values(line.run) for name in CSV_METRICS]
+        for seed in line.run.seeds:
+            status = line.run.summary["seeds"][str(seed)]["status"]
+            writer.writerow([line.member.name, *settings, seed, status, *(own.get(seed, "") for own in values)])
+    return buffer.getvalue()
+
+
+def to_markdown(result: SweepTable) -> str:
+    """Return the table as Markdown."""
+    head = ("run", "seeds", "val accuracy %", "test accuracy %", "difference pp [95 % CI]", "Holm p")
+    lines = [head, ("---",) * len(head)]
+    for line in result.lines:
+        name = f"**{line.member.name}**" if line is result.chosen else line.member.name
+        p = "" if line.holm_p is None else shown_p(line.holm_p)
+        lines.append((name, _seeds(line), _mean(line.val), _mean(line.test), _shown(line), p))
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
+
+
+def to_json_dict(result: SweepTable) -> dict[str, Any]:
+    """Return the table as plain data, accuracies as fractions."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "sweep": result.sweep.name,
+        "chosen": result.chosen and result.chosen.member.name,
+        "runs": [
+            {
+                "run": line.member.name,
+                "settings": dict(line.member.settings),
+                "baseline": line.member.baseline,
+                "seeds": line.run and list(line.run.seeds),
+                "diverged": line.diverged,
+                "val_accuracy": line.val and line.val.mean,
+                "test_accuracy": line.test and line.test.mean,
+                "test_accuracy_sd": line.test and line.test.sd,
+                "difference": line.difference and line.difference.mean,
+                "interval": line.difference and line.difference.interval,
+                "holm_p": line.holm_p,
+            }
+            for line in result.lines
+        ],
+    }
+
+
+def points(result: SweepTable) -> tuple[str, Sequence[tuple[float | str, Run]]]:
+    """Return the axis of a picture, and each finished run's place on it: the rate, or the run's name."""
+    finished_lines = [line for line in result.lines if line.run]
+    keys = result.sweep.keys
+    if keys == (RATE,) and all(isinstance(line.member.settings[RATE], int | float) for line in finished_lines):
+        return "dropout rate", [(float(line.member.settings[RATE]), line.run) for line in finished_lines if line.run]
+    return " and ".join(keys), [(line.member.name, line.run) for line in finished_lines if line.run]
+
+
+def chosen_point(result: SweepTable) -> float | str | None:
+    """Return the place of the chosen run on the axis of `points`."""
+    return next((place for place, run in points(result)[1] if result.chosen and run is result.chosen.run), None)

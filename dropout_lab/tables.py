@@ -1,0 +1,254 @@
+"""A comparison as text for a terminal, Markdown, CSV and JSON. Every function returns what it made and prints nothing.
+
+Two runs are laid out with one line per metric, three or more with one line per run. CSV and JSON hold values as on disk
+(accuracies are fractions from 0 to 1); text and Markdown show percent.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from dropout_lab import wording
+from dropout_lab.comparison import Comparison, Contrast
+from dropout_lab.layout import Line, flow, labelled, side_by_side, table
+from dropout_lab.metrics import METRICS
+from dropout_lab.statistics import Difference, Estimate
+from dropout_lab.wording import about, condition, differences, notes, pairing, shown_p, verdicts
+
+SCHEMA_VERSION = 1  # of the JSON
+NARROWEST = 60  # columns of text
+SAME = ("data", "dropout-lab", "torch", "device")  # what the line "same" names; JSON has all
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a cell of text that begins so
+MARKUP = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]<>|#~"})
+
+
+def to_text(comparison: Comparison, width: int = 100) -> str:
+    """Return the comparison as plain text of at most `width` columns (60 or more), without a last newline."""
+    width = max(width, NARROWEST)
+    lines = conditions(comparison, width)
+    if len(comparison.contrasts) == 1:
+        lines += ["", *table(metric_lines(comparison), width, fold=3), "", *details(comparison.contrasts[0], width)]
+    else:
+        lines += ["", *table(run_lines(comparison), width, fold=2), "", *side_by_side(*means(comparison), width), ""]
+    for verdict in verdicts(comparison):
+        lines += flow([labelled("verdict", verdict)], width)
+    return "\n".join(lines)
+
+
+def to_markdown(comparison: Comparison) -> str:
+    """Return conditions, table and verdict as Markdown, with a last newline."""
+    lines = [f"- baseline: {escaped(about(comparison.baseline))}"]
+    for contrast in comparison.contrasts:
+        facts = f"{about(contrast.candidate)}, {pairing(contrast)}; differs: {differences(contrast)}"
+        lines.append(f"- candidate: {escaped(facts)}")
+    lines += [f"- note: {escaped(note)}" for note in notes(comparison)]
+    head, *body = metric_lines(comparison) if len(comparison.contrasts) == 1 else run_lines(comparison)
+    lines += ["", markdown_row(head), "|---|" + "---:|" * (len(head) - 2) + "---|", *map(markdown_row, body), ""]
+    lines += [f"- **verdict**: {escaped(verdict)}" for verdict in verdicts(comparison)]
+    return "\n".join(lines) + "\n"
+
+
+def to_csv(comparison: Comparison) -> str:
+    """Return one row per candidate and metric. A text that a spreadsheet would run as a formula gets an apostrophe."""
+    records = [csv_record(contrast, key) for contrast in comparison.contrasts for key in METRICS]
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(records[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: csv_cell(value) for key, value in record.items()} for record in records)
+    return buffer.getvalue()
+
+
+def to_json_dict(comparison: Comparison) -> dict[str, Any]:
+    """Return all there is in the comparison as plain JSON values; NaN and infinities become None."""
+    found = {
+        "schema_version": SCHEMA_VERSION,
+        "metric": comparison.metric,
+        "min_effect": comparison.min_effect,
+        "same": comparison.same,
+        "notes": list(notes(comparison)),
+        "baseline": asdict(comparison.baseline),
+        "candidates": [json_candidate(contrast) for contrast in comparison.contrasts],
+    }
+    return {key: plain(value) for key, value in found.items()}
+
+
+# Text
+
+
+def conditions(comparison: Comparison, width: int) -> list[str]:
+    """Return the lines that come before any number: the runs, what differs, what is the same, what is left out."""
+    baseline = labelled("baseline", about(comparison.baseline))
+    shared = [f"{key} {condition(key, comparison.same[key])}" for key in SAME if key in comparison.same]
+    same = labelled("same", ", ".join(shared)) if shared else ""
+    candidates = [labelled("candidate", about(contrast.candidate)) for contrast in comparison.contrasts]
+    differs = [labelled("differs", differences(contrast)) for contrast in comparison.contrasts]
+    if len(comparison.contrasts) == 1:
+        lines = flow([baseline, *candidates, pairing(comparison.contrasts[0])], width) + flow([*differs, same], width)
+    else:
+        lines = flow([baseline, same], width)
+        for pieces in zip(candidates, differs, strict=True):
+            lines += flow(pieces, width)
+    for note in notes(comparison):
+        lines += flow([labelled("note", note)], width)
+    return lines
+
+
+def details(contrast: Contrast, width: int) -> list[str]:
+    """Return, for two runs, the differences by seed and what the test images say."""
+    metric, row = METRICS[contrast.metric], contrast.rows.get(contrast.metric)
+    lines = []
+    if row and row.per_seed:
+        numbers = " ".join(metric.shown(value, sign=True) for value in row.per_seed.values())
+        lines += flow([labelled("per seed", numbers)], width)
+    if contrast.images:
+        lines += flow([labelled("images", wording.images(contrast))], width)
+    return lines
+
+
+def metric_lines(comparison: Comparison) -> list[Line]:
+    """Return the table of two runs: a head, and one line per metric, the primary one first."""
+    (contrast,) = comparison.contrasts
+    keys = sorted(contrast.rows, key=lambda key: key != contrast.metric)
+    lines = [(label(key), mean_sd(key, contrast.rows[key].baseline), *figures(contrast, key)) for key in keys]
+    return [("± is sd over seeds", "baseline", "candidate", *heads(comparison, "p")), *lines]
+
+
+def run_lines(comparison: Comparison) -> list[Line]:
+    """Return the table of three or more runs: a head, and one line per run for the primary metric."""
+    key, estimate = comparison.metric, comparison.baseline.estimate(comparison.metric)
+    first = comparison.baseline.name, mean_sd(key, estimate) if estimate else "-", "", "", "", "", ""
+    lines = [(contrast.candidate.name, *figures(contrast, key)) for contrast in comparison.contrasts]
+    return [(label(key), "mean ±sd over seeds", *heads(comparison, "Holm p")), first, *lines]
+
+
+def means(comparison: Comparison) -> tuple[Line, list[Line]]:
+    """Return the means of the metrics that are not judged: the column of their names, and one column per run."""
+    keys = [key for key in METRICS if key != comparison.metric]
+    columns: list[Line] = []
+    for side in (comparison.baseline, *(contrast.candidate for contrast in comparison.contrasts)):
+        estimates = [(key, side.estimate(key)) for key in keys]
+        columns.append((side.name, *(METRICS[key].shown(found.mean) if found else "-" for key, found in estimates)))
+    return ("means, not judged", *map(label, keys)), columns
+
+
+def heads(comparison: Comparison, p: str) -> Line:
+    """Return the heads of the cells that `figures` makes, but for the first."""
+    kinds = {"paired t" if contrast.common else "Welch t" for contrast in comparison.contrasts}
+    return "diff", f"[95% CI, {kinds.pop() if len(kinds) == 1 else 't'}]", p, "n", ""
+
+
+def figures(contrast: Contrast, key: str) -> Line:
+    """Return a row's candidate, difference, interval, p, n, and for the primary metric the verdict."""
+    row, primary = contrast.rows.get(key), key == contrast.metric
+    word = "" if not primary else "no verdict" if contrast.verdict.word == "none" else contrast.verdict.word
+    if row is None:
+        return "-", "-", "-", "-", "0", word
+    p = contrast.adjusted_p if primary and contrast.adjusted_p is not None else row.difference.p
+    shift = METRICS[key].shown(row.difference.mean, sign=True)
+    rest = interval(key, row.difference), "-" if p is None else shown_p(p), str(row.difference.n), word
+    return mean_sd(key, row.candidate), shift, *rest
+
+
+def label(key: str) -> str:
+    """Return a metric's title and unit."""
+    return f"{METRICS[key].title} {METRICS[key].unit}".rstrip()
+
+
+def mean_sd(key: str, estimate: Estimate) -> str:
+    """Return "97.51 ±0.15", or the mean alone for one seed."""
+    mean = METRICS[key].shown(estimate.mean)
+    return mean if estimate.sd is None else f"{mean} ±{short(METRICS[key].shown(estimate.sd))}"
+
+
+def interval(key: str, difference: Difference) -> str:
+    """Return "[-0.52, -0.18]", or why there is no interval."""
+    if difference.interval is None:
+        return "all equal" if difference.all_equal else "-"
+    return "[" + ", ".join(short(METRICS[key].shown(bound, sign=True)) for bound in difference.interval) + "]"
+
+
+def short(number: str) -> str:
+    """Return a number of four decimals without the zero before its point: "-.0080"."""
+    return re.sub(r"^([+-]?)0(\.\d{4})$", r"\1\2", number)
+
+
+# Markdown, CSV and JSON
+
+
+def escaped(text: str) -> str:
+    """Return `text` so that Markdown shows it as it is."""
+    return text.translate(MARKUP)
+
+
+def markdown_row(cells: Line) -> str:
+    """Return one row of a Markdown table."""
+    return "| " + " | ".join(map(escaped, cells)) + " |"
+
+
+def csv_record(contrast: Contrast, key: str) -> dict[str, object]:
+    """Return one row by column; None where there is nothing to say."""
+    row, primary = contrast.rows.get(key), key == contrast.metric
+    before, after, difference = (row.baseline, row.candidate, row.difference) if row else (None, None, None)
+    low, high = difference.interval if difference and difference.interval else (None, None)
+    return {
+        "baseline": contrast.baseline.name,
+        "candidate": contrast.candidate.name,
+        "metric": key,
+        "unit": stored_unit(key),
+        "n": difference.n if difference else 0,
+        "paired": bool(contrast.common),
+        "baseline_mean": before and before.mean,
+        "baseline_sd": before and before.sd,
+        "candidate_mean": after and after.mean,
+        "candidate_sd": after and after.sd,
+        "difference": difference and difference.mean,
+        "difference_sd": difference and difference.sd,
+        "low": low,
+        "high": high,
+        "p": difference and difference.p,
+        "holm_p": contrast.adjusted_p if primary else None,
+        "verdict": contrast.verdict.word if primary else None,
+        "differs": differences(contrast),
+    }
+
+
+def csv_cell(value: object) -> object:
+    """Return a value as it may stand in a file that someone opens with a spreadsheet."""
+    if not isinstance(value, str):
+        return plain(value)
+    return f"'{value}" if value.startswith(FORMULA) else value
+
+
+def json_candidate(contrast: Contrast) -> dict[str, Any]:
+    """Return one candidate with its rows, tests and verdict."""
+    return {
+        **asdict(contrast.candidate),
+        "differs": contrast.differs,
+        "environment": contrast.environment,
+        "common_seeds": contrast.common,
+        "metrics": {key: {"unit": stored_unit(key), **asdict(row)} for key, row in contrast.rows.items()},
+        "missing": {key: missing for key in METRICS if (missing := contrast.missing(key))},
+        "mcnemar": {seed: asdict(test) for seed, test in contrast.images.items()},
+        "holm_p": contrast.adjusted_p,
+        "verdict": {**asdict(contrast.verdict), "sentence": wording.sentence(contrast)},
+    }
+
+
+def stored_unit(key: str) -> str:
+    """Return the unit of a metric's values as they are stored."""
+    return "fraction" if METRICS[key].unit == "%" else METRICS[key].unit
+
+
+def plain(value: object) -> object:
+    """Return `value` in JSON's own types, all the way down."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,314 @@
+"""READ FIRST: the epoch loop. Lanes in, rows out; no files, no printing, no global state.
+
+`train` is a generator: after every epoch it yields an `Epoch` with a row per lane, and at the end one `Ended` per lane.
+Whoever consumes it records and shows. Next stops: `network.py` (forward and backward), then `dropout.py` (masks).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dropout_lab.config import Config, TrainingConfig
+from dropout_lab.data import Data, split
+from dropout_lab.dropout import Noise
+from dropout_lab.network import ALIGNMENT, FEWEST_ROWS, Network, cross_entropy, empty, empty_like
+from dropout_lab.runs import Outcome, Row, Snapshot
+from dropout_lab.streams import stream
+
+CHUNK = 1000  # images evaluated at once, at most
+
+Batch = tuple[Tensor, Tensor]  # images (lanes, rows, inputs) and labels (lanes, batch); 1 lane stands for all
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One network to train: a config, one seed, and where an interrupted training had come to."""
+
+    config: Config
+    seed: int
+    snapshot: Snapshot | None = None
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch: the row of every lane still training, the wall-clock seconds of each one's share, and a way to save a
+    lane as it is now (to be called before the next epoch starts)."""
+
+    rows: dict[int, Row]
+    seconds: float
+    snapshot: Callable[[int], Snapshot]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of one lane."""
+
+    lane: int
+    outcome: Outcome
+
+
+def lane_key(config: Config) -> str:
+    """Return what lanes must share to train side by side: everything but the rates (and seeds, names and devices)."""
+    dropout = config.dropout.model_copy(update={"rate": 0.0, "input_rate": 0.0})
+    return config.model_copy(update={"dropout": dropout}).identity
+
+
+@torch.no_grad()
+def train(lanes: Sequence[Lane], data: Data, device: str = "cpu") -> Iterator[Epoch | Ended]:
+    """Train `lanes`, which share one `lane_key` and start from the same epoch, and yield what happens.
+
+    A lane whose loss is no longer finite ends at once as "diverged"; the others go on undisturbed. The test split is
+    read once, at the very end, with the last weights and with those of the best epoch (lowest validation loss).
+    """
+    config = lanes[0].config
+    state = State(lanes, data, device)
+    settings = config.data.validation_fraction, config.data.validation_from, config.data.train_size
+    splits = [split(len(data.images), *settings, lane.seed) for lane in lanes]
+    clean = select(data, [indices[: len(held_out)] for indices, held_out in splits])
+    validation = select(data, [held_out for _, held_out in splits])
+    noises = [noise(lanes, layer, width, device) for layer, width in enumerate(state.network.sizes[:-1])]
+    batch = config.training.batch_size
+    steps = -(-len(splits[0][0]) // batch)
+    training = set(range(len(lanes)))
+    first = lanes[0].snapshot.last.epoch + 1 if lanes[0].snapshot else 1
+
+    for epoch in range(first, config.training.epochs + 1):
+        started = time.perf_counter()
+        masks = [layer.steps(epoch, steps) if layer else None for layer in noises]
+        orders = [shuffled(indices, lane.seed, epoch) for lane, (indices, _) in zip(lanes, splits, strict=True)]
+        losses, right = train_epoch(state, batches(data, orders, batch), masks, config)
+        numbers = means(losses), means(right), *evaluate(state.network, *clean), *evaluate(state.network, *validation)
+        rows = [Row(lane.seed, epoch, *n) for lane, *n in zip(lanes, *numbers, strict=True)]
+        for lane in sorted(training):
+            if math.isfinite(rows[lane].train_loss) and math.isfinite(rows[lane].val_loss):
+                state.record(lane, rows[lane])
+            else:
+                training.remove(lane)
+                yield Ended(lane, diverged(losses[lane], batch, epoch, data))
+        if not training:
+            return
+        seconds = (time.perf_counter() - started) / len(lanes)
+        yield Epoch({lane: rows[lane] for lane in sorted(training)}, seconds, state.snapshot)
+
+    yield from state.outcomes(sorted(training))
+
+
+def train_epoch(
+    state: State, batches: Iterator[Batch], masks: Sequence[Iterator[Tensor] | None], config: Config
+) -> tuple[Tensor, Tensor]:
+    """Run every step of one epoch; return each example's loss and whether it was classified right, (lanes, examples).
+
+    Both are taken with dropout on, while the weights move, as Keras logs them.
+    """
+    network, penalty = state.network, config.regularization
+    losses, right = [], []
+    for x, y in batches:
+        rows, size = x.shape[1], y.shape[1]
+        logits = network.forward(x, [None if mask is None else next(mask)[:, :rows] for mask in masks])
+        loss, log_p = cross_entropy(logits[:, :size], y)
+        losses.append(loss)
+        right.append(log_p.argmax(2) == y)
+        delta = empty_like(logits).zero_()
+        delta[:, :size] = log_p.exp_().scatter_add_(2, y[..., None], torch.full_like(loss, -1.0)[..., None]).div_(size)
+        network.backward(delta)
+        network.penalize(penalty.l1, penalty.l2)
+        state.optimizer.step()
+        if penalty.max_norm is not None:
+            network.project(penalty.max_norm)
+    return torch.cat(losses, 1), torch.cat(right, 1)
+
+
+def diverged(losses: Tensor, batch: int, epoch: int, data: Data) -> Outcome:
+    """Return the outcome of a lane whose `losses` (examples,) of this epoch, or its validation loss, are not finite."""
+    bad = (~torch.isfinite(losses)).nonzero()
+    step = (int(bad[0]) if len(bad) else len(losses) - 1) // batch + 1
+    return Outcome({"status": "diverged", "epoch": epoch, "step": step}, {}, data.sha256)
+
+
+def shuffled(indices: Tensor, seed: int, epoch: int) -> np.ndarray:
+    """Return the training images' indices in the order of this epoch, from the stream (seed, "order", epoch)."""
+    return stream(seed, "order", epoch).permutation(indices.numpy())
+
+
+def batches(data: Data, orders: Sequence[np.ndarray], size: int) -> Iterator[Batch]:
+    """Yield the mini-batches of one epoch, each lane in its own order; the last one may be smaller.
+
+    Images are gathered into one buffer that the next batch overwrites. A batch of fewer than 16 images is filled up
+    with images that have no label, and so no part in the loss.
+    """
+    lanes, count, inputs = len(orders), len(orders[0]), data.images.shape[1]
+    order = torch.from_numpy(np.stack(orders)).to(data.images.device)
+    spare = ALIGNMENT // math.gcd(inputs, ALIGNMENT)  # every lane's images must be a multiple of this many rows
+    buffer = data.images.new_empty(lanes * -(-max(size, FEWEST_ROWS) // spare) * spare, inputs)
+    for at in range(0, count, size):
+        index = order[:, at : at + size]
+        labels = data.labels.index_select(0, index.reshape(-1)).view(index.shape)
+        rows = max(index.shape[1], FEWEST_ROWS)
+        filled = -(-rows // spare) * spare
+        index = torch.nn.functional.pad(index, (0, filled - index.shape[1])).reshape(-1)
+        images = torch.index_select(data.images, 0, index, out=buffer[: len(index)])
+        yield images.view(lanes, filled, inputs)[:, :rows], labels
+
+
+def select(data: Data, indices: Sequence[Tensor]) -> Batch:
+    """Gather images and labels of one index list per lane; where all lanes have the same one, only once."""
+    if all(torch.equal(other, indices[0]) for other in indices[1:]):
+        indices = indices[:1]
+    stacked = torch.stack(list(indices)).to(data.images.device)
+    images = empty(data.images, len(indices), stacked.shape[1], data.images.shape[1])
+    for own, index in zip(images, stacked, strict=True):
+        torch.index_select(data.images, 0, index, out=own)
+    return images, data.labels[stacked]
+
+
+def evaluate(network: Network, images: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:
+    """Return the mean loss and the accuracy (0 to 1) of every lane with dropout off."""
+    return score(predict(network, images), labels)
+
+
+def score(log_p: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:
+    """Return every lane's mean loss and accuracy from log-probabilities (lanes, images, classes)."""
+    labels = labels.expand(log_p.shape[:2])
+    return means(-log_p.gather(2, labels[..., None])[..., 0]), means(log_p.argmax(2) == labels)
+
+
+def predict(network: Network, images: Tensor) -> Tensor:
+    """Return the log-probabilities (lanes, images, classes) with dropout off, a chunk of images at a time."""
+    count = images.shape[1]
+    filled = torch.nn.functional.pad(images, (0, 0, 0, max(0, FEWEST_ROWS - count)))
+    chunks = filled.tensor_split(-(-filled.shape[1] // CHUNK), 1)  # of nearly one size, so none has too few rows
+    return torch.cat([torch.log_softmax(network.predict(x), 2) for x in chunks], 1)[:, :count]
+
+
+def means(values: Tensor) -> list[float]:
+    """Return each lane's mean, summed in float64 by NumPy: the same order of summation for any number of lanes."""
+    return [float(row.mean(dtype=np.float64)) for row in values.cpu().numpy()]
+
+
+def noise(lanes: Sequence[Lane], layer: int, width: int, device: str) -> Noise | None:
+    """Return the dropout noise on the input (layer 0) or behind hidden layer 1, 2, ...; None where no lane has any."""
+    config = lanes[0].config
+    rates = [(lane.config.dropout.input_rate, *lane.config.rates)[layer] for lane in lanes]
+    if not any(rates):
+        return None
+    rows = max(config.training.batch_size, FEWEST_ROWS) if config.dropout.mask == "example" else 1
+    return Noise(config.dropout.kind, rates, [lane.seed for lane in lanes], layer, (rows, width), device)
+
+
+def make_optimizer(config: TrainingConfig, parameters: torch.nn.Parameter) -> torch.optim.Optimizer:
+    """Return the optimizer over all lanes' parameters at once; every update is elementwise, so lanes do not mix."""
+    if config.optimizer == "adam":
+        return torch.optim.Adam([parameters], lr=config.learning_rate, fused=True)
+    if config.optimizer == "sgd":
+        return torch.optim.SGD([parameters], lr=config.learning_rate, momentum=config.momentum, fused=True)
+    return torch.optim.RMSprop([parameters], config.learning_rate, alpha=0.9, eps=1e-7, momentum=config.momentum)
+
+
+class State:
+    """What changes during training: the networks, their optimizer, and each lane's rows and best weights so far."""
+
+    def __init__(self, lanes: Sequence[Lane], data: Data, device: str) -> None:
+        """Start every lane from its first weights, or all from their snapshots."""
+        config = lanes[0].config
+        sizes = (data.images.shape[1], *config.network.hidden, data.classes)
+        self.data = data
+        self.network = Network(len(lanes), sizes, config.network.activation, config.dropout.placement, device=device)
+        self.parameters = self.network.parameters
+        self.optimizer = make_optimizer(config.training, self.parameters)
+        self.last: list[Row | None] = [lane.snapshot.last if lane.snapshot else None for lane in lanes]
+        self.best: list[Row | None] = [lane.snapshot.best if lane.snapshot else None for lane in lanes]
+        for index, lane in enumerate(lanes):
+            self.network.initialize(index, config.network.init, lane.seed)
+        self.best_parameters = self.parameters.detach().clone()
+        self.restore([lane.snapshot.arrays for lane in lanes if lane.snapshot])
+
+    def record(self, lane: int, row: Row) -> None:
+        """Note the row, and keep the weights where its validation loss is the lowest so far."""
+        self.last[lane], best = row, self.best[lane]
+        if best is None or row.val_loss < best.val_loss:
+            self.best[lane] = row
+            self.best_parameters[lane] = self.parameters[lane]
+
+    def snapshot(self, lane: int) -> Snapshot:
+        """Copy all that this lane's training depends on. The random streams are named by epoch and need no saving."""
+        last, best = self.last[lane], self.best[lane]
+        assert last and best, "a snapshot is taken after an epoch"
+        arrays = {"parameters": self.parameters[lane], "best_parameters": self.best_parameters[lane]}
+        for key, value in self.optimizer.state[self.parameters].items():
+            if isinstance(value, Tensor):
+                arrays["optimizer." + key] = value[lane] if value.shape == self.parameters.shape else value
+        return Snapshot(last, best, {key: value.detach().cpu().numpy().copy() for key, value in arrays.items()})
+
+    def restore(self, saved: Sequence[Mapping[str, np.ndarray]]) -> None:
+        """Go on from the arrays of one snapshot per lane; none at all is a fresh start."""
+        if not saved:
+            return
+        stacked = {key: torch.from_numpy(np.stack([arrays[key] for arrays in saved])) for key in saved[0]}
+        self.parameters.copy_(stacked.pop("parameters"))
+        self.best_parameters.copy_(stacked.pop("best_parameters"))
+        state = {
+            key.removeprefix("optimizer."): value if value.shape == self.parameters.shape else value[0]
+            for key, value in stacked.items()
+        }
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": {0: state} if state else {}, "param_groups": groups})
+
+    def outcomes(self, lanes: Iterable[int]) -> Iterator[Ended]:
+        """Read the test split, with the last weights and with the best ones, and yield what each of `lanes` came to."""
+        data, network = self.data, self.network
+        images, labels = data.test_images[None], data.test_labels[None]
+        log_p = predict(network, images)
+        at_last, weights = list(zip(*score(log_p, labels), strict=True)), self.weights("last")
+        last_parameters = self.parameters.detach().clone()
+        self.parameters.copy_(self.best_parameters)
+        at_best, best_weights = list(zip(*evaluate(network, images, labels), strict=True)), self.weights("best")
+        self.parameters.copy_(last_parameters)
+        for lane in lanes:
+            last, best = self.last[lane], self.best[lane]
+            assert last and best
+            facts = {
+                "status": "finished",
+                "epochs": last.epoch,
+                "best_epoch": best.epoch,
+                "last": final(last, *at_last[lane]),
+                "best": final(best, *at_best[lane]),
+            }
+            test = {
+                "labels": data.test_labels,
+                "predictions": log_p[lane].argmax(1),
+                "probabilities": log_p[lane].exp(),
+            }
+            arrays = {**weights[lane], **best_weights[lane], **{name: t.cpu().numpy() for name, t in test.items()}}
+            yield Ended(lane, Outcome(facts, arrays, data.sha256))
+
+    def weights(self, when: str) -> list[dict[str, np.ndarray]]:
+        """Copy every lane's weights as `torch.nn.Linear` has them: "<when>.<layer>.weight" (out, in) and ".bias"."""
+        layers = list(zip(self.network.weights, self.network.biases, strict=True))
+        return [
+            {
+                name: np.array(array.cpu().numpy(), order="C")
+                for layer, (weight, bias) in enumerate(layers)
+                for name, array in (
+                    (f"{when}.{layer}.weight", weight[lane].mT),
+                    (f"{when}.{layer}.bias", bias[lane, 0]),
+                )
+            }
+            for lane in range(len(self.parameters))
+        ]
+
+
+def final(row: Row, test_loss: float, test_accuracy: float) -> dict[str, float]:
+    """Return what the summary says of one epoch."""
+    return {
+        "val_loss": row.val_loss,
+        "val_accuracy": row.val_accuracy,
+        "test_loss": test_loss,
+        "test_accuracy": test_accuracy,
+    }

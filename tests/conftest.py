@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# The networks of the tests are too small for two threads to pay, and on a busy machine two wait for each other. The
+# test of the number of threads starts processes of its own.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def mnist_directory() -> Path:
+    """A folder with the real MNIST files: DROPOUT_LAB_DATA, or shared/data beside the repository."""
+    for candidate in filter(None, (os.environ.get("DROPOUT_LAB_DATA"), ROOT.parent / "shared" / "data")):
+        if (Path(candidate) / "MNIST" / "raw" / "train-images-idx3-ubyte").is_file():
+            return Path(candidate)
+    pytest.skip("no MNIST files here: name their folder with DROPOUT_LAB_DATA")

@@ -1,0 +1,302 @@
+"""Training: the bytes of a run do not depend on how it was scheduled, and every number is the one it is called."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dropout_lab import config as configs
+from dropout_lab import execution, laboratory, runs
+from dropout_lab.config import Config
+from dropout_lab.data import load
+from dropout_lab.network import Network
+from dropout_lab.recording import Job
+from dropout_lab.runs import Row
+from dropout_lab.training import Epoch, Lane, evaluate, train
+
+DIGITS = {"data": {"dataset": "digits"}, "network": {"hidden": [97, 100]}, "training": {"epochs": 3}}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "adam": {},
+    "sgd with momentum": {"training": {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "epochs": 3}},
+    "plain sgd": {"training": {"optimizer": "sgd", "learning_rate": 0.1, "epochs": 3}},
+    "rmsprop": {"training": {"optimizer": "rmsprop", "momentum": 0.5, "epochs": 3}},
+    "penalties and max-norm": {"regularization": {"l1": 1e-4, "l2": 1e-4, "max_norm": 1.0}},
+    "batch masks, before tanh": {
+        "dropout": {"mask": "batch", "placement": "before"},
+        "network": {"activation": "tanh"},
+    },
+    "input dropout, no hidden": {"dropout": {"input_rate": 0.2, "rate": 0.0}, "network": {"hidden": [64]}},
+    "own split by seed": {"data": {"dataset": "digits", "validation_from": "random", "train_size": 500}},
+    "five images in the last batch": {"data": {"dataset": "digits", "train_size": 485}},
+    "batches of three": {"data": {"dataset": "digits", "train_size": 100}, "training": {"batch_size": 3, "epochs": 3}},
+    "odd sizes": {"network": {"hidden": [33]}, "training": {"batch_size": 50, "epochs": 3}},
+}
+
+
+def config(variant: dict[str, Any] | None = None, **more: Any) -> Config:
+    mapping = {key: value | (variant or {}).get(key, {}) for key, value in (DIGITS | {"dropout": {}}).items()}  # type: ignore[operator]
+    return configs.resolve(
+        {**mapping, **{k: v for k, v in (variant or {}).items() if k not in mapping}, **more}, where="test", name="run"
+    )
+
+
+def run(directory: Path, wanted: Config, seeds: list[int], jobs: int = 1, name: str = "run") -> bytes:
+    """Bring one run up to date and return its metrics.csv."""
+    wanted = laboratory.adjusted(wanted, seeds=seeds, name=name)
+    settings = execution.Settings(directory / "data", "cpu", jobs)
+    for _ in execution.execute([Job(directory / name, wanted)], settings):
+        pass
+    return (directory / name / "metrics.csv").read_bytes()
+
+
+def of_seed(metrics: bytes, seed: int) -> list[bytes]:
+    return [line for line in metrics.splitlines() if line.startswith(b"%d," % seed)]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_lane_has_the_same_bytes_alone_and_beside_others(variant: str, tmp_path: Path) -> None:
+    wanted = config(VARIANTS[variant])
+    together = run(tmp_path / "together", wanted, [0, 1, 2, 3, 4, 5, 6, 7])
+    for seed in (0, 5):
+        alone = run(tmp_path / f"alone{seed}", wanted, [seed])
+        assert of_seed(together, seed) == alone.splitlines()[1:]
+
+
+def test_other_rates_beside_do_not_matter(tmp_path: Path) -> None:
+    jobs = [Job(tmp_path / f"rate{rate}", config(dropout={"rate": rate}, name=f"rate{rate}")) for rate in (0, 0.2, 0.5)]
+    for _ in execution.execute(jobs, execution.Settings(tmp_path)):
+        pass
+    for job in jobs:
+        alone = run(tmp_path / "alone", job.config, [0], name=job.path.name)
+        assert (job.path / "metrics.csv").read_bytes() == alone
+
+
+def test_seeds_at_once_one_by_one_and_in_two_processes(tmp_path: Path) -> None:
+    wanted = config()
+    at_once = run(tmp_path / "at-once", wanted, [0, 1, 2, 3, 4])
+    for seed in (3, 0, 4, 1, 2):
+        one_by_one = run(tmp_path / "one-by-one", wanted, [seed])
+    assert one_by_one == at_once
+    assert run(tmp_path / "jobs", wanted, list(range(10)), jobs=2).startswith(at_once)
+    for name in ("weights.safetensors", "predictions.npz"):
+        assert (tmp_path / "at-once/run" / name).read_bytes() == (tmp_path / "one-by-one/run" / name).read_bytes()
+
+
+def test_the_number_of_threads_does_not_matter(tmp_path: Path) -> None:
+    results = []
+    for threads in ("1", "2"):
+        command = "train configs/digits-dropout.yaml training.epochs=2 --seeds 3 --device cpu --quiet --runs-dir"
+        arguments = [sys.executable, "-m", "dropout_lab", *command.split(), str(tmp_path / threads)]
+        subprocess.run(arguments, check=True, env=os.environ | {"OMP_NUM_THREADS": threads}, capture_output=True)
+        results.append((tmp_path / threads / "digits-dropout/metrics.csv").read_bytes())
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("variant", ["adam", "sgd with momentum", "plain sgd", "rmsprop"])
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_resume_from_every_epoch_is_exact(variant: str, rate: float) -> None:
+    wanted = config(VARIANTS[variant]).model_copy(update={"seeds": (0,)})
+    wanted = wanted.model_copy(update={"dropout": wanted.dropout.model_copy(update={"rate": rate})})
+    data = load("digits", "unit", Path())
+    whole, snapshots = [], []
+    for event in train([Lane(wanted, 0)], data):
+        if isinstance(event, Epoch):
+            whole.append(event.rows[0])
+            snapshots.append(event.snapshot(0))
+    for done, snapshot in enumerate(snapshots, 1):
+        resumed = [e.rows[0] for e in train([Lane(wanted, 0, snapshot)], data) if isinstance(e, Epoch)]
+        assert whole[done:] == resumed
+
+
+def test_resume_without_the_optimizers_state_is_noticed() -> None:
+    """The negative control of the test above: were the state not needed, that test would show nothing."""
+    data, wanted = load("digits", "unit", Path()), config()
+    events = [event for event in train([Lane(wanted, 0)], data) if isinstance(event, Epoch)]
+    snapshot = next(iter(train([Lane(wanted, 0)], data))).snapshot(0)  # type: ignore[union-attr]
+    kept = {key: array for key, array in snapshot.arrays.items() if not key.startswith("optimizer.exp_avg")}
+    kept |= {key: np.zeros_like(array) for key, array in snapshot.arrays.items() if key.startswith("optimizer.exp_avg")}
+    broken = runs.Snapshot(snapshot.last, snapshot.best, kept)
+    resumed = [event.rows[0] for event in train([Lane(wanted, 0, broken)], data) if isinstance(event, Epoch)]
+    assert resumed != [event.rows[0] for event in events[1:]]
+
+
+@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_killed_and_resumed_is_the_same_bytes(kill: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    overrides = ["training.epochs=30", "network.hidden=[256,256]"]
+    command = ["train", "configs/digits-dropout.yaml", *overrides, "--seeds", "3", "--device", "cpu"]
+    arguments = [sys.executable, "-m", "dropout_lab", *command, "--runs-dir", str(tmp_path / "killed")]
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+    checkpoint = tmp_path / "killed/digits-dropout/checkpoint/seed-2"
+    deadline = time.monotonic() + 60
+    while not checkpoint.exists():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(kill)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == (-kill if kill == signal.SIGKILL else 128 + kill)
+    if kill != signal.SIGKILL:
+        assert "go on with\n  dropout-lab train configs/digits-dropout.yaml" in errors
+    assert runs.state(tmp_path / "killed/digits-dropout") == "interrupted"
+    subprocess.run(arguments, check=True, capture_output=True)
+    whole = configs.load(Path("configs/digits-dropout.yaml"), overrides)
+    expected = run(tmp_path / "whole", whole, [0, 1, 2], name="digits-dropout")
+    assert (tmp_path / "killed/digits-dropout/metrics.csv").read_bytes() == expected
+
+
+def test_runs_that_differ_in_rate_share_first_weights_and_batch_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    first: list[tuple[torch.Tensor, torch.Tensor]] = []
+    forward = Network.forward
+
+    def spy(self: Network, x: torch.Tensor, scales: Any) -> torch.Tensor:
+        first.append((self.parameters.detach().clone(), x.clone()))
+        return forward(self, x, scales)
+
+    monkeypatch.setattr(Network, "forward", spy)
+    steps = []
+    for rate in (0.0, 0.5):
+        first.clear()
+        next(iter(train([Lane(config(dropout={"rate": rate}), 3)], load("digits", "unit", Path()))))
+        steps.append(list(first))
+    assert torch.equal(steps[0][0][0], steps[1][0][0])  # weights before the first step
+    assert not torch.equal(steps[0][1][0], steps[1][1][0])  # and after it
+    assert all(torch.equal(a[1], b[1]) for a, b in zip(*steps, strict=True))  # every batch of the epoch
+
+
+def test_a_row_says_what_its_columns_are_called() -> None:
+    """The losses of one epoch, recomputed with torch.nn from the weights that the snapshot holds."""
+    data, wanted = load("digits", "unit", Path()), config(dropout={"rate": 0.0}, training={"epochs": 2})
+    for event in train([Lane(wanted, 0)], data):
+        if not isinstance(event, Epoch):
+            continue
+        network = Network(1, (64, 97, 100, 10))
+        with torch.no_grad():
+            network.parameters.copy_(torch.from_numpy(event.snapshot(0).arrays["parameters"])[None])
+            model = torch.nn.Sequential(
+                *[
+                    m
+                    for w, b in zip(network.weights, network.biases, strict=True)
+                    for m in (linear(w, b), torch.nn.ReLU())
+                ][:-1]
+            )
+            row = event.rows[0]
+            for images, labels, loss, accuracy in (
+                (data.images[1293:], data.labels[1293:], row.val_loss, row.val_accuracy),
+                (data.images[:144], data.labels[:144], row.clean_train_loss, row.clean_train_accuracy),
+            ):
+                logits = model(images)
+                assert float(torch.nn.functional.cross_entropy(logits, labels)) == pytest.approx(loss, rel=1e-5)
+                assert float((logits.argmax(1) == labels).double().mean()) == accuracy
+
+
+def linear(weight: torch.Tensor, bias: torch.Tensor) -> torch.nn.Linear:
+    layer = torch.nn.Linear(*weight.shape[1:])
+    layer.weight.copy_(weight[0].T)
+    layer.bias.copy_(bias[0, 0])
+    return layer
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
+def test_training_equals_torch_nn_and_torch_optim(optimizer: str) -> None:
+    """Two epochs against a plain loop with autograd, separate parameters and the same batches."""
+    data = load("digits", "unit", Path())
+    wanted = config(dropout={"rate": 0.0}, training={"epochs": 2, "optimizer": optimizer, "learning_rate": 0.01})
+    lanes = [Lane(wanted, seed) for seed in (0, 4)]
+    rows = [event.rows[1] for event in train(lanes, data) if isinstance(event, Epoch)]
+
+    network = Network(1, (64, 97, 100, 10))
+    with torch.no_grad():
+        network.initialize(0, "glorot-uniform", 4)
+        layers = [linear(w, b) for w, b in zip(network.weights, network.biases, strict=True)]
+    model = torch.nn.Sequential(layers[0], torch.nn.ReLU(), layers[1], torch.nn.ReLU(), layers[2])
+    make = {
+        "adam": lambda p: torch.optim.Adam(p, lr=0.01),
+        "sgd": lambda p: torch.optim.SGD(p, lr=0.01),
+        "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.01, alpha=0.9, eps=1e-7),
+    }
+    steps = make[optimizer](model.parameters())
+    from dropout_lab.streams import stream
+
+    for row in rows:
+        order = torch.from_numpy(stream(4, "order", row.epoch).permutation(np.arange(1293)))
+        losses = []
+        for batch in order.split(32):
+            steps.zero_grad()
+            loss = torch.nn.functional.cross_entropy(model(data.images[batch]), data.labels[batch])
+            loss.backward()
+            steps.step()
+            losses.append(float(loss.detach()) * len(batch))
+        assert sum(losses) / 1293 == pytest.approx(row.train_loss, rel=1e-4)
+
+
+def test_a_diverging_lane_ends_and_the_others_do_not_notice(tmp_path: Path) -> None:
+    wanted = config(dropout={"rate": 0.0}, training={"optimizer": "sgd", "learning_rate": 1e30, "epochs": 2})
+    with torch.no_grad():
+        events = list(train([Lane(wanted, 0)], load("digits", "unit", Path())))
+    (ended,) = events
+    assert isinstance(ended, execution.Ended)
+    assert ended.outcome.facts["status"] == "diverged" and ended.outcome.facts["epoch"] == 1
+    assert 1 <= ended.outcome.facts["step"] <= 41
+    run(tmp_path, wanted, [0, 1])
+    finished = runs.load(tmp_path / "run")
+    assert finished.diverged == (0, 1) and (tmp_path / "run/metrics.csv").read_text().count("\n") == 1
+
+
+def test_rows_of_a_diverged_neighbour_stay_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One lane of two is poisoned after its first epoch: the other's rows equal those of training alone."""
+    data, wanted = load("digits", "unit", Path()), config()
+    alone = [event.rows[0] for event in train([Lane(wanted, 1)], data) if isinstance(event, Epoch)]
+    from dropout_lab import training
+
+    record = training.State.record
+
+    def poison(self: training.State, lane: int, row: Row) -> None:
+        record(self, lane, row)
+        if lane == 0:
+            self.parameters[0] = float("nan")
+
+    monkeypatch.setattr(training.State, "record", poison)
+    events = list(train([Lane(wanted, 0), Lane(wanted, 1)], data))
+    rows = [event.rows for event in events if isinstance(event, Epoch)]
+    assert [list(row) for row in rows] == [[0, 1], [1], [1]]
+    assert [row[1] for row in rows] == alone
+    ended = [event for event in events if isinstance(event, execution.Ended)]
+    assert [(event.lane, event.outcome.facts["status"]) for event in ended] == [(0, "diverged"), (1, "finished")]
+    assert ended[0].outcome.facts == {"status": "diverged", "epoch": 2, "step": 1}
+
+
+def test_test_split_is_scored_at_the_last_and_at_the_best_epoch(tmp_path: Path) -> None:
+    run(tmp_path, config(training={"epochs": 25}, dropout={"rate": 0.0}), [0])
+    finished = runs.load(tmp_path / "run")
+    facts, weights, test = finished.summary["seeds"]["0"], finished.weights(), finished.predictions()
+    curve = finished.metrics["val_loss"].tolist()
+    assert facts["best_epoch"] == 1 + int(np.argmin(curve)) and facts["epochs"] == 25
+    data = load("digits", "unit", Path())
+    for when in ("last", "best"):
+        network = Network(1, (64, 97, 100, 10))
+        with torch.no_grad():
+            for layer in range(3):
+                network.weights[layer][0] = torch.from_numpy(weights[f"0.{when}.{layer}.weight"]).T
+                network.biases[layer][0, 0] = torch.from_numpy(weights[f"0.{when}.{layer}.bias"])
+            loss, accuracy = evaluate(network, data.test_images[None], data.test_labels[None])
+            assert (facts[when]["test_loss"], facts[when]["test_accuracy"]) == (loss[0], accuracy[0])
+        epoch = facts["best_epoch"] if when == "best" else 25
+        assert facts[when]["val_loss"] == curve[epoch - 1]
+    assert test["probabilities"].shape == (1, 360, 10) and (test["labels"] == data.test_labels.numpy()).all()
+    assert (test["predictions"] == test["probabilities"].argmax(2)).all()
+
+
+def test_lanes_must_share_all_but_rates() -> None:
+    from dropout_lab.training import lane_key
+
+    assert len({lane_key(config(dropout={"rate": rate})) for rate in (0, 0.5, [0.1, 0.2])}) == 1
+    others = [config(VARIANTS[name]) for name in VARIANTS]
+    assert len({lane_key(other) for other in others}) == len(others)
