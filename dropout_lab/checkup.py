@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import platform
+import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -12,42 +13,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dropout_lab import __version__
+from dropout_lab.wording import count
 
 if TYPE_CHECKING:
-    from dropout_lab.laboratory import Options
+    from dropout_lab.targets import Options
 
-PACKAGES = ("numpy", "torchvision", "matplotlib", "pandas", "pydantic", "scipy", "scikit-learn", "safetensors", "typer")
+SCHEMA_VERSION = 1
 ROOM = 2**30  # bytes of free disk below which a warning is due
+MARKS = {True: "ok", None: "--", False: "BAD"}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at; `ok` is False where runs would fail because of it."""
+    """One thing looked at; `ok` is False where runs would fail because of it, None where it is absent by choice."""
 
     subject: str
     value: str
-    ok: bool = True
+    ok: bool | None = True
 
 
 def examine(options: Options) -> list[Finding]:
     """Look at versions, torch and its devices, torchvision, the data sets, and the place for runs."""
-    return list(_examine(options))
-
-
-def _examine(options: Options) -> Iterator[Finding]:
-    yield Finding("dropout-lab", f"{__version__}, Python {platform.python_version()}, {platform.platform()}")
-    yield _torch()
-    yield _torchvision()
-    yield Finding("packages", ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES))
-    yield from _data(options.data)
-    place = next(path for path in (options.runs.absolute(), *options.runs.absolute().parents) if path.exists())
-    yield Finding(
-        "runs",
-        f"{options.runs}" + ("" if os.access(place, os.W_OK) else " cannot be written"),
-        os.access(place, os.W_OK),
-    )
-    free = shutil.disk_usage(place).free
-    yield Finding("disk", f"{free / 2**30:.1f} GiB free at {place}", free > ROOM)
+    here = f"{__version__}, Python {platform.python_version()}, {platform.platform()}"
+    return [
+        Finding("dropout-lab", here),
+        _torch(),
+        _torchvision(),
+        _packages(),
+        *_data(options.data),
+        *_place(options.runs),
+    ]
 
 
 def _torch() -> Finding:
@@ -55,19 +50,32 @@ def _torch() -> Finding:
         import torch
     except (ImportError, OSError) as error:
         return Finding("torch", f"cannot be imported: {error}", False)
-    cuda = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    devices = ", ".join(f"cuda:{index} {name}" for index, name in enumerate(cuda)) or "no CUDA device"
-    return Finding("torch", f"{torch.__version__}, {torch.get_num_threads()} threads, {devices}")
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    devices = ", ".join(f"cuda:{index} {name}" for index, name in enumerate(names)) or "no CUDA device"
+    return Finding("torch", f"{torch.__version__}, {count(torch.get_num_threads(), 'thread')}, {devices}")
 
 
 def _torchvision() -> Finding:
     try:
         import torchvision  # type: ignore[import-untyped]
     except (ImportError, RuntimeError, OSError) as error:  # RuntimeError: builds of torch and torchvision do not match
-        return Finding(
-            "torchvision", f"cannot be imported: {error}; install builds of torch and torchvision that match", False
-        )
+        advice = "install builds of torch and torchvision that match"
+        return Finding("torchvision", f"cannot be imported: {error}; {advice}", False)
     return Finding("torchvision", str(torchvision.__version__))
+
+
+def _packages() -> Finding:
+    """Look up the versions of what dropout-lab needs, by its own metadata."""
+    found, absent = [], []
+    for requirement in metadata.requires("dropout-lab") or []:
+        name = re.split(r"[^A-Za-z0-9_.-]", requirement, maxsplit=1)[0]
+        if "extra ==" in requirement or name.startswith("torch"):
+            continue
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            absent.append(name)
+    return Finding("packages", ", ".join(found) + "".join(f", no {name}" for name in absent), not absent)
 
 
 def _data(directory: Path) -> Iterator[Finding]:
@@ -75,20 +83,32 @@ def _data(directory: Path) -> Iterator[Finding]:
 
     for name in data.DATASETS:
         problems = [report for report in data.verify(name, directory) if report.problem]
-        missing = [report for report in problems if report.missing]
-        if missing:
-            yield Finding(f"data {name}", f"not in {directory}; `dropout-lab data fetch {name}` downloads it")
-        elif problems:
-            yield Finding(f"data {name}", f"{problems[0].path}: {problems[0].problem}", False)
-        else:
+        if not problems:
             yield Finding(f"data {name}", "verified")
+        elif all(report.missing for report in problems):
+            yield Finding(f"data {name}", f"not in {directory}; `dropout-lab data fetch {name}` downloads it", None)
+        else:
+            bad = next(report for report in problems if not report.missing)
+            yield Finding(f"data {name}", f"{bad.path}: {bad.problem}", False)
+
+
+def _place(directory: Path) -> Iterator[Finding]:
+    """Try to write where runs are kept, or would be."""
+    there = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            yield Finding("runs", str(directory))
+    except OSError as error:
+        yield Finding("runs", f"{there} cannot be written: {error.strerror}", False)
+    free = shutil.disk_usage(there).free
+    yield Finding("disk", f"{free / 2**30:.1f} GiB free at {there}", free > ROOM)
 
 
 def as_text(findings: Sequence[Finding]) -> str:
     """Return one line per finding."""
-    return "\n".join(f"{'ok ' if finding.ok else 'BAD'}  {finding.subject:<20} {finding.value}" for finding in findings)
+    return "\n".join(f"{MARKS[finding.ok]:<4} {finding.subject:<20} {finding.value}" for finding in findings)
 
 
 def as_dict(findings: Sequence[Finding]) -> dict[str, Any]:
     """Return the findings as plain data."""
-    return {"schema_version": 1, "findings": [asdict(finding) for finding in findings]}
+    return {"schema_version": SCHEMA_VERSION, "findings": [asdict(finding) for finding in findings]}

@@ -1,76 +1,86 @@
-"""The command line: parse, call one library function, print. Results go to stdout, everything else to stderr.
-
-Heavy modules are imported inside commands, so that help and refusals come at once.
+"""The command line: parse, call library functions, print. Heavy modules are imported inside commands, so that help and
+refusals come at once.
 """
 
 from __future__ import annotations
 
-import os
 import shlex
-import shutil
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from dropout_lab import __version__
+from dropout_lab import __version__, terminal
 from dropout_lab.errors import Failed, LabError, Problem, Refused, printable
+from dropout_lab.terminal import result, say
 
 if TYPE_CHECKING:
-    from dropout_lab.laboratory import Options
+    from dropout_lab.comparison import Comparison
     from dropout_lab.recording import Job
-    from dropout_lab.runs import Run
+    from dropout_lab.sweep import Sweep
     from dropout_lab.sweep_table import SweepTable
+    from dropout_lab.targets import Options
+
+PROGRAM = "dropout-lab"
+SMOKE = "smoke run: no statistical verdict"
 
 app = typer.Typer(
     help="What does dropout do to this network, on this data, and can we trust the answer?",
-    epilog="Start with:  dropout-lab compare configs/digits-baseline.yaml configs/digits-dropout.yaml --seeds 5",
-    no_args_is_help=True,
+    epilog="\b\nExample:\n  dropout-lab compare configs/digits-baseline.yaml configs/digits-dropout.yaml --seeds 5",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Fetch, verify or locate the data sets.", no_args_is_help=True)
+data_app = typer.Typer(help="Fetch, verify or locate the data sets.", epilog="\b\nExample:\n  dropout-lab data where")
 app.add_typer(data_app, name="data")
+
+
+def example(*lines: str) -> str:
+    """Return the end of a command's help: lines to copy, not wrapped (which is what the backspace says)."""
+    return "\b\n" + "\n".join(["Example:", *(f"  dropout-lab {line}" for line in lines)])
+
 
 # Options that several commands share
 
-RunsDir = Annotated[
-    Path, typer.Option("--runs-dir", envvar="DROPOUT_LAB_RUNS", help="Where runs are kept.", metavar="DIR")
-]
+RunsDir = Annotated[Path, typer.Option(envvar="DROPOUT_LAB_RUNS", help="Where runs are kept.", metavar="DIR")]
 DataDir = Annotated[
-    Path | None,
-    typer.Option("--data-dir", help="Where data sets are kept; else DROPOUT_LAB_DATA, else the cache.", metavar="DIR"),
+    Path | None, typer.Option(help="Where data sets are kept; else DROPOUT_LAB_DATA, else the cache.", metavar="DIR")
 ]
 Seeds = Annotated[str | None, typer.Option(help="5 (means 0..4), 0..4, or 0,3,7.", metavar="SEEDS")]
-Name = Annotated[str | None, typer.Option(help="Name of the run; default: the config's.", metavar="NAME")]
+Name = Annotated[str | None, typer.Option(help="Its name; default: the config's.", metavar="NAME")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: the config's.", metavar="DEVICE")]
-Smoke = Annotated[bool, typer.Option("--smoke", help="For CI: 2 seeds, 1 epoch, at most 2,000 training images.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Move an existing run of this name aside and start anew.")]
+Smoke = Annotated[bool, typer.Option("--smoke", help="For CI: 2 seeds, 1 epoch, at most 2,000 images.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No plan and no progress.")]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(help="KEY=VALUE, such as training.epochs=3", metavar="KEY=VALUE")
-]
+Overrides = Annotated[list[str] | None, typer.Argument(help="Such as training.epochs=3.", metavar="KEY=VALUE")]
 RUNS = Path("runs")
-SMOKE = "smoke run: no statistical verdict"
 
 
 @app.callback(invoke_without_command=True)
-def root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
     """What does dropout do to this network, on this data, and can we trust the answer?"""
     if version:
-        print(f"dropout-lab {__version__}")
+        result(f"{PROGRAM} {__version__}")
         raise typer.Exit()
+    _require_command(context)
 
 
-@app.command(epilog="Example:  dropout-lab train configs/mnist-dropout.yaml training.epochs=3 --seeds 5")
+@data_app.callback(invoke_without_command=True)
+def data_root(context: typer.Context) -> None:
+    """Fetch, verify or locate the data sets."""
+    _require_command(context)
+
+
+@app.command(epilog=example("train configs/mnist-dropout.yaml training.epochs=3 --seeds 5"))
 def train(
     config: Annotated[Path, typer.Argument(help="The run's YAML config.", metavar="CONFIG")],
     overrides: Overrides = None,
@@ -80,42 +90,51 @@ def train(
     data_dir: DataDir = None,
     device: Device = None,
     smoke: Smoke = False,
-    fresh: Fresh = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Move an existing run of this name aside; start anew.")
+    ] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train one run: a config with one or more seeds. What is finished is skipped, what was interrupted goes on."""
+    """Train one run: a config, with one or more seeds.
+
+    What is finished is skipped, what was interrupted goes on.
+    """
     from dropout_lab import config as configs
-    from dropout_lab import laboratory, listing
+    from dropout_lab import laboratory, listing, runs, targets
     from dropout_lab.recording import Job
+    from dropout_lab.wording import named_seeds
 
     options = _options(runs_dir, data_dir, device, quiet=quiet)
-    loaded = configs.load(config, overrides or ())
-    loaded = laboratory.smoke(loaded) if smoke else loaded
-    loaded = laboratory.adjusted(loaded, seeds=_seeds(seeds), name=name, device=device)
-    job = Job(runs_dir / loaded.name, loaded)
-    (run,) = _bring_up_to_date([job], options, fresh=fresh, dry_run=dry_run)
-    _print(laboratory.as_json(listing.run_as_dict(run)) if as_json else listing.run_as_text(run))
-    _step_summary(listing.run_as_markdown(run))
-    if smoke:
-        _say(SMOKE, stdout=not as_json)
-    if diverged := run.diverged:
-        raise Failed(f"{run.path}: seed {', '.join(map(str, diverged))} diverged; try a smaller training.learning_rate")
+    given = targets.overrides(seeds=_seeds(seeds, smoke), name=name, device=device)
+    loaded = configs.load(config, [*(overrides or ()), *given])
+    loaded = targets.smoke(loaded) if smoke else loaded
+    job = Job(options.runs / loaded.name, loaded)
+    _stop_at(_train([job], options, fresh=fresh, dry_run=dry_run))
+    run = runs.load(job.path)
+    result(laboratory.as_json(listing.run_as_dict(run)) if as_json else listing.run_as_text(run))
+    _summarize(listing.run_as_markdown(run), smoke, as_data=as_json)
+    if run.diverged:
+        raise Failed(f"{run.path}: {named_seeds(run.diverged)} diverged; try a smaller training.learning_rate")
 
 
 @app.command(
-    epilog="Example:  dropout-lab compare configs/digits-baseline.yaml configs/digits-dropout.yaml --seeds 5\n\n"
-    'A gate for CI:  --fail-if "test_accuracy: drop > 0.2pp" (exit code 3 when it trips, results first).'
+    epilog=example(
+        "compare configs/digits-baseline.yaml configs/digits-dropout.yaml --seeds 5",
+        'compare mnist-baseline mnist-dropout --fail-if "test_accuracy: drop > 0.2pp"',
+    )
 )
 def compare(
-    targets: Annotated[list[str], typer.Argument(help="Run directory, run name, or config.", metavar="A B [C ...]")],
+    names: Annotated[list[str], typer.Argument(help="Run directory, run name, or config.", metavar="A B [C ...]")],
     seeds: Seeds = None,
-    metric: Annotated[str, typer.Option(help="What the verdict is about.")] = "test_accuracy",
+    metric: Annotated[str, typer.Option(help="What the verdict is about.", metavar="NAME")] = "test_accuracy",
     min_effect: Annotated[
         str | None, typer.Option(help="Smallest difference that matters; default 0.1pp.", metavar="0.1pp")
     ] = None,
-    fail_if: Annotated[str | None, typer.Option(help='Such as "test_accuracy: drop > 0.2pp".', metavar="EXPR")] = None,
+    fail_if: Annotated[
+        str | None, typer.Option(help="Exit with 3 where the result is so, written first.", metavar="EXPR")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write CSV, JSON and picture.", metavar="DIR")] = None,
     runs_dir: RunsDir = RUNS,
     data_dir: DataDir = None,
@@ -127,275 +146,279 @@ def compare(
     as_markdown: Annotated[bool, typer.Option("--md", help="Print the result as Markdown.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare runs over paired seeds; the first is the baseline. Configs without a finished run are trained first."""
-    from dropout_lab import laboratory
-    from dropout_lab.recording import Job
+    """Compare runs over paired seeds; the first is the baseline.
+
+    Configs without a finished run are trained first.
+    """
+    from dropout_lab import laboratory, tables, targets
 
     options = _options(runs_dir, data_dir, device, quiet=quiet)
-    question, asked = laboratory.question(metric, min_effect, fail_if), _seeds(seeds)
-    jobs = [laboratory.target(text, options) for text in targets]
-    if smoke:
-        jobs = [Job(runs_dir / (small := laboratory.smoke(job.config)).name, small) for job in jobs]
-    jobs = [Job(job.path, laboratory.adjusted(job.config, seeds=asked, device=device)) for job in jobs]
-    laboratory.check_comparable(jobs)
-    _bring_up_to_date(jobs, options, dry_run=dry_run)
+    asked, question = _seeds(seeds, smoke), laboratory.question(metric, min_effect, fail_if)
+    forms = {"--json": as_json, "--csv": as_csv, "--md": as_markdown}
+    if sum(forms.values()) > 1:
+        raise Refused(Problem("command line", " ".join(forms), "must be one of them", shlex.join(sys.argv[1:])))
+    if out:
+        targets.check_directory("--out", out)
+    changes = targets.overrides(seeds=asked, device=device)
+    jobs = targets.targets(names, options, changes, least=2, small=smoke)
+    _stop_at(_train(jobs, options, dry_run=dry_run))
     answer = laboratory.compare(jobs, question, out or laboratory.comparison_directory(jobs, options), asked)
-
-    from dropout_lab import tables
-
-    comparison = answer.comparison
     if as_json:
-        _print(laboratory.as_json(tables.to_json_dict(comparison)))
+        result(laboratory.as_json(tables.to_json_dict(answer.comparison)))
     elif as_csv:
-        _print(tables.to_csv(comparison))
+        result(tables.to_csv(answer.comparison))
     elif as_markdown:
-        _print(tables.to_markdown(comparison))
+        result(tables.to_markdown(answer.comparison))
     else:
-        _print(tables.to_text(comparison, _width()))
-    _step_summary(tables.to_markdown(comparison))
-    if smoke:
-        _say(SMOKE, stdout=not (as_json or as_csv or as_markdown))
-    _say(f"written   {answer.directory}: comparison.json, comparison.csv, curves.png")
+        result(tables.to_text(answer.comparison, terminal.width()))
+    _summarize(tables.to_markdown(answer.comparison), smoke, as_data=any(forms.values()))
+    say(f"written   {answer.directory}: comparison.json, comparison.csv, curves.png")
     if answer.tripped:
-        _say(f"dropout-lab: gate: {answer.tripped}")
+        say(f"{PROGRAM}: gate: {answer.tripped}")
+        terminal.step_summary(f"**Gate tripped**: {answer.tripped}\n")
         raise typer.Exit(3)
 
 
 @app.command(
-    epilog="Example:  dropout-lab sweep --rates 0.1..0.5 --seeds 3\n\n"
-    "          dropout-lab sweep configs/digits-dropout.yaml --rates 0..0.8:0.2 --vary network.hidden=[64],[256]"
+    epilog=example(
+        "sweep --rates 0.1..0.5 --seeds 3",
+        "sweep configs/digits-dropout.yaml --rates 0.2,0.5 --vary network.hidden=[64],[256] --jobs 2",
+    )
 )
 def sweep(
-    config: Annotated[Path | None, typer.Argument(help="Default: the article's network.", metavar="[CONFIG]")] = None,
+    config: Annotated[Path | None, typer.Argument(help="Default: the article's network.", metavar="CONFIG")] = None,
     rates: Annotated[str | None, typer.Option(help="0.1..0.5, 0..0.5:0.05, or 0,0.2..0.5.", metavar="RATES")] = None,
     vary: Annotated[
         list[str] | None, typer.Option(help="A setting to vary as well; repeatable.", metavar="KEY=V1,V2,..")
     ] = None,
     no_baseline: Annotated[bool, typer.Option("--no-baseline", help="Do not add the run at rate 0.")] = False,
     seeds: Seeds = None,
-    jobs: Annotated[int, typer.Option(help="Worker processes.", metavar="N")] = 1,
+    jobs: Annotated[int, typer.Option(help="Worker processes.", metavar="N", min=1, max=256)] = 1,
     name: Name = None,
     runs_dir: RunsDir = RUNS,
     data_dir: DataDir = None,
     device: Device = None,
     smoke: Smoke = False,
     confirm: Annotated[
-        bool, typer.Option("--confirm", help="Then train the chosen run and its baseline on fresh seeds and compare.")
+        bool, typer.Option("--confirm", help="Then train the chosen run and its baseline on fresh seeds; compare.")
     ] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first run that fails.")] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train one run per rate (and per combination of what else varies) plus the baseline, and compare them."""
+    """Train one run per rate, and the baseline; compare them.
+
+    With --vary, one run per combination. What is chosen is chosen on validation.
+    """
     from dropout_lab import config as configs
-    from dropout_lab import laboratory
+    from dropout_lab import laboratory, sweep_table, tables, targets
     from dropout_lab import sweep as sweeps
 
     options = _options(runs_dir, data_dir, device, jobs=jobs, quiet=quiet, fail_fast=fail_fast)
-    base = configs.load(config) if config else sweeps.article()
-    base = laboratory.smoke(base) if smoke else base
-    base = laboratory.adjusted(base, seeds=_seeds(seeds), device=device)
-    planned = sweeps.plan(base, rates, vary or (), baseline=not no_baseline, name=name)
-    todo = laboratory.sweep_jobs(planned, options)
-    failure = None
-    try:
-        _bring_up_to_date(todo, options, dry_run=dry_run, before=lambda: laboratory.write_sweep(planned, options))
-    except Failed as error:
-        failure = error  # the others are done: show them first
+    given = targets.overrides(seeds=_seeds(seeds, smoke), name=name, device=device)
+    base = configs.load(config, given) if config else sweeps.article(given)
+    base = targets.smoke(base) if smoke else base
+    called = base.name if name else f"{base.name[:58]}-sweep"
+    planned = sweeps.plan(base, rates, vary or (), name=called, baseline=not no_baseline)
+    failures = _train(laboratory.sweep_jobs(planned, options), options, dry_run=dry_run, sweep=planned)
     table = laboratory.judge_sweep(planned, options)
+    if not as_json:
+        result(sweep_table.to_text(table, terminal.width()))
+    confirmed = _confirm(table, options) if confirm and not failures else None
+    if as_json:
+        confirmation = {"confirmation": confirmed and tables.to_json_dict(confirmed)}
+        result(laboratory.as_json(sweep_table.to_json_dict(table) | confirmation))
+    elif confirmed:
+        result("\n" + tables.to_text(confirmed, terminal.width()))
+    _summarize(sweep_table.to_markdown(table), smoke, as_data=as_json)
+    say(f"written   {options.runs / planned.name}: sweep.csv, sweep.png, sweep.yaml and the run directories")
+    _stop_at(failures)
 
-    from dropout_lab import sweep_table
 
-    _print(laboratory.as_json(sweep_table.to_json_dict(table)) if as_json else sweep_table.to_text(table, _width()))
-    _step_summary(sweep_table.to_markdown(table))
-    _say(f"written   {options.runs / planned.name}: sweep.csv, sweep.png, sweep.yaml and the run directories")
-    if smoke:
-        _say(SMOKE, stdout=not as_json)
-    if failure:
-        raise failure
-    if confirm:
-        _confirm(table, options)
-
-
-@app.command(epilog="Example:  dropout-lab plot mnist-baseline mnist-dropout")
+@app.command(epilog=example("plot mnist-baseline mnist-dropout"))
 def plot(
-    targets: Annotated[list[str], typer.Argument(help="Run directories or names.", metavar="RUN...")],
+    names: Annotated[list[str], typer.Argument(help="Run directories or names.", metavar="RUN...")],
     runs_dir: RunsDir = RUNS,
 ) -> None:
-    """Redraw the pictures of finished runs, and of their comparison where there are several."""
-    from dropout_lab import laboratory
+    """Redraw the pictures of finished runs.
 
-    options = _options(runs_dir, None, None)
-    for path in laboratory.redraw([laboratory.target(text, options) for text in targets], options):
-        _print(str(path))
+    Several runs are drawn together as well.
+    """
+    from dropout_lab import laboratory, targets
+
+    options = _options(runs_dir)
+    for path in laboratory.redraw(targets.targets(names, options), options):
+        result(str(path))
 
 
-@app.command(name="list", epilog="Example:  dropout-lab list --runs-dir runs")
+@app.command(name="list", epilog=example("list --runs-dir runs"))
 def list_(runs_dir: RunsDir = RUNS, as_json: Json = False) -> None:
-    """List the runs, newest first, each with a sparkline of its val_loss."""
+    """List the runs, newest first, with their val_loss."""
     from dropout_lab import laboratory, listing
 
-    entries = listing.list_runs(runs_dir)
+    directory = _options(runs_dir).runs
+    entries = listing.list_runs(directory)
     if as_json:
-        _print(laboratory.as_json({"schema_version": listing.SCHEMA_VERSION, "runs": entries}))
+        result(laboratory.as_json({"schema_version": listing.SCHEMA_VERSION, "runs": entries}))
     elif entries:
-        _print(listing.list_as_text(entries, _width()))
+        result(listing.list_as_text(entries, terminal.width()))
     else:
-        _say(f"no runs in {runs_dir}; make one with `dropout-lab train configs/digits-dropout.yaml`")
+        say(f"no runs in {directory}; make one with `dropout-lab train configs/digits-dropout.yaml`")
 
 
-@app.command(epilog="Example:  dropout-lab validate configs/mnist-dropout.yaml dropout.rate=0.3")
+@app.command(epilog=example("validate configs/mnist-dropout.yaml dropout.rate=0.3"))
 def validate(
     config: Annotated[Path, typer.Argument(help="The config to check.", metavar="CONFIG")], overrides: Overrides = None
 ) -> None:
-    """Check a config and print what it resolves to, with every default filled in."""
+    """Check a config, and print what it resolves to."""
     from dropout_lab import config as configs
 
-    _print(configs.to_yaml(configs.load(config, overrides or ())))
+    result(configs.to_yaml(configs.load(config, overrides or ())))
 
 
-@app.command(epilog="Example:  dropout-lab init my-experiment && dropout-lab train my-experiment.yaml")
-def init(name: Annotated[str, typer.Argument(help="Name of the run and of the file.")] = "experiment") -> None:
-    """Write NAME.yaml with every key, its default and a comment, and the JSON Schema that it points editors to."""
+@app.command(epilog=example("init my-experiment && dropout-lab train my-experiment.yaml"))
+def init(
+    name: Annotated[str, typer.Argument(help="Name of the run and of the file.", metavar="NAME")] = "experiment",
+) -> None:
+    """Write NAME.yaml, with every key explained.
+
+    The JSON Schema that it points editors to is written beside it.
+    """
     from dropout_lab import laboratory
 
     for path in laboratory.init(name):
-        _print(str(path))
+        result(str(path))
 
 
-@app.command(epilog="Example:  dropout-lab schema > dropout-lab.schema.json")
+@app.command(epilog=example("schema > dropout-lab.schema.json"))
 def schema() -> None:
     """Print the JSON Schema of a config."""
     from dropout_lab import config as configs
     from dropout_lab import laboratory
 
-    _print(laboratory.as_json(configs.json_schema()))
+    result(laboratory.as_json(configs.json_schema()))
 
 
-@app.command(epilog="Example:  dropout-lab doctor")
+@app.command(epilog=example("doctor"))
 def doctor(runs_dir: RunsDir = RUNS, data_dir: DataDir = None, as_json: Json = False) -> None:
-    """Check this machine: versions, device, data, disk. Exit code 1 where something would keep runs from working."""
+    """Check this machine: versions, device, data, disk.
+
+    The exit code is 1 where something would keep runs from working.
+    """
     from dropout_lab import checkup, laboratory
 
-    findings = checkup.examine(_options(runs_dir, data_dir, None))
-    _print(laboratory.as_json(checkup.as_dict(findings)) if as_json else checkup.as_text(findings))
-    if not all(finding.ok for finding in findings):
-        raise Failed("something above needs attention")
+    findings = checkup.examine(_options(runs_dir, data_dir))
+    result(laboratory.as_json(checkup.as_dict(findings)) if as_json else checkup.as_text(findings))
+    if bad := [finding.subject for finding in findings if finding.ok is False]:
+        raise Failed(f"{', '.join(bad)}: needs attention, as said above")
 
 
-DatasetName = Annotated[str, typer.Argument(help="mnist, fashion-mnist, kmnist, digits, or a path to an .npz.")]
+DatasetName = Annotated[
+    str, typer.Argument(help="mnist, fashion-mnist, kmnist, digits, or a path to an .npz.", metavar="DATASET")
+]
 
 
-@data_app.command(epilog="Example:  dropout-lab data fetch mnist")
+@data_app.command(epilog=example("data fetch mnist"))
 def fetch(dataset: DatasetName = "mnist", data_dir: DataDir = None) -> None:
-    """Download a data set, verify it, and say where it is."""
+    """Download and verify a data set; say where it is."""
     from dropout_lab import data
 
-    _print(str(data.fetch(dataset, data.directory(data_dir))))
+    result(str(data.fetch(dataset, data.directory(data_dir))))
 
 
-@data_app.command(epilog="Example:  dropout-lab data verify mnist --data-dir ~/data")
+@data_app.command(epilog=example("data verify mnist --data-dir ~/data"))
 def verify(dataset: DatasetName = "mnist", data_dir: DataDir = None) -> None:
-    """Check every file of a data set: SHA-256, format, length, labels."""
+    """Check every file: SHA-256, format, length, labels."""
     from dropout_lab import data
 
     reports = data.verify(dataset, data.directory(data_dir))
     for report in reports:
-        _print(f"{report.sha256 or '-':64}  {report.path}  {report.problem or 'ok'}")
-    if bad := [
-        Problem(str(report.path), "data", report.problem, report.path.name) for report in reports if report.problem
-    ]:
-        raise Refused(*bad)
+        result(f"{report.sha256 or '-':64}  {report.path}  {report.problem or 'ok'}")
+    fix = f"; `dropout-lab data fetch {dataset}` downloads it" if dataset in data.DATASETS else ""
+    bad = [report for report in reports if report.problem]
+    if bad:
+        raise Refused(*(Problem(str(r.path), dataset, f"{r.problem}{fix}", r.sha256 or "nothing") for r in bad))
 
 
-@data_app.command(epilog="Example:  dropout-lab data where")
+@data_app.command(epilog=example("data where"))
 def where(data_dir: DataDir = None) -> None:
     """Print the directory that data sets are kept in."""
     from dropout_lab import data
 
-    _print(str(data.directory(data_dir)))
+    result(str(data.directory(data_dir)))
 
 
 # What the commands share
 
 
-def _options(runs_dir: Path, data_dir: Path | None, device: str | None, **more: Any) -> Options:
+def _require_command(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        say(context.get_help() + "\n")
+        raise Refused(Problem("command line", "command", f"is missing; see {context.command_path} --help", "nothing"))
+
+
+def _options(runs_dir: Path, data_dir: Path | None = None, device: str | None = None, **more: Any) -> Options:
     from dropout_lab import data
-    from dropout_lab.laboratory import Options
+    from dropout_lab.targets import Options
 
-    return Options(runs_dir, data.directory(data_dir), device, **more)
+    return Options(runs_dir.expanduser(), data.directory(data_dir), device, **more)
 
 
-def _seeds(text: str | None) -> tuple[int, ...] | None:
+def _seeds(text: str | None, smoke: bool) -> tuple[int, ...] | None:
+    """Read --seeds; a smoke run has its own."""
     from dropout_lab.ranges import parse_seeds
 
-    return None if text is None else parse_seeds(text)
+    seeds = None if text is None else parse_seeds(text)
+    return None if smoke else seeds
 
 
-def _bring_up_to_date(
-    jobs: Sequence[Job],
-    options: Options,
-    *,
-    fresh: bool = False,
-    dry_run: bool = False,
-    before: Callable[[], None] = lambda: None,
-) -> list[Run]:
-    """Print the plan, stop there for a dry run, else train what is missing; on Ctrl-C say how to go on."""
-    from dropout_lab import laboratory
+def _train(
+    jobs: Sequence[Job], options: Options, *, dry_run: bool = False, fresh: bool = False, sweep: Sweep | None = None
+) -> list[str]:
+    """Print the plan, stop there for a dry run, else train what is missing and return a line for each failure."""
+    from dropout_lab import laboratory, listing
 
-    plan = [laboratory.plan_line(job, fresh) for job in jobs]
+    steps = laboratory.plan(jobs, options, fresh=fresh)
+    plan = listing.plan_as_text([(step.job.path, step.job.config, step.missing) for step in steps])
     if dry_run:
-        _print(f"plan: {len(jobs)} run{'s' * (len(jobs) > 1)}\n" + "\n".join(plan))
+        result(plan)
         raise typer.Exit()
     if not options.quiet:
-        _say(f"plan: {len(jobs)} run{'s' * (len(jobs) > 1)}\n" + "\n".join(plan))
-    for job in jobs if fresh else ():
-        laboratory.renew(job)
-    before()
+        say(plan)
     try:
-        return laboratory.bring_up_to_date(jobs, options)
+        return laboratory.carry_out(steps, options, fresh=fresh, sweep=sweep)
     except Interrupted:
-        command = shlex.join(["dropout-lab", *(word for word in sys.argv[1:] if word != "--fresh")])
-        _say(f"\ninterrupted: finished epochs are saved; go on with\n  {command}")
+        command = shlex.join([PROGRAM, *(word for word in sys.argv[1:] if word != "--fresh")])
+        say(f"\ninterrupted; what was trained is saved. Go on with\n  {command}")
         raise
 
 
-def _confirm(table: SweepTable, options: Options) -> None:
+def _stop_at(failures: Sequence[str]) -> None:
+    if failures:
+        raise Failed("\n".join(failures))
+
+
+def _confirm(table: SweepTable, options: Options) -> Comparison | None:
     """Compare the run that a sweep chose with its baseline, on seeds that the choice has not seen."""
-    from dropout_lab import laboratory, tables
+    from dropout_lab import laboratory
 
     jobs, fresh = laboratory.confirmation(table, options)
     if not jobs:
-        _say("nothing to confirm: the choice is the baseline, or there is none")
-        return
-    _bring_up_to_date(jobs, options)
-    answer = laboratory.compare(
-        jobs, laboratory.question("test_accuracy", None, None), options.runs / table.sweep.name / "_confirm", fresh
-    )
-    _print("\n" + tables.to_text(answer.comparison, _width()))
+        say("nothing to confirm: no run was chosen over a baseline")
+        return None
+    _stop_at(_train(jobs, options))
+    return laboratory.compare(jobs, laboratory.question(), jobs[0].path.parent / "_confirm", fresh).comparison
 
 
-def _print(text: str) -> None:
-    """Write a result to stdout."""
-    print(text.removesuffix("\n"))
+def _summarize(markdown: str, smoke: bool, *, as_data: bool) -> None:
+    """Write the summary of a CI job, and say what a smoke run is worth, out of the way of data on stdout."""
+    terminal.step_summary(markdown + f"\n{SMOKE}\n" * smoke)
+    if smoke:
+        (say if as_data else result)(SMOKE)
 
 
-def _say(text: str, *, stdout: bool = False) -> None:
-    """Write anything that is not a result, to stderr unless it belongs to the result."""
-    print(text, file=sys.stdout if stdout else sys.stderr, flush=True)
-
-
-def _width() -> int:
-    """Return the columns to write in: the terminal's, at most 100; 100 where there is none."""
-    return min(100, shutil.get_terminal_size((100, 24)).columns)
-
-
-def _step_summary(markdown: str) -> None:
-    """Append to the summary page of a GitHub job, where there is one."""
-    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(markdown + "\n")
+# The way in and the ways out
 
 
 class Interrupted(BaseException):
@@ -415,35 +438,39 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 def main() -> None:
     """Run the command line and exit with the codes of the contract (0, 1, 2, 3, 130, 143)."""
+    terminal.prepare()
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(_run())
 
 
 def _run() -> int:
+    """Run the command line in sys.argv, report what goes wrong, and return the exit code."""
     try:
-        return int(app(standalone_mode=False) or 0)
+        return int(app(prog_name=PROGRAM, standalone_mode=False) or 0)
     except LabError as error:
-        for line in str(error).splitlines():
-            _say(f"dropout-lab: error: {line}")
-        return error.exit_code
+        return _report(error)
     except typer.TyperException as error:
-        return _usage(error)
+        return _report(Refused(_usage(error)))
     except Interrupted as interrupted:
         return 128 + interrupted.number
-    except BrokenPipeError:  # whoever read our output has gone, as in `dropout-lab list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read stderr has gone, as in `dropout-lab train ... 2>&1 | head -1`
         return 1
 
 
-def _usage(error: typer.TyperException) -> int:
-    """Say what was wrong with the command line, in the form of every other refusal."""
-    context = getattr(error, "ctx", None)
-    if type(error).__name__ == "NoArgsIsHelpError":
-        _say(error.format_message())
-        return 2
-    param = getattr(error, "param", None)
-    key = getattr(error, "option_name", None) or (param.opts[0] if param else "command")
-    reason = f"{error.format_message().rstrip('.')}; see {context.command_path if context else 'dropout-lab'} --help"
-    _say(f"dropout-lab: error: {Problem('command line', key, printable(reason), shlex.join(sys.argv[1:]))}")
-    return 2
+def _report(error: LabError) -> int:
+    for line in str(error).splitlines():
+        say(f"{PROGRAM}: error: {line}")
+    return error.exit_code
+
+
+def _usage(error: typer.TyperException) -> Problem:
+    """Return what was wrong with the command line, in the form of every other refusal."""
+    context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
+    name = parameter and (parameter.metavar if parameter.param_type_name == "argument" else parameter.opts[0])
+    near = getattr(error, "possibilities", None)
+    text = f"no such option. Did you mean {near[0]}?" if near else getattr(error, "message", "") or "is missing"
+    text = text[0].lower() + text[1:].replace(". Did you mean", ", did you mean").rstrip(".")
+    reason = f"{text}; see {context.command_path if context else PROGRAM} --help"
+    key = getattr(error, "option_name", None) or name or "command"
+    return Problem("command line", key, printable(reason), shlex.join(sys.argv[1:]))

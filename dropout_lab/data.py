@@ -108,7 +108,7 @@ def load(dataset: str, scale: str, directory: Path, device: str = "cpu") -> Data
     raw = npz.read(Path(dataset)) if entry is None else entry.read(directory)
     full_scale = entry.full_scale if entry else 255 if raw[0].dtype == np.uint8 else 1
     shape = raw[0].shape[1:]
-    images, test_images = (x.astype(np.float32, order="C") for x in raw[::2])
+    images, test_images = (x.astype(np.float32) for x in raw[::2])
     try:
         SCALES[scale](images, test_images, full_scale)
     except ValueError as error:
@@ -177,6 +177,15 @@ def fetch(dataset: str, directory: Path) -> Path:
         return entry.fetch(directory)
     npz.read(Path(dataset))
     return Path(dataset)
+
+
+def check(dataset: str, directory: Path) -> None:
+    """Raise at once, without torch, what `load` would raise about the files: bad, or missing and not to be had."""
+    entry = _entry(dataset)
+    if entry is None:
+        npz.read(Path(dataset))
+    elif isinstance(entry, IdxSet):
+        entry.check(directory)
 
 
 def verify(dataset: str, directory: Path) -> list[FileReport]:

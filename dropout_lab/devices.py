@@ -1,4 +1,4 @@
-"""Which device `--device` means, as far as can be said without importing torch."""
+"""Which device "cuda" means, as far as can be said without importing torch."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import ctypes
 from dropout_lab.errors import Problem, Refused
 
 
-def check(device: str) -> None:
-    """Refuse "cuda" or "cuda:<n>" where the driver has no such device; "auto" and "cpu" always pass."""
+def check(device: str, where: str) -> None:
+    """Refuse "cuda" or "cuda:<n>", asked for in `where`, if the driver has none such; "auto" and "cpu" always pass."""
     if not device.startswith("cuda"):
         return
     count, index = cuda_count(), int(device.partition(":")[2] or 0)
     if index >= count:
-        reason = f"this machine has {count or 'no'} CUDA device{'s' * (count > 1)}; use --device cpu or auto"
-        raise Refused(Problem("command line", "device", reason, device))
+        reason = f"this machine has {count or 'no'} CUDA device{'s' * (count > 1)}; use cpu or auto"
+        raise Refused(Problem(where, "device", reason, device))
 
 
 def cuda_count() -> int:

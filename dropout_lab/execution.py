@@ -7,31 +7,38 @@ worker does at a time.
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import threading
-import time
-import traceback
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any, Self
 
-import torch
-
-from dropout_lab.data import Data
-from dropout_lab.data import load as load_data
-from dropout_lab.errors import LabError, Problem, Refused
-from dropout_lab.recording import Job, RunWriter, environment, read_checkpoints, writing
-from dropout_lab.runs import Row, Snapshot
+from dropout_lab.config import DataConfig
+from dropout_lab.data import split
+from dropout_lab.environment import environment
+from dropout_lab.errors import LabError
+from dropout_lab.recording import Job, RunWriter, writing
+from dropout_lab.runs import Row
 from dropout_lab.storage import atomic_write
-from dropout_lab.training import Ended, Lane, lane_key, train
+from dropout_lab.training import Ended, Lane, lane_key
+from dropout_lab.workers import Message, Progress, Settings, Stopped, Worker, choose_device, dataset, work
+
+__all__ = [
+    "EpochDone",
+    "Event",
+    "Noted",
+    "SeedDone",
+    "Settings",
+    "Task",
+    "UnitFailed",
+    "choose_device",
+    "execute",
+    "group",
+    "plan",
+]
 
 LANES = 8  # networks side by side: enough to share each step's fixed costs, few enough for the cache
-SAVE_EVERY = 1.0  # seconds between checkpoints: beside the epoch under way, the most that a killed process loses
 ATTEMPTS = 2  # how often a unit may take its worker down with it
 
 
@@ -64,79 +71,45 @@ class SeedDone:
 
 @dataclass(frozen=True)
 class UnitFailed:
-    """A unit could not be trained; its runs stay unfinished."""
+    """A unit could not be trained; its runs stay unfinished, each with the details in its error.txt."""
 
     unit: Unit
     reason: str
 
 
-Event = EpochDone | SeedDone | UnitFailed
-
-
 @dataclass(frozen=True)
-class Settings:
-    """Where and with what to train: the data directory, the torch device, worker processes (1: this one alone)."""
+class Noted:
+    """What a person should know of a run, though its training goes on."""
 
-    data_directory: Path
-    device: str = "cpu"
-    workers: int = 1
-
-    @property
-    def threads(self) -> int:
-        """Threads per process: torch's own choice for one, else each worker's share of the cores."""
-        return torch.get_num_threads() if self.workers == 1 else max(1, len(os.sched_getaffinity(0)) // self.workers)
+    text: str
 
 
-@dataclass(frozen=True)
-class Progress:
-    """One epoch of a unit as a worker reports it, by lane; snapshots only when they are due."""
-
-    rows: Mapping[int, Row]
-    seconds: float
-    snapshots: Mapping[int, Snapshot]
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """The end of a unit as a worker reports it: with the error that ended it, if any."""
-
-    error: Exception | None = None
-    details: str = ""
-
-
-Message = Progress | Ended | Stopped
+Event = EpochDone | SeedDone | UnitFailed | Noted
 Source = Generator[tuple[Unit, Message], None, None]  # of messages, each with the unit that it is about
 
 
-def execute(jobs: Sequence[Job], settings: Settings) -> Iterator[Event]:
-    """Train what the `jobs` lack, record it, and yield what happens."""
+def execute(jobs: Iterable[Job], settings: Settings) -> Generator[Event, None, None]:
+    """Train what the `jobs` lack, record it, and yield what happens. Closing the generator stops the work.
+
+    An error in the training of a unit costs that unit alone. Raises `Refused` for bad data, before anything is created,
+    and where a run directory cannot be gone on with; `Failed` where the disk refuses.
+    """
     units = deque(plan(jobs))
-    for name, scale in {(unit[0].job.config.data.dataset, unit[0].job.config.data.scale) for unit in units}:
-        dataset(name, scale, settings.data_directory, settings.device)  # bad data is refused before anything is created
-    with Writers(settings) as writers:
+    with Writers(units, settings) as writers:
         source = (work_here if settings.workers == 1 else work_apart)(units, writers, settings)
         with contextlib.closing(source):
             for unit, message in source:
+                yield from writers.noted()
                 yield from writers.record(unit, message)
+        yield from writers.noted()
 
 
-def plan(jobs: Sequence[Job]) -> list[Unit]:
-    """Return the units that bring `jobs` up to date; reads what is there, changes nothing."""
-    tasks = []
-    for job in jobs:
-        reached = {seed: len(record.rows) for seed, record in read_checkpoints(job.path / "checkpoint")}
-        tasks += [(Task(job, seed), reached.get(seed, 0)) for seed in job.missing()]
-    return group(tasks)
+def plan(jobs: Iterable[Job]) -> list[Unit]:
+    """Return the units that bring `jobs` up to date; reads what is there, changes nothing.
 
-
-def choose_device(device: str) -> str:
-    """Return the torch device for "auto", "cpu", "cuda" or "cuda:<n>". Raises `Refused` where torch has no such one."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
-        reason = f"this torch sees {torch.cuda.device_count()} CUDA devices; use cpu, or install a CUDA build of torch"
-        raise Refused(Problem("command line", "device", reason, device))
-    return device
+    How far an interrupted training came is seen when its directory is opened; `Writers.take` then divides its unit.
+    """
+    return group((Task(job, seed), 0) for job in jobs for seed in job.missing())
 
 
 def group(tasks: Iterable[tuple[Task, int]]) -> list[Unit]:
@@ -147,93 +120,102 @@ def group(tasks: Iterable[tuple[Task, int]]) -> list[Unit]:
     return [tuple(tasks[at : at + LANES]) for tasks in groups.values() for at in range(0, len(tasks), LANES)]
 
 
-def work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Progress | Ended]:
-    """Train one unit and report it."""
-    data = dataset(lanes[0].config.data.dataset, lanes[0].config.data.scale, settings.data_directory, settings.device)
-    saved = time.monotonic()
-    for event in train(lanes, data, settings.device):
-        if isinstance(event, Ended):
-            yield event
-            continue
-        due = time.monotonic() - saved >= SAVE_EVERY
-        yield Progress(event.rows, event.seconds, {lane: event.snapshot(lane) for lane in event.rows} if due else {})
-        saved = time.monotonic() if due else saved
-
-
-@lru_cache(maxsize=1)
-def dataset(name: str, scale: str, directory: Path, device: str) -> Data:
-    """Load a data set; the last one stays in memory for the next unit."""
-    return load_data(name, scale, directory, device)
-
-
 class Writers:
-    """The run directories being written: each is opened by its first unit and finished by its last."""
+    """The run directories being written: each is opened by its first task and closed by its last."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, units: Sequence[Unit], settings: Settings) -> None:
+        """Load and split the data of all units, which refuses those that will not do, and open nothing yet."""
+        device = settings.device if settings.workers == 1 else "cpu"  # workers load for themselves; this is the check
+        self.data: dict[DataConfig, str] = {}  # the SHA-256 of each
+        for wanted in dict.fromkeys(task.job.config.data for task, *_ in units):
+            data = dataset(wanted.dataset, wanted.scale, settings.data_directory, device)
+            split(len(data.images), wanted.validation_fraction, wanted.validation_from, wanted.train_size, seed=0)
+            self.data[wanted] = data.sha256
         self.environment = environment(settings.device, settings.threads)
+        self.waiting: dict[Path, set[int]] = defaultdict(set)  # the seeds planned that have neither ended nor failed
+        for task in (task for unit in units for task in unit):
+            self.waiting[task.job.path].add(task.seed)
         self.open: dict[Path, tuple[RunWriter, contextlib.ExitStack]] = {}
+        self.notes: list[str] = []
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        for path in list(self.open):
-            self.close(path)
+    def __exit__(self, *exception: object) -> None:
+        for _, stack in self.open.values():
+            stack.close()
 
-    def close(self, path: Path) -> None:
-        """Let go of a run directory."""
-        self.open.pop(path)[1].close()
+    def __getitem__(self, job: Job) -> RunWriter:
+        """Return the writer of a run directory; opens it where it is not open yet."""
+        if job.path not in self.open:
+            stack = contextlib.ExitStack()
+            writer = stack.enter_context(writing(job, self.data[job.config.data]))
+            self.open[job.path] = writer, stack
+            self.notes += writer.notes
+        return self.open[job.path][0]
 
-    def lanes(self, unit: Unit) -> list[Lane]:
-        """Return the unit's lanes, each with the snapshot to go on from; opens their run directories."""
-        for job in dict.fromkeys(task.job for task in unit):
-            if job.path not in self.open:
-                stack = contextlib.ExitStack()
-                self.open[job.path] = stack.enter_context(writing(job.path, job.config)), stack
-        return [Lane(task.job.config, task.seed, self.open[task.job.path][0].resume(task.seed)) for task in unit]
+    def take(self, units: deque[Unit]) -> tuple[Unit, list[Lane]] | None:
+        """Take the next unit off `units`, with its lanes, each with the snapshot to go on from; None when all are done.
 
-    def left(self, unit: Unit) -> list[Unit]:
-        """Return what is still to train of a unit whose worker died."""
-        tasks = [task for task in unit if task.job.path in self.open]
-        writers = [(task, self.open[task.job.path][0]) for task in tasks]
-        return group(
-            (task, snapshot.last.epoch if (snapshot := writer.resume(task.seed)) else 0)
-            for task, writer in writers
-            if task.seed in writer.pending()
-        )
+        What has ended meanwhile is left out, and a unit whose tasks go on from different epochs is divided.
+        """
+        while units:
+            snapshots = {task: self[task.job].resume(task.seed) for task in self.left(units.popleft())}
+            parts = group((task, snapshot.last.epoch if snapshot else 0) for task, snapshot in snapshots.items())
+            units.extendleft(reversed(parts[1:]))
+            if parts:
+                return parts[0], [Lane(task.job.config, task.seed, snapshots[task]) for task in parts[0]]
+        return None
+
+    def left(self, unit: Unit) -> Unit:
+        """Return the tasks of a unit that are still to be trained."""
+        waiting = [task for task in unit if task.seed in self.waiting[task.job.path]]
+        ended = [task for task in waiting if task.seed not in self[task.job].pending()]
+        for task in ended:  # by another process after the plan was made, or by one that was killed as it finished
+            self.settle(task)
+        return tuple(task for task in waiting if task not in ended)
+
+    def settle(self, task: Task) -> None:
+        """Note that a task has ended or failed. The last one of a run finishes it, if all have ended, and closes it."""
+        path = task.job.path
+        self.waiting[path].discard(task.seed)
+        if not self.waiting[path]:
+            writer, stack = self.open.pop(path)
+            with stack:
+                if not writer.finished and not writer.pending():
+                    writer.finish(self.environment)
+
+    def noted(self) -> Iterator[Noted]:
+        """Yield what is to be said of the directories opened since this was last asked."""
+        while self.notes:
+            yield Noted(self.notes.pop(0))
 
     def record(self, unit: Unit, message: Message) -> Iterator[Event]:
         """Write what a worker reports about `unit`, and yield it as events."""
         if isinstance(message, Progress):
             for lane, row in message.rows.items():
-                self.open[unit[lane].job.path][0].add(row, message.seconds, message.snapshots.get(lane))
-            if message.snapshots:
-                for path in {task.job.path for task in unit}:
-                    self.open[path][0].write_tables()
+                self[unit[lane].job].add(row, message.seconds, message.snapshots.get(lane))
+            for job in dict.fromkeys(unit[lane].job for lane in message.snapshots):
+                self[job].write_tables()
             yield EpochDone({unit[lane]: row for lane, row in message.rows.items()}, message.seconds)
         elif isinstance(message, Ended):
             task = unit[message.lane]
-            writer = self.open[task.job.path][0]
-            writer.end(task.seed, message.outcome)
-            if not writer.pending():
-                writer.finish(self.environment)
-                self.close(task.job.path)
+            self[task.job].end(task.seed, message.outcome)
+            self.settle(task)
             yield SeedDone(task, message.outcome.facts)
-        elif message.error:
-            for path in {task.job.path for task in unit} & set(self.open):
-                atomic_write(path / "error.txt", message.details.encode())
-            yield UnitFailed(unit, str(message.error) or type(message.error).__name__)
+        elif message.reason and (failed := self.left(unit)):
+            for task in failed:
+                atomic_write(task.job.path / "error.txt", (message.details or message.reason).encode())
+                self.settle(task)
+            yield UnitFailed(failed, message.reason)
 
 
-def work_here(units: Iterable[Unit], writers: Writers, settings: Settings) -> Source:
+def work_here(units: deque[Unit], writers: Writers, settings: Settings) -> Source:
     """Train the units one after another in this process."""
-    for unit in units:
-        lanes = writers.lanes(unit)
-        try:
-            for message in work(lanes, settings):
-                yield unit, message
-        except (RuntimeError, MemoryError) as error:  # what torch raises when memory runs out, among others
-            yield unit, Stopped(error, traceback.format_exc())
+    while taken := writers.take(units):
+        unit, lanes = taken
+        for message in work(lanes, settings):
+            yield unit, message
 
 
 def work_apart(units: deque[Unit], writers: Writers, settings: Settings) -> Source:
@@ -241,81 +223,37 @@ def work_apart(units: deque[Unit], writers: Writers, settings: Settings) -> Sour
 
     A worker that dies costs its unit one attempt: what is left of it goes on from its snapshots in a new worker.
     """
-    attempts: dict[Task, int] = defaultdict(int)
+    attempts: Counter[Task] = Counter()
     idle: list[Worker] = []
     busy: dict[Any, tuple[Worker, Unit]] = {}
     try:
-        while units or busy:
-            while units and len(busy) < settings.workers:
-                unit, worker = units.popleft(), idle.pop() if idle else Worker(settings)
-                worker.pipe.send(writers.lanes(unit))
+        while True:
+            while len(busy) < settings.workers and (taken := writers.take(units)):
+                unit, lanes = taken
+                worker = idle.pop() if idle else Worker(settings)
                 busy[worker.pipe] = worker, unit
+                with contextlib.suppress(OSError):  # it is dead: the end of its pipe will say so
+                    worker.pipe.send(lanes)
+            if not busy:
+                return
             for pipe in connection.wait(list(busy)):
                 worker, unit = busy[pipe]
                 try:
                     message = worker.pipe.recv()
-                except (EOFError, ConnectionResetError):
+                except (EOFError, OSError):
                     del busy[pipe]
-                    message = Stopped(RuntimeError(f"its worker process died ({worker.stop()})"))
-                    left = writers.left(unit)
-                    for task in (task for part in left for task in part):
-                        attempts[task] += 1
-                    if max(attempts.values()) < ATTEMPTS:
-                        units.extendleft(left)
+                    message, unit = Stopped(f"its worker process died ({worker.died()})"), writers.left(unit)
+                    attempts.update(unit)
+                    if all(attempts[task] < ATTEMPTS for task in unit):
+                        units.appendleft(unit)
                         continue
-                    attempts.clear()
                 else:
+                    if isinstance(message, LabError):
+                        raise message
                     if isinstance(message, Stopped):
                         del busy[pipe]
                         idle.append(worker)
-                        if isinstance(message.error, LabError):
-                            raise message.error
                 yield unit, message
     finally:
         for worker in [*idle, *(worker for worker, _ in busy.values())]:
             worker.stop()
-
-
-class Worker:
-    """A process that trains one unit after another, and the pipe to it."""
-
-    def __init__(self, settings: Settings) -> None:
-        context = get_context("spawn")  # a forked process could not use CUDA, nor torch's threads
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, settings, settings.threads), daemon=True)
-        self.process.start()
-        theirs.close()  # so that the worker's death ends the pipe
-
-    def stop(self) -> str:
-        """Kill the process, and say how it ended (by itself, or by this)."""
-        self.process.join(0.1)
-        self.process.kill()
-        self.process.join()
-        self.pipe.close()
-        code = self.process.exitcode or 0
-        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
-
-
-def serve(pipe: connection.Connection, settings: Settings, threads: int) -> None:
-    """Be a worker: receive lanes, send back what `work` reports, until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
-    threading.Thread(target=die_with_parent, daemon=True).start()
-    torch.set_num_threads(threads)
-    while True:
-        lanes = pipe.recv()
-        try:
-            for message in work(lanes, settings):
-                pipe.send(message)
-            pipe.send(Stopped())
-        except LabError as error:
-            pipe.send(Stopped(error))
-        except (RuntimeError, MemoryError) as error:
-            pipe.send(Stopped(RuntimeError(str(error) or "out of memory"), traceback.format_exc()))
-
-
-def die_with_parent() -> None:
-    """End this process when its parent is gone, even if that was killed."""
-    parent = parent_process()
-    if parent:
-        connection.wait([parent.sentinel])
-        os._exit(1)

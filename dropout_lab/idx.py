@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import math
 import os
+import re
 import shutil
 import socket
 import stat
@@ -18,10 +19,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from urllib.request import getproxies
 
 from dropout_lab.errors import Failed, Problem, Refused, printable
 
@@ -74,6 +77,13 @@ class IdxSet:
     def verify(self, directory: Path) -> list[FileReport]:
         """Check the four files: SHA-256, magic number, counts, exact length, label range. Changes nothing."""
         return [report for report, _ in self._inspect(directory)]
+
+    def check(self, directory: Path) -> None:
+        """Raise at once, without torchvision, what `read` would: a corrupt file, or files missing and no network."""
+        inspected = self._inspect(directory)
+        self._refuse_corrupt(inspected)
+        if any(report.missing for report, _ in inspected) and not _online():
+            raise self._unavailable(self.raw(directory), "no network")
 
     def read(self, directory: Path) -> tuple[NDArray[Any], ...]:
         """Return x_train (n, height, width), y_train (n,), x_test, y_test, all uint8, from files that verify.
@@ -181,14 +191,38 @@ class IdxSet:
         except Exception as error:  # whatever went wrong in there, the user has no data and needs the ways on
             if isinstance(error, OSError) and error.errno in DISK_FULL:
                 raise
-            reason = (
-                f"cannot be downloaded; put {', '.join(FILES[:-1])} and {FILES[-1]} (unpacked) into this folder, or "
-                f"name the folder that holds {self.folder}/raw with --data-dir or DROPOUT_LAB_DATA, or go on with "
-                "data.dataset=digits, which is bundled"
-            )
-            raise Refused(Problem(str(raw), self.name, reason, _cause(error))) from error
+            raise self._unavailable(raw, _cause(error)) from error
         finally:
             socket.setdefaulttimeout(timeout)
+
+    def _unavailable(self, raw: Path, cause: str) -> Refused:
+        reason = (
+            f"cannot be downloaded; put {', '.join(FILES[:-1])} and {FILES[-1]} (unpacked) into this folder, or "
+            f"name the folder that holds {self.folder}/raw with --data-dir or DROPOUT_LAB_DATA, or go on with "
+            "data.dataset=digits, which is bundled"
+        )
+        return Refused(Problem(str(raw), self.name, reason, cause))
+
+
+def _online() -> bool:
+    """Say whether one of torchvision's mirrors has an address; True where that cannot be told without trying."""
+    if getproxies():
+        return True
+    hosts = _mirrors()
+    for host in hosts:
+        with suppress(OSError):
+            socket.getaddrinfo(host, None)
+            return True
+    return not hosts
+
+
+def _mirrors() -> list[str]:
+    """Return the hosts that torchvision downloads from, out of its source: to import it would take seconds."""
+    package = find_spec("torchvision")
+    if package is None or package.origin is None:
+        return []
+    source = (Path(package.origin).parent / "datasets" / "mnist.py").read_text(encoding="utf-8")
+    return sorted(set(re.findall(r'"https?://([^/"]+)/', source)))
 
 
 def _broken_structure(content: bytes, header: tuple[int, ...], size: int, classes: int) -> str | None:

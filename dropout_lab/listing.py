@@ -1,27 +1,27 @@
-"""Runs as a person reads them: one run's result, and the list of those in a directory."""
+"""Runs as a person reads them: one run's result, the list of those in a directory, and the plan of what to train."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dropout_lab import config as configs
 from dropout_lab import runs, statistics
-from dropout_lab.errors import LabError, printable
-from dropout_lab.layout import table
-from dropout_lab.runs import Run
-from dropout_lab.wording import count, shown_seeds
+from dropout_lab.config import Config
+from dropout_lab.errors import Refused
+from dropout_lab.layout import Line, labelled, table
+from dropout_lab.metrics import METRICS
+from dropout_lab.runs import RESULTS, Run
+from dropout_lab.strict_yaml import written
+from dropout_lab.wording import count, named_seeds, shown_seeds
 
 SCHEMA_VERSION = 1
 BLOCKS = "▁▂▃▄▅▆▇█"
 SPARKS = 20  # characters of a sparkline
-MEASURES = {
-    "val_loss": "val loss",
-    "val_accuracy": "val accuracy %",
-    "test_loss": "test loss",
-    "test_accuracy": "test accuracy %",
-}
+UNFOLDED = 10_000  # columns: lines of a plan are not folded
 
 
 def run_as_dict(run: Run) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def run_as_dict(run: Run) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "name": run.name,
         "path": str(run.path),
-        "identity": run.summary["identity"],
+        "identity": run.config.identity,
         "seeds": run.summary["seeds"],
         "mean": {
             when: {key: estimate.mean for key, estimate in _estimates(run, when).items()} for when in ("last", "best")
@@ -40,11 +40,14 @@ def run_as_dict(run: Run) -> dict[str, Any]:
 
 def run_as_text(run: Run) -> str:
     """Return what a run came to: means and spreads over its seeds, at the last and at the best epoch, and its files."""
-    lines = [f"run       {run.name}  {count(len(run.seeds), 'seed')} ({shown_seeds(run.seeds)})"]
-    lines += [f"diverged  seed {seed} at epoch {epoch}, step {step}" for seed, epoch, step in _diverged(run)]
-    lines += ["", *table(_table(run), 100, fold=9), ""]
-    lines.append(f"files     {run.path}: metrics.csv, curves.png, summary.json, weights.safetensors, predictions.npz")
-    return "\n".join(lines)
+    lines = [labelled("run", f"{run.name}  {count(len(run.seeds), 'seed')} ({shown_seeds(run.seeds)})")]
+    for seed in run.diverged:
+        facts = run.summary["seeds"][str(seed)]
+        lines.append(labelled("diverged", f"seed {seed} at epoch {facts['epoch']}, step {facts['step']}"))
+    if len(run.diverged) < len(run.seeds):
+        lines += ["", *table(_table(run), 100, fold=9), ""]
+    files = "metrics.csv, curves.png, summary.json, weights.safetensors, predictions.npz"
+    return "\n".join([*lines, labelled("files", f"{run.path}: {files}")])
 
 
 def run_as_markdown(run: Run) -> str:
@@ -58,26 +61,22 @@ def _table(run: Run) -> list[tuple[str, ...]]:
     last, best = _estimates(run, "last"), _estimates(run, "best")
     spread = " (± sd over seeds)" if len(run.seeds) > 1 else ""
     head = (f"mean{spread}", "last epoch", "best epoch (lowest val loss)")
-    return [head, *((title, _shown(key, last), _shown(key, best)) for key, title in MEASURES.items())]
+    titles = {key: f"{METRICS[key].title} {METRICS[key].unit}".rstrip() for key in RESULTS}
+    return [head, *((title, _shown(key, last), _shown(key, best)) for key, title in titles.items())]
 
 
 def _estimates(run: Run, when: str) -> dict[str, statistics.Estimate]:
+    """Return the estimate of every measure that has a finite value."""
     facts = [facts[when] for facts in run.summary["seeds"].values() if facts["status"] == "finished"]
-    return {key: statistics.interval([fact[key] for fact in facts]) for key in MEASURES} if facts else {}
-
-
-def _diverged(run: Run) -> list[tuple[str, int, int]]:
-    seeds = run.summary["seeds"].items()
-    return [(seed, facts["epoch"], facts["step"]) for seed, facts in seeds if facts["status"] == "diverged"]
+    values = {key: [fact[key] for fact in facts if math.isfinite(fact[key])] for key in RESULTS}
+    return {key: statistics.interval(own) for key, own in values.items() if own}
 
 
 def _shown(key: str, estimates: dict[str, statistics.Estimate]) -> str:
     if key not in estimates:
         return "-"
-    factor, digits = (100, 2) if key.endswith("accuracy") else (1, 4)
-    estimate = estimates[key]
-    spread = f" ±{factor * estimate.sd:.{digits}f}" if estimate.sd is not None else ""
-    return f"{factor * estimate.mean:.{digits}f}{spread}"
+    estimate, metric = estimates[key], METRICS[key]
+    return metric.shown(estimate.mean) + (f" ±{metric.shown(estimate.sd)}" if estimate.sd is not None else "")
 
 
 # The list of runs
@@ -89,59 +88,93 @@ def list_runs(directory: Path) -> list[dict[str, Any]]:
 
 
 def _describe(path: Path, directory: Path) -> dict[str, Any]:
-    entry: dict[str, Any] = {"name": str(path.relative_to(directory)), "path": str(path)}
+    entry = {"name": str(path.relative_to(directory)), "path": str(path)}
     try:
-        summary = runs.read_summary(path)
-        curve = list(mean_curve(path / "metrics.csv"))
-        seeds = summary["seeds"] if summary else {}
-        test = [facts["last"]["test_accuracy"] for facts in seeds.values() if facts["status"] == "finished"]
-        diverged = sum(facts["status"] == "diverged" for facts in seeds.values())
-    except (LabError, OSError, ValueError, KeyError, TypeError) as error:
-        return entry | {"status": "damaged", "reason": printable(str(error))}
-    accuracy = sum(test) / len(test) if test else None
-    return entry | {
+        return entry | _facts(path)
+    except Refused as refused:
+        return entry | {"status": "damaged", "reason": str(refused.problems[0])}
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+        return entry | {"status": "damaged", "reason": f"{path / 'metrics.csv'}: is no table of epochs"}
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """Return how far a run has come, read without pandas: a list should come at once."""
+    config = configs.load(path / "config.yaml", check_files=False)
+    summary, metrics = runs.read_summary(path), path / "metrics.csv"
+    unchecked = b"" if summary or not metrics.exists() else metrics.read_bytes()
+    curve = mean_curve((runs.check_hash(metrics, summary) if summary else unchecked).decode())
+    seeds = list(summary["seeds"].values()) if summary else []
+    test = [facts["last"]["test_accuracy"] for facts in seeds if facts["status"] == "finished"]
+    return {
         "status": runs.state(path),
-        "seeds": len(seeds),
-        "diverged": diverged,
+        "seeds": len(seeds or config.seeds),
+        "diverged": sum(facts["status"] == "diverged" for facts in seeds),
         "epochs": len(curve),
-        "test_accuracy": accuracy,
+        "epochs_asked": config.training.epochs,
+        "test_accuracy": sum(test) / len(test) if test else None,
         "val_loss": curve,
     }
 
 
-def mean_curve(metrics: Path) -> Iterable[float]:
-    """Return the mean val_loss of each epoch over the seeds, read without pandas: a list should come at once."""
-    totals: dict[int, list[float]] = {}
-    if metrics.exists():
-        with metrics.open(newline="") as file:
-            for row in csv.DictReader(file):
-                totals.setdefault(int(row["epoch"]), []).append(float(row["val_loss"]))
-    return [sum(values) / len(values) for _, values in sorted(totals.items())]
+def mean_curve(metrics: str) -> list[float]:
+    """Return the mean val_loss of each epoch over the seeds, from the text of metrics.csv."""
+    values: dict[int, list[float]] = {}
+    for row in csv.DictReader(metrics.splitlines()):
+        values.setdefault(int(row["epoch"]), []).append(float(row["val_loss"]))
+    return [sum(own) / len(own) for _, own in sorted(values.items())]
 
 
 def list_as_text(entries: Sequence[dict[str, Any]], width: int = 100) -> str:
-    """Return the list as a table, with a sparkline of the mean val_loss."""
-    lines: list[tuple[str, ...]] = [("run", "status", "seeds", "epochs", "test acc. %", "val loss")]
-    for entry in entries:
-        accuracy = entry.get("test_accuracy")
-        lines.append(
-            (
-                entry["name"],
-                entry["status"],
-                str(entry.get("seeds", "-")),
-                str(entry.get("epochs", "-")),
-                "-" if accuracy is None else f"{100 * accuracy:.2f}",
-                sparkline(entry.get("val_loss", [])) or entry.get("reason", ""),
-            )
-        )
-    return "\n".join(table(lines, width, fold=6))
+    """Return the list as a table, with a sparkline of the mean val_loss, and below it what is wrong with which run."""
+    lines: list[Line] = [("run", "status", "seeds", "epochs", "test acc. %", "val loss".ljust(SPARKS))]
+    lines += [_line(entry) for entry in entries]
+    wrong = [labelled("damaged", entry["reason"]) for entry in entries if "reason" in entry]
+    return "\n".join([*table(lines, width, fold=5), *[""] * bool(wrong), *wrong])
+
+
+def _line(entry: dict[str, Any]) -> Line:
+    if "reason" in entry:
+        return entry["name"], entry["status"], "-", "-", "-", ""
+    accuracy, epochs = entry["test_accuracy"], str(entry["epochs"])
+    return (
+        entry["name"],
+        entry["status"],
+        f"{entry['seeds']} ({entry['diverged']} diverged)" if entry["diverged"] else str(entry["seeds"]),
+        epochs if entry["status"] == "finished" else f"{epochs}/{entry['epochs_asked']}",
+        "-" if accuracy is None else f"{100 * accuracy:.2f}",
+        sparkline(entry["val_loss"]).ljust(SPARKS),
+    )
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """Return the values as at most 20 small bars, lowest to highest."""
-    if not values:
-        return ""
+    """Return the values as at most 20 small bars, lowest to highest; a gap where one is not finite."""
     step = max(1, len(values) / SPARKS)
     chosen = [values[int(at * step)] for at in range(min(len(values), SPARKS))]
-    low, high = min(chosen), max(chosen)
-    return "".join(BLOCKS[int((value - low) / (high - low) * 7) if high > low else 0] for value in chosen)
+    finite = [value for value in chosen if math.isfinite(value)]
+    low, span = min(finite, default=0), max(finite, default=0) - min(finite, default=0)
+    scaled = ((value - low) / span if span else 0 for value in chosen)
+    return "".join(BLOCKS[int(share * (len(BLOCKS) - 1))] if math.isfinite(share) else " " for share in scaled)
+
+
+# The plan of what to train
+
+
+def plan_as_text(plan: Sequence[tuple[Path, Config, Sequence[int]]]) -> str:
+    """Return a line per run: where it is, its network, its dropout, and of its seeds how many are to train."""
+    total = sum(len(missing) for _, _, missing in plan)
+    head = f"plan: {count(len(plan), 'run')}, {count(total, 'network') if total else 'nothing'} to train"
+    body = [(f"  {path}", *_conditions(config), _left(config, missing)) for path, config, missing in plan]
+    return "\n".join([head, *table([("",) * len(body[0]), *body], UNFOLDED, fold=9)[1:]])
+
+
+def _conditions(config: Config) -> tuple[str, str, str]:
+    dropout = config.dropout
+    hidden = "-".join(map(str, config.network.hidden)) or "no hidden layer"
+    what = [f"{dropout.kind} {written(dropout.rate)} {dropout.placement}"] * any(config.rates)
+    what += [f"input {written(dropout.input_rate)}"] * bool(dropout.input_rate)
+    return f"{config.data.dataset} {hidden}", ", ".join(what) or "no dropout", count(config.training.epochs, "epoch")
+
+
+def _left(config: Config, missing: Sequence[int]) -> str:
+    left = f"{len(missing)} to train" if missing else "finished"
+    return f"{named_seeds(config.seeds)} ({left})"

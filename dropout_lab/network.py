@@ -59,6 +59,8 @@ INITS = {
 def empty(like: Tensor, lanes: int, rows: int, columns: int) -> Tensor:
     """Return an uninitialized tensor (lanes, rows, columns) in which every lane is aligned."""
     size = rows * columns
+    if size % ALIGNMENT == 0:
+        return like.new_empty(lanes, rows, columns)
     return like.new_empty(lanes, -(-size // ALIGNMENT) * ALIGNMENT)[:, :size].view(lanes, rows, columns)
 
 

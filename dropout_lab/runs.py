@@ -10,6 +10,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import os
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = 1  # of summary.json; a higher number than this program knows is refused
+SUMMARY = {"data_sha256": str, "seeds": dict, "environment": dict, "files": dict}  # what every reader relies on
+RESULTS = ("val_loss", "val_accuracy", "test_loss", "test_accuracy")  # of each seed, at the last and at the best epoch
 
 
 @dataclass(frozen=True)
@@ -130,18 +135,23 @@ class Run:
             if tuple(header) != columns:
                 raise ValueError(",".join(header))
             return pd.DataFrame(rows, columns=list(columns))
-        except ValueError as error:
+        except (ValueError, csv.Error) as error:
             reason = f"must have the columns {','.join(columns)}, all of them numbers"
             raise damaged(self.path / name, "rows", reason, str(error)) from None
 
     def _read(self, name: str) -> bytes:
-        try:
-            data = (self.path / name).read_bytes()
-        except OSError as error:
-            raise damaged(self.path / name, "file", f"cannot be read: {error.strerror}", name) from None
-        if sha256(data) != self.summary["files"].get(name):
-            raise damaged(self.path / name, "sha256", "differs from the one in summary.json", sha256(data))
-        return data
+        return check_hash(self.path / name, self.summary)
+
+
+def check_hash(file: Path, summary: dict[str, Any]) -> bytes:
+    """Return the bytes of one file of a run. Raises `Refused` where they are not those that `summary` tells of."""
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise damaged(file, "file", f"cannot be read: {error.strerror}", file.name) from None
+    if sha256(data) != summary["files"].get(file.name):
+        raise damaged(file, "sha256", "differs from the one in summary.json", sha256(data))
+    return data
 
 
 def damaged(path: Path, key: str, reason: str, value: object) -> Refused:
@@ -154,11 +164,15 @@ def load(path: Path) -> Run:
     summary = read_summary(path)
     if summary is None:
         raise Refused(Problem(str(path), "run", "has no finished run (no summary.json)", str(path)))
+    check_hash(path / "config.yaml", summary)
     return Run(path, path.name, configs.load(path / "config.yaml", check_files=False), summary)
 
 
 def read_summary(path: Path) -> dict[str, Any] | None:
-    """Return summary.json of a run directory, None where there is none. Raises `Refused` where it makes no sense."""
+    """Return summary.json of a run directory, None where there is none. Raises `Refused` where it makes no sense.
+
+    A result that is not finite stands there as null and is returned as NaN.
+    """
     file = path / "summary.json"
     try:
         summary = json.loads(file.read_bytes())
@@ -169,14 +183,34 @@ def read_summary(path: Path) -> dict[str, Any] | None:
     version = summary.get("format") if isinstance(summary, dict) else None
     if isinstance(version, int) and version > FORMAT:
         raise Refused(Problem(str(file), "format", f"is newer than this dropout-lab ({FORMAT}); upgrade it", version))
-    if version != FORMAT or not isinstance(summary.get("seeds"), dict) or not isinstance(summary.get("files"), dict):
-        raise damaged(file, "format", f"must be {FORMAT}, with seeds and files", version)
+    if version != FORMAT:
+        raise damaged(file, "format", f"must be {FORMAT}", version)
+    for key, kind in SUMMARY.items():
+        if not isinstance(summary.get(key), kind):
+            raise damaged(file, key, "must be there, as it was written", summary.get(key))
+    try:
+        summary["seeds"] = {seed: _facts(seed, facts) for seed, facts in summary["seeds"].items()}
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
+        raise damaged(file, "seeds", "must say of every seed what it came to", repr(error)) from None
     return dict(summary)
+
+
+def _facts(seed: str, facts: dict[str, Any]) -> dict[str, Any]:
+    """Return what the summary says of one seed, null results as NaN. What makes no sense raises as it comes."""
+    if not re.fullmatch("[0-9]{1,20}", seed, re.ASCII) or facts["status"] not in ("finished", "diverged"):
+        raise ValueError(seed)
+    if facts["status"] == "diverged":
+        return facts | {key: int(facts[key]) for key in ("epoch", "step")}
+    results = {
+        when: facts[when] | {key: math.nan if facts[when][key] is None else float(facts[when][key]) for key in RESULTS}
+        for when in ("last", "best")
+    }
+    return facts | {key: int(facts[key]) for key in ("epochs", "best_epoch")} | results
 
 
 def is_run(path: Path) -> bool:
     """Say whether `path` is a run directory, finished or not."""
-    return (path / "config.yaml").is_file()
+    return os.path.isfile(path / "config.yaml")
 
 
 def find(directory: Path) -> Iterator[Path]:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +16,15 @@ from dropout_lab.errors import Failed, Problem, Refused
 if TYPE_CHECKING:
     import numpy as np
 
+PATIENCE = 0.2  # seconds that `locked` keeps trying: who only asks `holder` has the lock for an instant
+
 
 def atomic_write(path: Path, data: bytes) -> None:
     """Write `data` to `path` so that a crash leaves the old file or the new one, never a part of it.
 
     Raises `Failed`, naming the path, where the file system refuses (full, read-only, no permission).
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # the same directory, or the rename is not atomic
+    temporary = _temporary(path, os.getpid())
     try:
         with open(temporary, "wb") as file:
             file.write(data)
@@ -30,10 +33,35 @@ def atomic_write(path: Path, data: bytes) -> None:
         os.replace(temporary, path)
         sync_directory(path.parent)
     except OSError as error:
-        raise Failed(f"{path}: cannot be written: {error.strerror}") from error
+        raise Failed(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what writers of `path` (its name may be a glob pattern) left behind when they were killed.
+
+    Only for who holds the lock of the directory: what another process is writing at this moment looks the same.
+    """
+    for leftover in path.parent.glob(_temporary(path, "*").name):
+        with contextlib.suppress(OSError):
+            leftover.unlink()
+
+
+def _temporary(path: Path, process: object) -> Path:
+    return path.with_name(f".{path.name}.{process}.tmp")  # the same directory, or the rename is not atomic
+
+
+def make_directory(path: Path) -> None:
+    """Create a directory and those above it, durably. Raises `Failed` where the file system refuses."""
+    try:
+        new = [directory for directory in (path, *path.parents) if not directory.exists()]
+        path.mkdir(parents=True, exist_ok=True)
+        for directory in new:
+            sync_directory(directory.parent)
+    except OSError as error:
+        raise Failed(f"{path}: cannot be created: {error.strerror or error}") from error
 
 
 def sync_directory(path: Path) -> None:
@@ -50,23 +78,34 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def seal(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Pack JSON facts and arrays into bytes that begin with their own SHA-256, so that bit rot cannot pass unseen."""
+def archive(arrays: Mapping[str, np.ndarray], metadata: dict[str, str] | None = None) -> bytes:
+    """Return arrays as safetensors bytes."""
+    import numpy as np
     from safetensors.numpy import save
 
-    body = save(dict(arrays), {"facts": json.dumps(facts)})
+    in_order = {name: np.asarray(array, order="C") for name, array in arrays.items()}  # it mixes up any other
+    return save(in_order, metadata)
+
+
+def seal(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Pack JSON facts and arrays into bytes that begin with their own SHA-256, so that bit rot cannot pass unseen."""
+    body = archive(arrays, {"facts": json.dumps(facts)})
     return sha256(body).encode() + b"\n" + body
 
 
 def unseal(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return what `seal` packed. Raises ValueError where a single bit differs."""
+    """Return what `seal` packed. Raises ValueError where a single bit differs, and whatever else the bytes are."""
+    from safetensors import SafetensorError
     from safetensors.numpy import load
 
     digest, _, body = data.partition(b"\n")
     if digest != sha256(body).encode():
         raise ValueError("the checksum does not match")
-    header = json.loads(body[8 : 8 + int.from_bytes(body[:8], "little")])
-    return json.loads(header["__metadata__"]["facts"]), load(body)
+    try:
+        header = json.loads(body[8 : 8 + int.from_bytes(body[:8], "little")])
+        return dict(json.loads(header["__metadata__"]["facts"])), load(body)
+    except (SafetensorError, LookupError, TypeError, RecursionError) as error:
+        raise ValueError(f"not what `seal` writes: {error}") from None
 
 
 @contextlib.contextmanager
@@ -75,31 +114,67 @@ def locked(path: Path) -> Iterator[None]:
 
     The kernel lets go of the lock when the holder dies, however it dies; the process id inside is only for the message.
     """
+    try:
+        descriptor = _acquire(path)
+    except OSError as error:
+        raise Failed(f"{path}: cannot be locked: {error.strerror or error}") from error
+    try:
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _acquire(path: Path) -> int:
+    """Return a descriptor that holds the lock of the directory that has the name `path` at this moment."""
     import fcntl
 
-    with open(path / ".lock", "a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            holder = file.read(20).strip() or "unknown"
-            reason = f"another dropout-lab process ({holder}) is writing here; wait for it or choose another --name"
-            raise Refused(Problem(str(path), "lock", reason, str(path))) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
+    patience = time.monotonic() + PATIENCE
+    while True:
+        descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        with contextlib.suppress(BlockingIOError, FileNotFoundError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(descriptor), os.stat(path / ".lock")):  # the directory was not moved meanwhile
+                return descriptor
+        process = _process(descriptor)
+        os.close(descriptor)
+        if time.monotonic() > patience:
+            raise in_use(path, process)
+        time.sleep(PATIENCE / 20)
+
+
+def holder(path: Path) -> str | None:
+    """Return the id of the living process that holds the lock on the directory `path`, None where none does."""
+    import fcntl
+
+    try:
+        descriptor = os.open(path / ".lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _process(descriptor)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return None
 
 
 def is_locked(path: Path) -> bool:
     """Say whether a living process holds the lock on the directory `path`."""
-    import fcntl
+    return holder(path) is not None
 
-    try:
-        with open(path / ".lock") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
+
+def in_use(path: Path, process: str) -> Refused:
+    """Return the refusal of a directory whose lock `process` holds."""
+    reason = f"another dropout-lab process ({process}) is writing here; wait for it, or choose another --name"
+    return Refused(Problem(str(path), "lock", reason, path.name))
+
+
+def _process(descriptor: int) -> str:
+    text = os.pread(descriptor, 20, 0)
+    return text.decode() if text.isdigit() else "unknown"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import yaml
@@ -15,10 +15,16 @@ from dropout_lab import config as configs
 from dropout_lab.config import Config
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.ranges import expand_numbers, expand_values
+from dropout_lab.strict_yaml import written
 
 ARTICLE = {"data": {"scale": "column-l2"}, "dropout": {"placement": "before"}}  # what a sweep without a config varies
 MOST = 10_000  # runs in one sweep
 RATE = "dropout.rate"
+OFF = {RATE: 0, "dropout.input_rate": 0}  # what a baseline has of the settings that vary
+NOT_VARIED = {"name": "--name", "seeds": "--seeds", "device": "--device"}  # they do not decide the numbers
+LONGEST = 64  # characters of a run's name
+
+Settings = dict[str, Any]  # by dotted key
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A planned sweep: runs in the order in which they were asked for, baselines first."""
+    """A planned sweep: its runs in the order in which they were asked for, each baseline before what it is for."""
 
     name: str
     members: tuple[Member, ...]
@@ -61,80 +67,99 @@ class Sweep:
         return next(member for member in self.members if member.name == name)
 
 
-def article() -> Config:
+def article(overrides: Sequence[str] = ()) -> Config:
     """Return the config of a sweep that names none: the article's network on MNIST."""
-    return configs.resolve(ARTICLE, where="the article's config", name="mnist")
+    return configs.resolve(ARTICLE, overrides, where="the article's config", name="mnist")
 
 
-def plan(
-    base: Config, rates: str | None, vary: Sequence[str] = (), *, baseline: bool = True, name: str | None = None
-) -> Sweep:
-    """Return the runs for every combination of `rates` ("0.1..0.5") and `vary` ("training.epochs=5,10").
+def plan(base: Config, rates: str | None, vary: Sequence[str] = (), *, name: str, baseline: bool = True) -> Sweep:
+    """Return the sweep `name`: a run for every combination of `rates` ("0.1..0.5") and `vary` ("training.epochs=5,10").
 
-    The sweep is called `name`, or after the config. Each combination of what is varied beside dropout gets one run at
-    rate 0, unless `baseline` is False. Raises `Refused` for text that is no list or range, unknown keys, values that
-    the config refuses, and over 10,000 runs.
+    Each combination of what is varied beside dropout gets one run at rate 0 as well, unless `baseline` is False.
+    Settings that come to the same network are one run. Raises `Refused`, with every problem, for text that is no list
+    or range, for values that the config refuses, and for over 10,000 runs.
     """
-    if name is not None and not configs.RUN_NAME.fullmatch(name):
-        reason = "must be 1 to 64 of A-Z a-z 0-9 . _ - with a letter or digit first"
-        raise Refused(Problem("command line", "--name", reason, name))
-    axes = dict(_axis(text) for text in vary)
+    found: dict[str, tuple[Settings, Config, str]] = {}  # by identity: settings, config, the baseline's identity
+    problems: dict[str, Problem] = {}  # by what they say: many combinations share one
+    for own in _combinations(_axes(rates, vary)):
+        try:
+            for settings, config, off in _with_baseline(base, own, baseline):
+                found.setdefault(config.identity, (settings, config, off))
+        except Refused as refused:
+            problems |= {str(problem): problem for problem in refused.problems}
+    if problems:
+        raise Refused(*problems.values())
+    names: dict[str, str] = {}
+    for identity, (settings, _, _) in found.items():
+        names[identity] = _name(settings, identity, names.values())
+    members = (
+        Member(names[identity], settings, config.model_copy(update={"name": names[identity]}), names.get(off))
+        for identity, (settings, config, off) in found.items()
+    )
+    return Sweep(name, tuple(members))
+
+
+def _axes(rates: str | None, vary: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+    """Return the values of every key that varies."""
+    axes: dict[str, tuple[Any, ...]] = {}
+    for text in vary:
+        key, equals, values = (part.strip() for part in text.partition("="))
+        reason = ""
+        if not (key and equals):
+            reason = "must be KEY=V1,V2,.."
+        elif key in NOT_VARIED:
+            reason = f"must be a setting that decides the numbers; {key} has its own option, {NOT_VARIED[key]}"
+        elif key in axes or (key == RATE and rates is not None):
+            reason = f"must vary {key} only once, here or with --rates"
+        if reason:
+            raise Refused(Problem("command line", "--vary", reason, text))
+        axes[key] = expand_values(values)
     if rates is not None:
-        axes[RATE] = tuple(map(_plain, expand_numbers(rates)))
+        axes[RATE] = tuple(int(rate) if rate % 1 == 0 else float(rate) for rate in expand_numbers(rates))
     if not axes:
-        raise Refused(Problem("command line", "--rates", "is needed, or --vary KEY=V1,V2,..; try --rates 0.1..0.5", ""))
-    combinations = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
-    if len(combinations) > MOST:
-        raise Refused(Problem("command line", "--vary", f"must give at most {MOST} runs", len(combinations)))
-    asked = [_baseline(settings) if settings.get(RATE) == 0 else settings for settings in combinations]
-    settings = _distinct([_baseline(settings) for settings in asked] * baseline + asked)
-    names = _names(settings)
-    members: dict[str, Member] = {}  # by identity: settings that come to the same network are one run
-    for label, own in zip(names, settings, strict=True):
-        twin = names[settings.index(_baseline(own))] if _baseline(own) in settings else None
-        config = _apply(base, own, label)
-        members.setdefault(config.identity, Member(label, own, config, twin))
-    return Sweep(name or f"{base.name[:58]}-sweep", tuple(members.values()))
+        raise Refused(Problem("command line", "--rates", "is needed, or --vary; try --rates 0.1..0.5", "nothing"))
+    return axes
 
 
-def _axis(text: str) -> tuple[str, tuple[object, ...]]:
-    key, equals, values = text.partition("=")
-    if not equals:
-        raise Refused(Problem("command line", "--vary", "must be KEY=V1,V2,..", text))
-    return key.strip(), expand_values(values)
+def _combinations(axes: Mapping[str, tuple[Any, ...]]) -> Iterator[Settings]:
+    """Yield every choice of one value per key; the last key changes first."""
+    count = math.prod(map(len, axes.values()))
+    if count > MOST:
+        raise Refused(Problem("command line", "--vary", f"must come to at most {MOST:,} runs", count))
+    return (dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values()))
 
 
-def _plain(number: Decimal) -> int | float:
-    return int(number) if number == number.to_integral_value() else float(number)
+def _with_baseline(base: Config, own: Settings, baseline: bool) -> Iterator[tuple[Settings, Config, str]]:
+    """Yield a combination's baseline, if wanted, and its run, each with its config and the baseline's identity.
+
+    A combination without any dropout is its own baseline, whatever else it says of dropout.
+    """
+    bare = {key: OFF.get(key, value) for key, value in own.items() if key in OFF or not key.startswith("dropout.")}
+    bare.setdefault(RATE, 0)
+    config, off = _apply(base, own), _apply(base, bare)
+    drops = any(config.rates) or config.dropout.input_rate > 0
+    if baseline or not drops:
+        yield bare, off, off.identity
+    if drops:
+        yield own, config, off.identity
 
 
-def _baseline(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of the run without dropout that this one is compared with."""
-    return {RATE: 0} | {key: value for key, value in settings.items() if not key.startswith("dropout.")}
-
-
-def _distinct(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return list({repr(sorted(item.items())): item for item in items}.values())
-
-
-def _names(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a directory name per run, such as "rate-0.5_kind-gaussian"."""
-    names: list[str] = []
-    for own in settings:
-        parts = (re.sub(r"[^A-Za-z0-9.]+", "-", f"{key.rpartition('.')[2]}-{value}") for key, value in own.items())
-        name = "_".join(part.strip("-") for part in parts)[:60]
-        names.append(name if name not in names else f"{name}-{len(names)}")
-    return names
-
-
-def _apply(base: Config, settings: Mapping[str, Any], name: str) -> Config:
+def _apply(base: Config, settings: Settings) -> Config:
     """Return the base config with `settings`, checked again as a whole."""
-    mapping = base.model_dump(mode="json")
-    for key, value in settings.items():
-        *sections, last = key.split(".")
-        section: Any = mapping
-        for part in sections:
-            section = section.setdefault(part, {}) if isinstance(section, dict) else {}
-        if isinstance(section, dict):
-            section[last] = value
-    return configs.resolve(mapping | {"name": name}, where="command line", name=name)
+    overrides = [f"{key}={written(value)}" for key, value in settings.items()]
+    return configs.resolve(base.model_dump(mode="json"), overrides, where="config", name=base.name)
+
+
+def _name(settings: Settings, identity: str, taken: Collection[str]) -> str:
+    """Return a directory name such as "rate-0.5_kind-gaussian", the same in every sweep that has this run.
+
+    Where that is too long, or another run has it, the beginning of the identity tells them apart.
+    """
+    parts = (f"{key.rpartition('.')[2]}-{_word(value)}" for key, value in settings.items())
+    name = "_".join(re.sub(r"[^A-Za-z0-9.]+", "-", part.replace("+", "")).strip("-") for part in parts)
+    return name if len(name) <= LONGEST and name not in taken else f"{name[: LONGEST - 9]}-{identity[:8]}"
+
+
+def _word(value: object) -> str:
+    """Return a value as part of a name; a list by its items."""
+    return "-".join(map(_word, value)) or "none" if isinstance(value, list | tuple) else written(value)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dropout_lab import statistics
+from dropout_lab.config import flatten
 from dropout_lab.layout import table
-from dropout_lab.metrics import METRICS
+from dropout_lab.metrics import METRICS, Metric, Values
 from dropout_lab.runs import Run
 from dropout_lab.statistics import Difference, Estimate
+from dropout_lab.strict_yaml import written
 from dropout_lab.sweep import RATE, Member, Sweep
-from dropout_lab.wording import shown_p
+from dropout_lab.wording import count, shown_p
 
 SCHEMA_VERSION = 1
 PRIMARY = METRICS["test_accuracy"]
@@ -63,7 +66,7 @@ def judge(sweep: Sweep, runs: Mapping[str, Run]) -> SweepTable:
 def _difference(member: Member, runs: Mapping[str, Run]) -> Difference | None:
     if member.is_baseline or member.baseline is None or not {member.baseline, member.name} <= runs.keys():
         return None
-    before, after = (PRIMARY.values(runs[name]) for name in (member.baseline, member.name))
+    before, after = (_values(PRIMARY, runs[name]) for name in (member.baseline, member.name))
     common = sorted(before.keys() & after.keys())
     return statistics.paired([before[seed] for seed in common], [after[seed] for seed in common]) if common else None
 
@@ -71,56 +74,62 @@ def _difference(member: Member, runs: Mapping[str, Run]) -> Difference | None:
 def _line(member: Member, run: Run | None, difference: Difference | None, holm_p: float | None) -> Line:
     if run is None:
         return Line(member, None, 0, None, None, None, None)
-    values = (list(metric.values(run).values()) for metric in (SELECTION, PRIMARY))
-    val, test = (statistics.interval(own) if own else None for own in values)
+    val, test = (_estimate(metric, run) for metric in (SELECTION, PRIMARY))
     return Line(member, run, len(run.diverged), val, test, difference, holm_p)
 
 
+def _estimate(metric: Metric, run: Run) -> Estimate | None:
+    values = list(_values(metric, run).values())
+    return statistics.interval(values) if values else None
+
+
+def _values(metric: Metric, run: Run) -> Values:
+    """Return the values of a metric by seed; what is not finite is missing."""
+    return {seed: value for seed, value in metric.values(run).items() if math.isfinite(value)}
+
+
 def to_text(result: SweepTable, width: int = 100) -> str:
-    """Return the table, the choice and what to type next."""
-    keys = result.sweep.keys
-    head = (
-        "run",
-        *(key.rpartition(".")[2] for key in keys),
-        "seeds",
-        "val acc. %",
-        "test acc. %",
-        "diff pp [95% CI]",
-        "Holm p",
-    )
-    body = [
-        (
-            ("> " if line is result.chosen else "  ") + line.member.name,
-            *(str(line.member.settings.get(key, "-")) for key in keys),
-            _seeds(line),
-            _mean(line.val),
-            _mean(line.test),
-            _shown(line),
-            "" if line.holm_p is None else shown_p(line.holm_p),
-        )
-        for line in result.lines
-    ]
+    """Return the table, the choice and what it is worth, as plain text."""
+    head = ("run", "seeds", "val acc. %", "test acc. %", "diff pp [95% CI]", "Holm p")
+    body = [_cells(line) for line in result.lines]
+    marks = ["> " if line is result.chosen else "  " for line in result.lines]
+    marked = [(mark + name, *others) for mark, (name, *others) in zip(marks, body, strict=True)]
     family = sum(line.holm_p is not None for line in result.lines)
-    lines = [f"sweep {result.sweep.name}: {len(result.lines)} runs; +- is the sd over seeds; last epoch", ""]
-    lines += [*table([head, *body], width, fold=len(keys) + 2), ""]
+    lines = [f"sweep {result.sweep.name}: {count(len(result.lines), 'run')}; ± is sd over seeds; last epoch", ""]
+    lines += [*table([head, *marked], width, fold=2), ""]
     if family:
         lines.append(f"diff: test accuracy against the baseline, paired by seed; Holm over the family of {family}")
     if result.chosen and result.chosen.test:
         name, test = result.chosen.member.name, result.chosen.test
-        lines.append(f"chosen on validation: {name}; its test accuracy is {_mean(test)} %")
+        lines.append(f"chosen on validation (>): {name}; its test accuracy is {_mean(test)} %")
     return "\n".join(lines)
+
+
+def to_markdown(result: SweepTable) -> str:
+    """Return the table as Markdown, the chosen run in bold."""
+    head = ("run", "seeds", "val accuracy %", "test accuracy %", "difference pp [95 % CI]", "Holm p")
+    lines = [head, ("---",) * len(head)]
+    for line in result.lines:
+        name, *others = _cells(line)
+        lines.append((f"**{name}**" if line is result.chosen else name, *others))
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    p = "" if line.holm_p is None else shown_p(line.holm_p)
+    return line.member.name, _seeds(line), _mean(line.val), _mean(line.test), _shown(line), p
 
 
 def _seeds(line: Line) -> str:
     if line.run is None:
-        return "failed"
+        return "unfinished"
     return str(len(line.run.seeds)) + (f" ({line.diverged} diverged)" if line.diverged else "")
 
 
 def _mean(estimate: Estimate | None) -> str:
     if estimate is None:
         return "-"
-    return f"{100 * estimate.mean:.2f}" + (f" ±{100 * estimate.sd:.2f}" if estimate.sd is not None else "")
+    return PRIMARY.shown(estimate.mean) + (f" ±{PRIMARY.shown(estimate.sd)}" if estimate.sd is not None else "")
 
 
 def _shown(line: Line) -> str:
@@ -128,13 +137,12 @@ def _shown(line: Line) -> str:
         return "baseline"
     if line.difference is None:
         return "-"
-    interval = line.difference.interval
-    between = f" [{100 * interval[0]:+.2f}, {100 * interval[1]:+.2f}]" if interval else ""
-    return f"{100 * line.difference.mean:+.2f}{between}"
+    bounds = ", ".join(PRIMARY.shown(bound, sign=True) for bound in line.difference.interval or ())
+    return PRIMARY.shown(line.difference.mean, sign=True) + (f" [{bounds}]" if bounds else "")
 
 
 def to_csv(result: SweepTable) -> str:
-    """Return a tidy table: one row per run and seed; the values of a diverged seed are empty."""
+    """Return a tidy table: one row per run and seed, what varies in full; the values of a diverged seed are empty."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     keys = result.sweep.keys
@@ -142,23 +150,13 @@ def to_csv(result: SweepTable) -> str:
     for line in result.lines:
         if line.run is None:
             continue
-        settings = [line.member.settings.get(key, "") for key in keys]
-        values = [METRICS[name].values(line.run) for name in CSV_METRICS]
+        config = flatten(line.run.config)
+        settings = [written(config[key]) for key in keys]
+        values = [_values(METRICS[name], line.run) for name in CSV_METRICS]
         for seed in line.run.seeds:
             status = line.run.summary["seeds"][str(seed)]["status"]
             writer.writerow([line.member.name, *settings, seed, status, *(own.get(seed, "") for own in values)])
     return buffer.getvalue()
-
-
-def to_markdown(result: SweepTable) -> str:
-    """Return the table as Markdown."""
-    head = ("run", "seeds", "val accuracy %", "test accuracy %", "difference pp [95 % CI]", "Holm p")
-    lines = [head, ("---",) * len(head)]
-    for line in result.lines:
-        name = f"**{line.member.name}**" if line is result.chosen else line.member.name
-        p = "" if line.holm_p is None else shown_p(line.holm_p)
-        lines.append((name, _seeds(line), _mean(line.val), _mean(line.test), _shown(line), p))
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
 
 
 def to_json_dict(result: SweepTable) -> dict[str, Any]:
@@ -186,13 +184,13 @@ def to_json_dict(result: SweepTable) -> dict[str, Any]:
     }
 
 
-def points(result: SweepTable) -> tuple[str, Sequence[tuple[float | str, Run]]]:
+def points(result: SweepTable) -> tuple[str, list[tuple[float | str, Run]]]:
     """Return the axis of a picture, and each finished run's place on it: the rate, or the run's name."""
-    finished_lines = [line for line in result.lines if line.run]
+    finished = [(line.member, line.run) for line in result.lines if line.run]
     keys = result.sweep.keys
-    if keys == (RATE,) and all(isinstance(line.member.settings[RATE], int | float) for line in finished_lines):
-        return "dropout rate", [(float(line.member.settings[RATE]), line.run) for line in finished_lines if line.run]
-    return " and ".join(keys), [(line.member.name, line.run) for line in finished_lines if line.run]
+    if keys == (RATE,) and all(isinstance(member.settings[RATE], int | float) for member, _ in finished):
+        return "dropout rate", [(float(member.settings[RATE]), run) for member, run in finished]
+    return " and ".join(keys), [(member.name, run) for member, run in finished]
 
 
 def chosen_point(result: SweepTable) -> float | str | None:

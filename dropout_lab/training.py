@@ -118,7 +118,8 @@ def train_epoch(
         delta = empty_like(logits).zero_()
         delta[:, :size] = log_p.exp_().scatter_add_(2, y[..., None], torch.full_like(loss, -1.0)[..., None]).div_(size)
         network.backward(delta)
-        network.penalize(penalty.l1, penalty.l2)
+        if penalty.l1 or penalty.l2:
+            network.penalize(penalty.l1, penalty.l2)
         state.optimizer.step()
         if penalty.max_norm is not None:
             network.project(penalty.max_norm)
@@ -152,8 +153,9 @@ def batches(data: Data, orders: Sequence[np.ndarray], size: int) -> Iterator[Bat
         labels = data.labels.index_select(0, index.reshape(-1)).view(index.shape)
         rows = max(index.shape[1], FEWEST_ROWS)
         filled = -(-rows // spare) * spare
-        index = torch.nn.functional.pad(index, (0, filled - index.shape[1])).reshape(-1)
-        images = torch.index_select(data.images, 0, index, out=buffer[: len(index)])
+        if filled > index.shape[1]:
+            index = torch.nn.functional.pad(index, (0, filled - index.shape[1]))
+        images = torch.index_select(data.images, 0, index.reshape(-1), out=buffer[: lanes * filled])
         yield images.view(lanes, filled, inputs)[:, :rows], labels
 
 

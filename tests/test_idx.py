@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import torchvision
@@ -435,3 +436,22 @@ def test_a_full_disk_is_a_failure(tmp_path: Path, mirror: Mirror, monkeypatch: p
     with pytest.raises(Failed, match=r"KMNIST/raw: kmnist: No space left on device$"):
         data.fetch("kmnist", tmp_path / "new")
     assert tree(tmp_path).keys() == before.keys()
+
+
+def test_check_refuses_at_once_and_without_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(*_: object) -> None:
+        raise OSError("no name server")
+
+    monkeypatch.setattr("socket.getaddrinfo", nowhere)
+    monkeypatch.setattr("dropout_lab.idx.getproxies", dict)
+    with pytest.raises(Refused) as error:
+        data.check("mnist", tmp_path)
+    assert all(name in str(error.value) for name in (*FILES, "DROPOUT_LAB_DATA", "data.dataset=digits", "no network"))
+    monkeypatch.setattr("dropout_lab.idx.getproxies", lambda: {"https": "a proxy that resolves the names"})
+    data.check("mnist", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_mirrors_are_those_of_torchvision() -> None:
+    sets = (getattr(torchvision.datasets, folder) for folder in ("MNIST", "FashionMNIST", "KMNIST"))
+    assert {urlsplit(mirror).hostname for own in sets for mirror in own.mirrors} <= set(idx._mirrors())

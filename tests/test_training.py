@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from dropout_lab import config as configs
-from dropout_lab import execution, laboratory, runs
+from dropout_lab import execution, runs
 from dropout_lab.config import Config
 from dropout_lab.data import load
 from dropout_lab.network import Network
@@ -51,7 +51,7 @@ def config(variant: dict[str, Any] | None = None, **more: Any) -> Config:
 
 def run(directory: Path, wanted: Config, seeds: list[int], jobs: int = 1, name: str = "run") -> bytes:
     """Bring one run up to date and return its metrics.csv."""
-    wanted = laboratory.adjusted(wanted, seeds=seeds, name=name)
+    wanted = wanted.model_copy(update={"seeds": tuple(seeds), "name": name})
     settings = execution.Settings(directory / "data", "cpu", jobs)
     for _ in execution.execute([Job(directory / name, wanted)], settings):
         pass
@@ -144,7 +144,7 @@ def test_killed_and_resumed_is_the_same_bytes(kill: int, tmp_path: Path, monkeyp
     _, errors = process.communicate(timeout=10)
     assert process.returncode == (-kill if kill == signal.SIGKILL else 128 + kill)
     if kill != signal.SIGKILL:
-        assert "go on with\n  dropout-lab train configs/digits-dropout.yaml" in errors
+        assert "Go on with\n  dropout-lab train configs/digits-dropout.yaml" in errors
     assert runs.state(tmp_path / "killed/digits-dropout") == "interrupted"
     subprocess.run(arguments, check=True, capture_output=True)
     whole = configs.load(Path("configs/digits-dropout.yaml"), overrides)
@@ -300,3 +300,14 @@ def test_lanes_must_share_all_but_rates() -> None:
     assert len({lane_key(config(dropout={"rate": rate})) for rate in (0, 0.5, [0.1, 0.2])}) == 1
     others = [config(VARIANTS[name]) for name in VARIANTS]
     assert len({lane_key(other) for other in others}) == len(others)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_cuda_agrees_with_the_cpu() -> None:
+    """Same streams, other kernels: losses of the first epochs agree to 1e-3 relative."""
+    wanted = config()
+    curves = []
+    for device in ("cpu", "cuda"):
+        events = train([Lane(wanted, 0), Lane(wanted, 1)], load("digits", "unit", Path(), device), device)
+        curves.append([event.rows[1].val_loss for event in events if isinstance(event, Epoch)])
+    assert curves[0] == pytest.approx(curves[1], rel=1e-3)

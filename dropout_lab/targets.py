@@ -1,0 +1,120 @@
+"""What a command is given: its options, and the runs that its words name. No torch; reads, and changes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TypeVar
+
+from dropout_lab import config as configs
+from dropout_lab import runs
+from dropout_lab.config import Config
+from dropout_lab.data import DATASETS
+from dropout_lab.errors import Problem, Refused
+from dropout_lab.recording import Job
+from dropout_lab.strict_yaml import written
+
+SMOKE_IMAGES = 2000
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every command that trains is told: where runs and data live, the device, processes, how much to say."""
+
+    runs: Path
+    data: Path
+    device: str | None = None
+    jobs: int = 1
+    quiet: bool = False
+    fail_fast: bool = False
+
+    def __post_init__(self) -> None:
+        check_directory("--runs-dir", self.runs)
+
+
+def overrides(*, seeds: Sequence[int] | None, name: str | None = None, device: str | None = None) -> list[str]:
+    """Return the command line's options as overrides of a config, so that one check finds every problem."""
+    options = {"seeds": seeds and list(seeds), "name": name, "device": device}
+    return [f"{key}={written(value)}" for key, value in options.items() if value is not None]
+
+
+def smoke(config: Config) -> Config:
+    """Return the config made small enough for a CI job: 1 epoch, 2 seeds, at most 2,000 training images, own name."""
+    mapping = config.model_dump(mode="json")
+    mapping |= {"name": f"{config.name[:58]}-smoke", "seeds": [0, 1]}
+    mapping["training"]["epochs"] = 1
+    known = DATASETS.get(config.data.dataset)
+    if known and known.train_count * (1 - config.data.validation_fraction) > SMOKE_IMAGES:
+        mapping["data"]["train_size"] = min(config.data.train_size or SMOKE_IMAGES, SMOKE_IMAGES)
+    return configs.resolve(mapping, where="the smoke run", name=config.name)
+
+
+def targets(
+    texts: Sequence[str], options: Options, changes: Sequence[str] = (), *, least: int = 1, small: bool = False
+) -> list[Job]:
+    """Return the jobs that `texts` name: config files, run directories, or names of runs in the runs directory.
+
+    Their configs are changed by the overrides `changes`, and made smoke runs if `small`. Raises `Refused` for each text
+    that names nothing, for fewer than `least`, and where two name the same run.
+    """
+    jobs = each(texts, lambda text: target(text, options, changes))
+    if small:
+        made = [smoke(job.config) for job in jobs]
+        jobs = [Job(options.runs / config.name, config) for config in made]
+    if len(jobs) < least:
+        raise Refused(Problem("command line", "runs", f"must be {least} or more", len(jobs)))
+    paths = [job.path.resolve() for job in jobs]
+    for number, job in enumerate(jobs):
+        if paths[number] in paths[:number]:
+            raise Refused(Problem("command line", "runs", "must be different ones", str(job.path)))
+    return jobs
+
+
+def target(text: str, options: Options, changes: Sequence[str]) -> Job:
+    """Return the job that one text names."""
+    path = Path(text)
+    if path.suffix in (".yaml", ".yml") or os.path.isfile(path):
+        config = configs.load(path, changes)
+        return Job(options.runs / config.name, config)
+    for directory in (path, options.runs / path):
+        if runs.is_run(directory):
+            return Job(directory, configs.load(directory / "config.yaml", changes, check_files=False))
+    known = [str(run.relative_to(options.runs)) for run in runs.find(options.runs)]
+    known += [str(file) for file in Path("configs").glob("*.yaml")]
+    by_stem = {Path(name).stem: name for name in known} | {name: name for name in known}
+    near = get_close_matches(text, by_stem, n=1)
+    hint = f", did you mean {by_stem[near[0]]}?" if near else f"; `dropout-lab list` shows those in {options.runs}"
+    raise Refused(Problem("command line", "run", f"no run and no config file has this name{hint}", text))
+
+
+def check_directory(key: str, path: Path) -> None:
+    """Refuse a path where no directory is nor can be made: a file is there or above it, or it cannot be looked at."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise Refused(Problem("command line", key, f"cannot be used: {error.strerror}", str(path))) from None
+    there = next((place for place in (path, *path.parents) if os.path.lexists(place)), None)
+    if there and not os.path.isdir(there):
+        raise Refused(Problem("command line", key, f"must be a directory, but {there} is none", str(path)))
+
+
+def each(items: Iterable[Item], check: Callable[[Item], Result]) -> list[Result]:
+    """Return `check` of every item. Raises `Refused` with the problems of all items together."""
+    results: list[Result] = []
+    problems: list[Problem] = []
+    for item in items:
+        try:
+            results.append(check(item))
+        except Refused as refused:
+            problems += refused.problems
+    if problems:
+        raise Refused(*problems)
+    return results

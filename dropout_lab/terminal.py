@@ -1,0 +1,54 @@
+"""What comes out: results on stdout, everything else on stderr, and a job's summary page where there is one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+
+from dropout_lab.errors import Failed
+
+WIDEST = 120  # columns
+
+
+def prepare() -> None:
+    """Make stdout and stderr safe to write to: a closed one leads nowhere, what cannot be encoded is escaped."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, it stays open
+        getattr(sys, name).reconfigure(errors="backslashreplace")
+
+
+def result(text: str) -> None:
+    """Write a result to stdout. Where its reader has gone (`| head -1`), go on: the exit code is that of the work."""
+    try:
+        print(text.removesuffix("\n"), flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise Failed(f"standard output: cannot be written: {error.strerror}") from error
+
+
+def say(text: str) -> None:
+    """Write anything that is not a result to stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def width() -> int:
+    """Return the columns to write in: the terminal's, within reason; where there is none, as many as are of use."""
+    return min(WIDEST, shutil.get_terminal_size((WIDEST, 24)).columns)
+
+
+def is_live() -> bool:
+    """Say whether a person watches stderr, so that a bar may move there."""
+    return sys.stderr.isatty() and os.environ.get("CI", "").lower() in ("", "0", "false")
+
+
+def step_summary(markdown: str) -> None:
+    """Append to the summary page of a GitHub job, where there is one."""
+    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+        try:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(markdown + "\n")
+        except OSError as error:
+            say(f"dropout-lab: warning: {path}: no summary written: {error.strerror}")

@@ -1,0 +1,445 @@
+"""Executing a plan: a failure costs one unit, nothing hangs, no process stays behind, nothing is trained twice."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from recorded import tree
+from sabotage import sabotaged
+
+from dropout_lab import config as configs
+from dropout_lab import execution, recording, runs, training, workers
+from dropout_lab.config import Config
+from dropout_lab.errors import Failed, Refused
+from dropout_lab.execution import EpochDone, Event, Noted, Settings, Task, UnitFailed, execute, group, plan
+from dropout_lab.recording import Job
+from dropout_lab.storage import is_locked
+from dropout_lab.training import Lane
+
+EPOCHS = 4
+
+
+def config(seeds: Iterable[int] = (0,), epochs: int = EPOCHS, momentum: float = 0.0, **sections: Any) -> Config:
+    """A small network; jobs that differ in momentum make units of their own."""
+    training = {"epochs": epochs, "optimizer": "sgd", "learning_rate": 0.1, "momentum": momentum}
+    mapping = {"data": {"dataset": "digits"}, "network": {"hidden": [16]}, "training": training, **sections}
+    return configs.resolve(mapping | {"seeds": list(seeds)}, where="test", name="run")
+
+
+def metrics(job: Job) -> bytes:
+    return (job.path / "metrics.csv").read_bytes()
+
+
+def undisturbed(directory: Path, job: Job) -> bytes:
+    """The metrics.csv of a job that is trained elsewhere, and left in peace."""
+    elsewhere = Job(directory / "undisturbed" / job.path.name, job.config)
+    assert not [event for event in execute([elsewhere], Settings(directory)) if isinstance(event, UnitFailed)]
+    return metrics(elsewhere)
+
+
+def epochs_of(events: Iterable[Event]) -> dict[Task, list[int]]:
+    epochs = defaultdict(list)
+    for event in events:
+        if isinstance(event, EpochDone):
+            for task, row in event.rows.items():
+                epochs[task].append(row.epoch)
+    return epochs
+
+
+def failures(events: Iterable[Event]) -> list[UnitFailed]:
+    return [event for event in events if isinstance(event, UnitFailed)]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save after every epoch, but do not wait for the disk."""
+    monkeypatch.setattr(workers, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(workers, "SAVE_SHARE", float("inf"))
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+# Planning
+
+
+def test_units_share_a_lane_key_and_a_first_epoch(tmp_path: Path) -> None:
+    one, other = (Job(tmp_path / name, config(range(20), dropout={"rate": r})) for name, r in (("a", 0.1), ("b", 0.2)))
+    deep = Job(tmp_path / "c", config(range(3), network={"hidden": [16, 16]}))
+    units = plan([one, deep, other])
+    assert [len(unit) for unit in units] == [8, 8, 8, 8, 8, 3]
+    assert [task for unit in units[:5] for task in unit] == [Task(job, s) for job in (one, other) for s in range(20)]
+    assert units[5] == tuple(Task(deep, seed) for seed in range(3))
+    started = group((Task(one, seed), seed % 2) for seed in range(5))
+    assert [[task.seed for task in unit] for unit in started] == [[0, 2, 4], [1, 3]]
+    assert plan([]) == group([]) == []
+
+
+def test_a_plan_of_a_thousand_jobs_is_quick_and_changes_nothing(tmp_path: Path) -> None:
+    jobs = [Job(tmp_path / f"run-{n}", config(range(3), dropout={"rate": n / 1000})) for n in range(1000)]
+    started = time.process_time()
+    assert sum(map(len, plan(jobs))) == 3000
+    assert time.process_time() - started < 2 and not list(tmp_path.iterdir())
+
+
+def test_only_what_is_at_work_is_open(tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [Job(tmp_path / f"run-{n}", config(range(3), 1, dropout={"rate": n / 100})) for n in range(15)]
+    before, most = len(os.listdir("/proc/self/fd")), 0
+    for _ in execute(jobs, Settings(tmp_path)):
+        most = max(most, len(os.listdir("/proc/self/fd")) - before)
+    assert most <= execution.LANES + 2
+    assert all(runs.load(job.path).seeds == (0, 1, 2) for job in jobs)
+
+    def broken(*arguments: Any) -> Iterator[Any]:
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr(workers, "train", broken)
+    for _ in execute(
+        [Job(job.path, config(range(4), 1, dropout=dict(job.config.dropout))) for job in jobs], Settings(tmp_path)
+    ):
+        assert len(os.listdir("/proc/self/fd")) - before <= execution.LANES + 2  # those that failed are closed as well
+
+
+# What another process did between the plan and its execution
+
+
+def test_what_was_finished_after_the_plan_was_made_is_not_trained_again(
+    tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Job(tmp_path / "run", config([0, 1]))
+    planned = plan([job])
+    assert len(list(execute([job], Settings(tmp_path)))) == EPOCHS + 2
+    monkeypatch.setattr(execution, "plan", lambda jobs: planned)
+    before = tree(tmp_path)
+    assert not list(execute([job], Settings(tmp_path))) and tree(tmp_path) == before
+
+
+def test_a_unit_whose_seeds_have_come_to_different_epochs_is_divided(
+    tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Job(tmp_path / "run", config([0, 1, 2, 3]))
+    planned = plan([job])
+    partial(Job(job.path, config([3])), EPOCHS)
+    partial(Job(job.path, config([1])), 2)
+    partial(Job(job.path, config([0])), 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(execution, "plan", lambda jobs: planned)
+        events = list(execute([job], Settings(tmp_path)))
+    epochs = {task.seed: rows for task, rows in epochs_of(events).items()}
+    assert epochs == {0: [2, 3, 4], 1: [3, 4], 2: [1, 2, 3, 4]}
+    assert metrics(job) == undisturbed(tmp_path, job)
+
+
+def partial(job: Job, epochs: int) -> None:
+    """Train until so many epochs are recorded, and stop."""
+    source = execute([job], Settings(job.path.parent))
+    for event in source:
+        if isinstance(event, EpochDone) and max(row.epoch for row in event.rows.values()) == epochs:
+            break
+    source.close()
+
+
+def test_killed_before_the_final_files_it_finishes_without_training(
+    tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Job(tmp_path / "run", config(range(10)))
+
+    def full(*arguments: Any) -> None:
+        raise Failed("disk full")
+
+    with monkeypatch.context() as patch, pytest.raises(Failed, match="disk full"):
+        patch.setattr(recording.RunWriter, "finish", full)
+        list(execute([job], Settings(tmp_path)))
+    assert runs.state(job.path) == "interrupted" and not is_locked(job.path)
+    assert not list(execute([job], Settings(tmp_path)))
+    assert runs.load(job.path).seeds == tuple(range(10)) and metrics(job) == undisturbed(tmp_path, job)
+
+
+# In this process
+
+
+def test_an_error_costs_its_unit_and_is_kept(tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad, good = Job(tmp_path / "bad", config([0, 1], momentum=0.5)), Job(tmp_path / "good", config([0]))
+    train = workers.train
+
+    def broken(lanes: Sequence[Lane], *arguments: Any) -> Iterator[Any]:
+        for event in train(lanes, *arguments):
+            yield event
+            if lanes[0].config.training.momentum:
+                raise ValueError("first line\nsecond line")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "train", broken)
+        events = list(execute([bad, good], Settings(tmp_path)))
+    assert failures(events) == [UnitFailed((Task(bad, 0), Task(bad, 1)), "ValueError: first line")]
+    error = (bad.path / "error.txt").read_text()
+    assert error.startswith("Traceback") and 'raise ValueError("first line' in error and "second line" in error
+    assert runs.state(bad.path) == "interrupted" and not is_locked(bad.path)
+    assert metrics(good) == undisturbed(tmp_path, good)
+    again = list(execute([bad, good], Settings(tmp_path)))
+    assert list(epochs_of(again).values()) == [[2, 3, 4]] * 2 and not failures(again)
+    assert metrics(bad) == undisturbed(tmp_path, bad) and not (bad.path / "error.txt").exists()
+
+
+def test_memory_that_an_error_held_is_free_when_the_next_unit_begins(
+    tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: set[int] = set()
+
+    class Big:
+        def __init__(self) -> None:
+            assert not held
+            held.add(id(self))
+
+        def __del__(self) -> None:
+            held.clear()
+
+    def broken(*arguments: Any) -> Iterator[Any]:
+        big = Big()
+        yield from ()
+        raise MemoryError(f"{big}")
+
+    monkeypatch.setattr(workers, "train", broken)
+    jobs = [Job(tmp_path / f"run-{n}", config(momentum=n / 10)) for n in range(3)]
+    assert [event.reason.split(":")[0] for event in failures(execute(jobs, Settings(tmp_path)))] == ["MemoryError"] * 3
+
+
+def test_a_lane_that_diverges_may_finish_its_run_while_the_others_go_on(
+    tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost, kept = (Job(tmp_path / name, config([0], dropout={"rate": r})) for name, r in (("lost", 0.1), ("kept", 0.2)))
+    record = training.State.record
+
+    def poison(self: training.State, lane: int, row: runs.Row) -> None:
+        record(self, lane, row)
+        if lane == 0 and len(self.parameters) == 2:
+            self.parameters[0] = float("nan")
+
+    monkeypatch.setattr(training.State, "record", poison)
+    events = list(execute([lost, kept], Settings(tmp_path)))
+    assert [list(event.rows) for event in events if isinstance(event, EpochDone)][1:] == [[Task(kept, 0)]] * 3
+    assert runs.load(lost.path).diverged == (0,) and metrics(kept) == undisturbed(tmp_path, kept)
+
+
+@pytest.mark.parametrize("names", [["seed-1"], ["seed-1", "seed-1.previous"]])
+def test_a_damaged_checkpoint_is_noted_and_changes_no_byte(names: list[str], tmp_path: Path, quick: None) -> None:
+    job = Job(tmp_path / "run", config([0, 1]))
+    partial(job, 3)
+    for name in names:
+        file = job.path / "checkpoint" / name
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 1
+        file.write_bytes(bytes(data))
+    events = list(execute([job], Settings(tmp_path)))
+    (note,) = [event.text for event in events if isinstance(event, Noted)]
+    assert events[0] == Noted(note) and "seed-1: damaged checkpoint passed over (the checksum does not match)" in note
+    first = {task.seed: epochs[0] for task, epochs in epochs_of(events).items()}
+    assert first == {0: 4, 1: 3 if len(names) == 1 else 1}
+    assert metrics(job) == undisturbed(tmp_path, job)
+
+
+def test_saving_takes_a_small_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a slow disk, checkpoints are further apart."""
+    now = 0.0
+    epoch = training.Epoch({0: runs.Row(0, 1, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)}, 0.5, lambda lane: None)  # type: ignore[arg-type, return-value]
+
+    def fake(*arguments: Any) -> Iterator[Any]:
+        nonlocal now
+        for _ in range(1000):
+            now += 0.5
+            yield epoch
+
+    monkeypatch.setattr(workers, "train", fake)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    for cost, most in ((0.0, 500), (1.0, 30)):
+        started, saved = now, 0
+        for message in workers.work([Lane(config(), 0)], Settings(Path())):
+            if isinstance(message, workers.Progress) and message.snapshots:
+                saved, now = saved + 1, now + cost
+        assert most * 0.7 < saved <= most and saved * cost / (now - started) < 0.07
+
+
+def test_nothing_is_created_where_any_of_the_data_will_not_do(tmp_path: Path) -> None:
+    good = Job(tmp_path / "runs/good", config())
+    images, labels = np.zeros((30, 4), np.uint8), np.arange(30, dtype=np.uint8) % 3
+    images[:, 0] = np.arange(30)
+    own = tmp_path / "own.npz"
+    np.savez(own, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    for data in ({"dataset": "mnist"}, {"dataset": str(own), "train_size": 29}):
+        bad = Job(tmp_path / "runs/bad", config(data=data))
+        for count in (1, 2):
+            with pytest.raises(Refused):
+                list(execute([good, bad], Settings(tmp_path / "data", workers=count)))
+            assert [path.name for path in tmp_path.iterdir()] == ["own.npz"]
+    own.write_bytes(own.read_bytes()[:-50])
+    with pytest.raises(Refused, match="own.npz"):
+        list(execute([good, Job(tmp_path / "runs/bad", config(data={"dataset": str(own)}))], Settings(tmp_path)))
+    assert [path.name for path in tmp_path.iterdir()] == ["own.npz"]
+
+
+def test_a_closed_generator_lets_go(tmp_path: Path, quick: None) -> None:
+    job = Job(tmp_path / "run", config([0], epochs=1000))
+    source = execute([job], Settings(tmp_path))
+    next(source)
+    assert is_locked(job.path)
+    source.close()
+    assert not is_locked(job.path) and runs.state(job.path) == "interrupted"
+
+
+# In worker processes
+
+
+def children() -> list[int]:
+    """The processes that this one has started to train, and that live."""
+    return [process.pid for process in multiprocessing.active_children() if process.pid]
+
+
+def test_of_four_units_one_is_killed_once_one_always_and_one_fails(tmp_path: Path) -> None:
+    fates = {0.1: "once", 0.2: "always", 0.3: "error"}
+    jobs = {fate: Job(tmp_path / fate, config([0, 1], momentum=m)) for m, fate in (fates | {0.4: "good"}).items()}
+    settings = Settings(sabotaged(tmp_path, fates), workers=2)
+    events, quiet, last = [], 0.0, time.monotonic()
+    for event in execute(list(jobs.values()), settings):
+        quiet, last = max(quiet, time.monotonic() - last), time.monotonic()
+        events.append(event)
+    assert not children() and quiet < 10
+    failed = {event.unit: event.reason for event in failures(events)}
+    assert failed == {
+        tuple(Task(jobs["always"], seed) for seed in (0, 1)): "its worker process died (SIGKILL)",
+        tuple(Task(jobs["error"], seed) for seed in (0, 1)): "RuntimeError: out of memory, let us say",
+    }
+    epochs = epochs_of(events)
+    for seed in (0, 1):
+        assert epochs[Task(jobs["once"], seed)] == epochs[Task(jobs["good"], seed)] == [1, 2, 3, 4]  # from the snapshot
+        assert epochs[Task(jobs["always"], seed)] == [1, 2, 3, 4]  # two epochs for each attempt
+        assert epochs[Task(jobs["error"], seed)] == [1, 2]
+    for fate in ("once", "good"):
+        assert metrics(jobs[fate]) == undisturbed(tmp_path, jobs[fate])
+    assert "SIGKILL" in (jobs["always"].path / "error.txt").read_text()
+    error = (jobs["error"].path / "error.txt").read_text()
+    assert error.startswith("Traceback") and "and a second line" in error
+    for fate in ("always", "error"):
+        assert runs.state(jobs[fate].path) == "interrupted" and not is_locked(jobs[fate].path)
+        list(execute([jobs[fate]], Settings(tmp_path)))
+        assert metrics(jobs[fate]) == undisturbed(tmp_path, jobs[fate])
+
+
+def test_a_refusal_in_a_worker_ends_all_as_a_refusal(tmp_path: Path) -> None:
+    jobs = [Job(tmp_path / "a", config(momentum=0.1)), Job(tmp_path / "b", config(momentum=0.2, epochs=100_000))]
+    with pytest.raises(Refused, match="was replaced by rubbish"):
+        list(execute(jobs, Settings(sabotaged(tmp_path, {0.1: "refused"}), workers=2)))
+    assert not children() and not is_locked(jobs[0].path) and not is_locked(jobs[1].path)
+
+
+def test_closing_the_generator_stops_the_workers_at_once(tmp_path: Path) -> None:
+    jobs = [Job(tmp_path / f"run-{n}", config(momentum=n / 10, epochs=100_000)) for n in range(2)]
+    source = execute(jobs, Settings(tmp_path, workers=2))
+    for event in source:
+        if isinstance(event, EpochDone):
+            break
+    assert len(children()) == 2
+    started = time.monotonic()
+    source.close()
+    assert time.monotonic() - started < 1 and not children() and not any(is_locked(job.path) for job in jobs)
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from dropout_lab import config as configs
+from dropout_lab.execution import EpochDone, Settings, execute
+from dropout_lab.recording import Job
+
+if __name__ == "__main__":
+    where = Path(sys.argv[1])
+    long = {"data": {"dataset": "digits"}, "network": {"hidden": [16]}, "training": {"epochs": 100_000}}
+    jobs = [
+        Job(where / f"run-{size}", configs.resolve(long | {"network": {"hidden": [size]}}, where="test", name="run"))
+        for size in (16, 32)
+    ]
+    print(flush=True)
+    try:
+        for event in execute(jobs, Settings(where, workers=2)):
+            if isinstance(event, EpochDone):
+                print(flush=True)
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
+def processes_below(pid: int) -> set[int]:
+    """All living descendants of a process."""
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            state, parent = (entry / "stat").read_text().rpartition(") ")[2].split()[:2]
+        except OSError:
+            continue
+        if state != "Z":
+            parents[int(entry.name)] = int(parent)
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {pid}
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def parent(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process, in a group of its own, that trains in two workers for ever."""
+    (tmp_path / "parent.py").write_text(PARENT)
+    command = [sys.executable, tmp_path / "parent.py", tmp_path]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, start_new_session=True, **pipes) as process:  # type: ignore[call-overload]
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_no_worker_outlives_a_killed_parent(parent: subprocess.Popen[str], tmp_path: Path) -> None:
+    assert parent.stdout and parent.stderr
+    for _ in range(4):
+        parent.stdout.readline()
+    below = processes_below(parent.pid)
+    assert len(below) >= 2
+    parent.kill()
+    parent.wait()
+    gone_by = time.monotonic() + 3
+    while living := [
+        pid for pid in below if Path(f"/proc/{pid}").exists() and pid in processes_below(1) | below and alive(pid)
+    ]:
+        assert time.monotonic() < gone_by, living
+        time.sleep(0.05)
+    assert parent.stderr.read() == ""
+    for name in ("run-16", "run-32"):
+        assert runs.state(tmp_path / name) == "interrupted"
+
+
+def test_ctrl_c_is_for_the_parent_alone(parent: subprocess.Popen[str]) -> None:
+    """The terminal sends SIGINT to the whole group; a worker, even one that is still starting, must not complain."""
+    assert parent.stdout and parent.stderr
+    parent.stdout.readline()
+    while len(below := processes_below(parent.pid)) < 3:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    os.killpg(parent.pid, signal.SIGINT)
+    assert parent.wait(5) == 130 and parent.stderr.read() == ""
+    assert not any(map(alive, below))

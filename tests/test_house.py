@@ -1,0 +1,125 @@
+"""The house rules: format, lint, types, the direction of imports, and docs that fail when they lie."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import dropout_lab
+from dropout_lab import config as configs
+from dropout_lab.dropout import DROPOUTS
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = Path(dropout_lab.__file__).parent
+README = (ROOT / "README.md").read_text()
+MODULES = sorted(file.stem for file in PACKAGE.glob("*.py") if not file.stem.startswith("__"))
+
+
+@pytest.mark.parametrize("command", ["ruff format --check", "ruff check", "mypy"])
+def test_format_lint_and_types(command: str) -> None:
+    result = subprocess.run([sys.executable, "-m", *command.split()], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def layers() -> list[str]:
+    """The modules in the order of the README's tree: each may import only those below it."""
+    return [name for name in re.findall(r"^    (\w+)\.py  ", README, re.MULTILINE) if not name.startswith("__")]
+
+
+def imported(module: str) -> set[str]:
+    """The modules of ours that `module` imports anywhere, but for what only the type checker reads."""
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+    ours: set[str] = set()
+    skipped: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            skipped |= {inner for statement in node.body for inner in ast.walk(statement)}
+        if node in skipped or not isinstance(node, ast.ImportFrom) or not node.module:
+            continue
+        if node.module == "dropout_lab":
+            ours |= {alias.name for alias in node.names if alias.name in MODULES}
+        elif node.module.startswith("dropout_lab."):
+            ours.add(node.module.removeprefix("dropout_lab."))
+    return ours
+
+
+def test_the_readme_lists_every_module_once() -> None:
+    assert sorted(layers()) == MODULES
+
+
+def test_imports_point_downwards() -> None:
+    order = layers()
+    upwards = [(module, other) for module in order for other in imported(module) if order.index(other) <= order.index(module)]
+    assert not upwards
+
+
+def test_what_reads_does_not_know_what_trains() -> None:
+    trains = {"training", "network", "execution", "recording", "dropout"}
+    for reader in ("comparison", "metrics", "statistics", "tables", "plots", "figures", "listing", "sweep_table", "gate"):
+        assert not imported(reader) & trains, reader
+
+
+def test_statistics_imports_nothing_of_ours() -> None:
+    assert not imported("statistics")
+
+
+def test_every_config_loads_and_holds_only_what_differs_from_the_defaults() -> None:
+    defaults = configs.flatten(configs.resolve({}, where="defaults", name="x"))
+    files = sorted((ROOT / "configs").glob("*.yaml"))
+    assert len(files) >= 5
+    for file in files:
+        text = file.read_text()
+        assert text.startswith("# "), file
+        flat = configs.flatten(configs.load(file))
+        for section, values in yaml.safe_load(text).items():
+            for key, value in values.items() if isinstance(values, dict) else [(None, values)]:
+                name = f"{section}.{key}" if key else section
+                assert flat[name] != defaults[name] or name == "name", f"{file.name}: {name} is the default"
+                assert flat[name] == value
+
+
+def test_every_command_is_in_the_readme() -> None:
+    from typer.main import get_command
+
+    from dropout_lab.cli import app
+
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    for name, command in commands.items():
+        assert f"`dropout-lab {name}" in README or f"\ndropout-lab {name}" in README, name
+        assert "Example:" in (command.epilog or "") or name == "data", name
+
+
+def test_every_kind_of_dropout_is_in_the_readme() -> None:
+    assert all(f"`{kind}`" in README for kind in DROPOUTS)
+
+
+def test_the_readmes_first_command_is_the_one_that_ci_runs() -> None:
+    lines = README.splitlines()
+    assert "pip install -e . && dropout-lab compare configs/digits-baseline.yaml configs/digits-dropout.yaml --seeds 5" in lines
+    assert "pip install -e '.[dev]' && pytest" in lines
+
+
+def test_pictures_and_files_that_the_docs_name_exist() -> None:
+    for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for target in re.findall(r"\]\((?!http)([^)#]+)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_no_pickle_anywhere() -> None:
+    """Nothing that is read from disk may run code: no pickle, no torch.load, no allow_pickle, no yaml.load."""
+    for file in PACKAGE.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
+                assert not {"pickle", "dill", "joblib", "marshal", "shelve"} & set(names), file.name
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                call = ast.unparse(node.func)
+                assert call not in ("torch.load", "yaml.load", "yaml.unsafe_load"), f"{file.name}: {call}"
+                for keyword in node.keywords:
+                    assert keyword.arg != "allow_pickle" or ast.unparse(keyword.value) == "False", file.name
