@@ -161,6 +161,7 @@ def compare(
         targets.check_directory("--out", out)
     changes = targets.overrides(seeds=asked, device=device)
     jobs = targets.targets(names, options, changes, least=2, small=smoke)
+    laboratory.check_alike(jobs)
     _stop_at(_train(jobs, options, dry_run=dry_run))
     answer = laboratory.compare(jobs, question, out or laboratory.comparison_directory(jobs, options), asked)
     if as_json:

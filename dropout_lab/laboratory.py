@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dropout_lab import comparison as comparisons
 from dropout_lab import config as configs
-from dropout_lab import data, devices, progress, runs, terminal
-from dropout_lab.comparison import unknown_metric
+from dropout_lab import data, devices, progress, runs, tables, terminal
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.gate import Gate, parse_gate
 from dropout_lab.metrics import METRICS
@@ -23,11 +23,9 @@ from dropout_lab.recording import Job, set_aside
 from dropout_lab.runs import Run
 from dropout_lab.storage import atomic_write, make_directory, sha256
 from dropout_lab.sweep import Sweep
-from dropout_lab.tables import plain
 from dropout_lab.targets import Options, each, overrides
 
 if TYPE_CHECKING:
-    from dropout_lab.comparison import Comparison
     from dropout_lab.execution import Event
     from dropout_lab.sweep_table import SweepTable
 
@@ -161,7 +159,7 @@ class Question:
 class Answer:
     """A comparison, where its files are, and why its gate tripped, if it did."""
 
-    comparison: Comparison
+    comparison: comparisons.Comparison
     directory: Path
     tripped: str | None
 
@@ -169,7 +167,7 @@ class Answer:
 def question(metric: str = "test_accuracy", min_effect: str | None = None, fail_if: str | None = None) -> Question:
     """Read the options of `compare`. Raises `Refused` for an unknown metric, a bad margin or a bad gate."""
     if metric not in METRICS:
-        raise Refused(Problem("command line", "--metric", unknown_metric(metric), metric))
+        raise Refused(Problem("command line", "--metric", comparisons.unknown_metric(metric), metric))
     percent = METRICS[metric].unit == "%"
     text = min_effect if min_effect is not None else "0.1pp" if percent else "0"
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(pp)?", text, re.ASCII)
@@ -179,13 +177,28 @@ def question(metric: str = "test_accuracy", min_effect: str | None = None, fail_
     return Question(metric, float(match[1]) / (100 if percent else 1), parse_gate(fail_if) if fail_if else None)
 
 
+def check_alike(jobs: Sequence[Job]) -> None:
+    """Refuse, before anything is trained, runs that cannot be compared: other data, or another split of them."""
+    (path, flat), *others = [(job.path, configs.flatten(job.config)) for job in jobs]
+    problems = []
+    for other, own in others:
+        known = data.DATASETS.keys() >= {flat["data.dataset"], own["data.dataset"]}  # two files may hold the same data
+        for key in ("data.dataset",) * known + comparisons.MUST_AGREE:
+            if own[key] != flat[key]:
+                reason = f"must be {flat[key]} as in {path}, or the runs cannot be compared"
+                problems.append(Problem(str(other), key, reason, own[key]))
+    finished = [runs.load(job.path) for job in jobs if (job.path / "summary.json").exists()] if not problems else []
+    for run in finished[1:]:
+        problems += comparisons.unlike(finished[0], run)
+    if problems:
+        raise Refused(*problems)
+
+
 def compare(jobs: Sequence[Job], asked: Question, directory: Path, seeds: Sequence[int] | None = None) -> Answer:
     """Compare the finished runs of `jobs` (on `seeds`, if given) and write comparison.json, .csv and curves.png."""
-    from dropout_lab import comparison, tables
-
     loaded = each(jobs, lambda job: runs.load(job.path))
     loaded = [run.only(seeds) for run in loaded] if seeds else loaded
-    result = comparison.compare(loaded, metric=asked.metric, min_effect=asked.min_effect)
+    result = comparisons.compare(loaded, metric=asked.metric, min_effect=asked.min_effect)
     from dropout_lab import plots
 
     make_directory(directory)
@@ -255,4 +268,4 @@ def confirmation(table: SweepTable, options: Options) -> tuple[list[Job], tuple[
 
 def as_json(value: Mapping[str, Any]) -> str:
     """Return strict JSON text with a last newline; what is not finite becomes null."""
-    return json.dumps(plain(value), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    return json.dumps(tables.plain(value), indent=1, allow_nan=False, ensure_ascii=False) + "\n"

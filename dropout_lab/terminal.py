@@ -8,7 +8,7 @@ import sys
 
 from dropout_lab.errors import Failed
 
-WIDEST = 120  # columns
+WIDEST = 100  # columns
 
 
 def prepare() -> None:

@@ -27,7 +27,7 @@ from dropout_lab.runs import Row, Snapshot
 from dropout_lab.training import Ended, Lane, train
 
 CORES = torch.get_num_threads()  # torch's own choice: the cores of this machine, or OMP_NUM_THREADS
-SMALL = 1_000_000  # weights; fewer gain little from a second thread, which on a busy machine costs far more (docs/log.md)
+SMALL = 1_000_000  # weights: below, a second thread gains little, and on a busy machine costs much (docs/log.md)
 SAVE_EVERY = 1.0  # seconds between checkpoints: beside the epoch under way, the most that a killed process loses ...
 SAVE_SHARE = 0.05  # ... unless one takes so long that saving would cost more than this share of the time
 

@@ -119,9 +119,7 @@ def main(directory: Path, fate: str, before: str, now: str) -> None:
             assert any(line.startswith(b"%d,%d," % (seed, epoch)) for line in safe), (number, seed, epoch)
         cleared = bool(Job(path, config(seeds)).missing())  # if not, it was hit as it removed the checkpoints
         train(path, seeds)
-        found, expected = (
-            {n: d for n, d in tree(p).items() if cleared or "checkpoint" not in n} for p in (path, whole)
-        )
+        found, expected = ({n: d for n, d in t.items() if cleared or "checkpoint" not in n} for t in (tree(path), goal))
         assert found == expected, (number, found.items() ^ expected.items())
         number += 1
     print(number - 1)

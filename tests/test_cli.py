@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 import yaml
 from commands import REFUSAL, TINY, Lab
 from comparable import write_run
 from typer.main import get_command
 
-from dropout_lab import cli, terminal
+from dropout_lab import cli, laboratory, targets
+from dropout_lab import config as configs
+from dropout_lab.recording import Job
 
 HEAVY = ("torch", "torchvision", "numpy", "pandas", "matplotlib", "scipy", "sklearn", "rich")
-NO_DEVICE = {"CUDA_VISIBLE_DEVICES": ""}
 
 
 @pytest.fixture
@@ -37,7 +39,12 @@ def judged(lab: Lab) -> Lab:
     """A laboratory with two finished runs of five seeds; `drop` is 0.3 pp worse than `base`."""
     accuracies = [0.97, 0.972, 0.974, 0.971, 0.973]
     write_run(lab.runs, "base", accuracies)
-    write_run(lab.runs, "drop", [value - shift for value, shift in zip(accuracies, (0.002, 0.004, 0.003, 0.003, 0.003))], rate=0.5)
+    write_run(
+        lab.runs,
+        "drop",
+        [value - shift for value, shift in zip(accuracies, (0.002, 0.004, 0.003, 0.003, 0.003), strict=True)],
+        rate=0.5,
+    )
     return lab
 
 
@@ -155,6 +162,8 @@ REFUSED = [
     ("compare base drop --out tiny.yaml", "--out: must be a directory"),
     ("compare base drop --device cuda", "device: this machine has no CUDA device"),
     ("compare base elsewhere", "elsewhere: data: must be the data of"),
+    ("compare base tiny.yaml", "tiny: data.dataset: must be mnist as in runs/base"),
+    ("compare base half.yaml --dry-run", "half: data.validation_fraction: must be 0.1 as in runs/base"),
     # data
     ("train mnist.yaml", "MNIST/raw: mnist: cannot be downloaded; put train-images-idx3-ubyte"),
     ("train mnist.yaml --fresh", "data.dataset=digits, which is bundled"),
@@ -165,4 +174,365 @@ REFUSED = [
     ("data verify nothing", "data.dataset: must be one of"),
     ("data fetch none.npz", "none.npz: file: is not there"),
 ]
-NEEDS_ARRAYS = ("short.yaml", "elsewhere", "tiny.yaml --name base")  # what these refuse is seen in the data
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No network, whatever this machine has, and no GPU."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no network in tests")
+
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+    monkeypatch.setattr("dropout_lab.devices.cuda_count", lambda: 0)
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def full(judged: Lab, offline: None) -> Lab:
+    """A laboratory with something of everything that can be refused."""
+    files = {
+        "empty.yaml": "",
+        "list.yaml": "- 1\n",
+        "unknown.yaml": "droput: {rate: 0.5}\n",
+        "wrong.yaml": "training: {epochs: three}\n",
+        "cuda.yaml": TINY + "device: cuda\n",
+        "half.yaml": "data: {validation_fraction: 0.5}\n",
+        "mnist.yaml": "training: {epochs: 1}\n",
+        "short.yaml": "data: {dataset: short.npz, train_size: 5000}\n",
+    }
+    for name, text in files.items():
+        (judged.path / name).write_text(text)
+    np.savez(judged.path / "short.npz", x_train=np.zeros((50, 4), np.float32), y_train=np.arange(50) % 2)
+    (judged.runs / "foreign").mkdir()
+    (judged.runs / "foreign" / "thesis.txt").write_text("mine")
+    write_run(judged.runs, "elsewhere", [0.9, 0.9], digest="other data")
+    return judged
+
+
+@pytest.mark.parametrize(("line", "expected"), REFUSED, ids=[line or "nothing" for line, _ in REFUSED])
+def test_a_refusal_says_what_where_and_why_and_changes_nothing(line: str, expected: str, full: Lab) -> None:
+    before = full.tree()
+    outcome = full(*shlex.split(line))
+    errors = [text for text in outcome.err.splitlines() if text.startswith("dropout-lab: error: ")]
+    assert outcome.code == 2 and outcome.out == ""
+    assert any(expected in text for text in errors), outcome.err
+    assert all(re.fullmatch(REFUSAL, text) for text in errors)
+    assert "Traceback" not in outcome.err
+    assert full.tree() == before
+
+
+def test_neither_help_nor_a_refusal_nor_a_plan_imports_what_is_heavy(full: Lab) -> None:
+    """One process runs them all; what only the numbers in a data file can tell is not among them."""
+    lines = [line for line, _ in REFUSED if "short.yaml" not in line]
+    lines += [" ".join((*words, "--help")) for words in COMMANDS]
+    lines += ["sweep --rates 0.1..0.5 --dry-run", "train tiny.yaml --dry-run", "list", "validate tiny.yaml", "schema"]
+    program = f"""
+import json, shlex, socket, sys
+from dropout_lab import cli
+def refuse(*_, **__): raise OSError()
+socket.getaddrinfo = refuse
+for line in json.loads(sys.stdin.read()):
+    sys.argv = ["dropout-lab", *shlex.split(line)]
+    code = cli._run()
+    heavy = [name for name in {HEAVY} if name in sys.modules]
+    assert not heavy and code in (0, 2), (line, code, heavy)
+"""
+    environment = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        input=json.dumps(lines),
+        env=environment | {"CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+
+
+def test_every_problem_is_named_at_once(full: Lab) -> None:
+    outcome = full("train", "wrong.yaml", "--name", "../x", "--device", "gpu", "dropout.rate=2", "seed=3", "a b")
+    keys = ["seed", "a b", "dropout.rate", "name", "device", "training.epochs"]
+    assert outcome.code == 2
+    assert sorted(re.findall(r"^dropout-lab: error: [^ ]+(?: line)?: ([^:]+):", outcome.err, re.MULTILINE)) == sorted(
+        keys
+    )
+    outcome = full("compare", "nobody", "base", "no-one", "empty.yaml")
+    assert len(outcome.err.splitlines()) == 3
+
+
+def test_hostile_words_are_shown_on_one_line_and_cut(full: Lab) -> None:
+    for words in (("train", "tiny.yaml", "--name", "a\nb\x1b[31m" * 50), ("compare", "x\x1b]0;y\x07" * 50, "base")):
+        outcome = full(*words)
+        (line,) = outcome.err.splitlines()
+        assert outcome.code == 2 and line.isprintable()
+        assert len(line.rpartition("(got ")[2]) <= 61
+
+
+@pytest.mark.parametrize("words", ["compare {} base", "list --runs-dir {}", "compare base drop --out {}", "init {}"])
+def test_a_name_longer_than_any_file_may_have_is_refused(words: str, full: Lab) -> None:
+    assert full(*words.format("a" * 5000).split()).code == 2
+
+
+# Training
+
+
+def test_training_is_done_once_and_its_result_can_be_read(lab: Lab) -> None:
+    first = lab("train", "tiny.yaml", "--seeds", "2")
+    assert first.code == 0
+    assert first.err.splitlines()[0] == "plan: 1 run, 2 networks to train"
+    assert re.search(r"^epoch 2/2  2 networks  loss \d\.\d+  val loss .* 0 s left$", first.err, re.MULTILINE)
+    assert re.search(r"^test accuracy % +\d+\.\d\d ±\d+\.\d\d +\d+\.\d\d ±\d+\.\d\d$", first.out, re.MULTILINE)
+    files = re.search(r"^files +(runs/tiny): (.*)$", first.out, re.MULTILINE)
+    assert files and all((Path(files[1]) / name).is_file() for name in files[2].split(", "))
+    before = lab.tree()
+    again = lab("train", "tiny.yaml", "--seeds", "2")
+    assert (again.code, again.out) == (0, first.out)
+    assert "nothing to train" in again.err and "epoch" not in again.err.splitlines()[-1]
+    assert lab.tree() == before
+
+
+def test_more_seeds_leave_the_rows_of_the_finished_ones_alone(lab: Lab) -> None:
+    lab("train", "tiny.yaml")
+    rows = (lab.runs / "tiny/metrics.csv").read_text().splitlines()
+    lab("train", "tiny.yaml", "--seeds", "0..1")
+    assert (lab.runs / "tiny/metrics.csv").read_text().splitlines()[: len(rows)] == rows
+    assert "seeds 0-1 (finished)" in lab("train", "tiny.yaml", "--seeds", "2", "--dry-run").out
+    assert "seeds 5, 7 (2 to train)" in lab("train", "tiny.yaml", "--seeds", "5,7", "--dry-run").out
+
+
+def test_overrides_and_options_win_over_the_file_and_a_dry_run_creates_nothing(lab: Lab) -> None:
+    before = lab.tree()
+    outcome = lab(
+        *["train", "tiny.yaml", "training.epochs=3", "training.epochs=1", "dropout.rate=[0.25]", "--name", "other"],
+        "--dry-run",
+    )
+    assert outcome.code == 0 and not outcome.err
+    assert outcome.out.splitlines()[1].split("  ")[1:] == [
+        "runs/other",
+        "digits 8",
+        "bernoulli [0.25] after",
+        "1 epoch",
+        "seed 0 (1 to train)",
+    ]
+    assert lab.tree() == before
+
+
+def test_fresh_moves_the_old_run_aside(lab: Lab) -> None:
+    lab("train", "tiny.yaml", "training.epochs=1")
+    old = {path.name: path.read_bytes() for path in (lab.runs / "tiny").iterdir() if path.name != ".lock"}
+    refused = lab("train", "tiny.yaml")
+    assert refused.code == 2 and "--fresh" in refused.err
+    assert lab("train", "tiny.yaml", "--fresh").code == 0
+    assert {path.name: path.read_bytes() for path in (lab.runs / "tiny.old-1").iterdir() if path.name != ".lock"} == old
+    assert "2 epochs" in lab("train", "tiny.yaml", "--dry-run").out
+
+
+def test_json_is_strict_and_alone_on_stdout_and_quiet_is_quiet(lab: Lab) -> None:
+    outcome = lab("train", "tiny.yaml", "--json", "--quiet")
+    report = json.loads(outcome.out, parse_constant=lambda word: pytest.fail(word))
+    assert outcome.err == ""
+    assert report["schema_version"] == 1
+    assert report["mean"]["last"]["test_accuracy"] == report["seeds"]["0"]["last"]["test_accuracy"]
+
+
+def test_a_diverged_run_fails_and_says_what_to_try(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    words = ["train", "tiny.yaml", "training.learning_rate=1e30", "training.optimizer=sgd", "--seeds", "2"]
+    for outcome in (lab(*words), lab(*words)):
+        assert outcome.code == 1
+        assert "runs/tiny: seeds 0-1 diverged; try a smaller training.learning_rate" in outcome.err
+        assert re.findall(r"^diverged  seed (\d) at epoch 1, step \d+$", outcome.out, re.MULTILINE) == ["0", "1"]
+    assert json.loads(lab(*words, "--json").out)["mean"] == {"last": {}, "best": {}}
+    assert "2 (2 diverged)" in lab("list").out
+
+
+def test_a_smoke_run_is_small_and_has_no_verdict(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    outcome = lab("train", "tiny.yaml", "--smoke", "--seeds", "7")
+    assert outcome.code == 0
+    assert "1 epoch  seeds 0-1 (2 to train)" in outcome.err
+    assert outcome.out.splitlines()[-1] == "smoke run: no statistical verdict"
+    summary = (tmp_path / "summary.md").read_text()
+    assert summary.startswith("**tiny-smoke**\n\n| mean") and summary.endswith("no statistical verdict\n\n")
+    assert "smoke run" in lab("train", "tiny.yaml", "--smoke", "--json").err
+    plan = lab("compare", "configs/mnist-baseline.yaml", "configs/mnist-dropout.yaml", "--smoke", "--dry-run").out
+    assert "runs/mnist-baseline-smoke" in plan and "seeds 0-1" in plan
+    assert targets.smoke(configs.load(Path("configs/mnist-dropout.yaml"))).data.train_size == 2000
+
+
+# Comparing
+
+
+def test_compare_prints_the_verdict_and_writes_its_files(judged: Lab) -> None:
+    text = judged("compare", "base", "runs/drop")
+    assert text.code == 0
+    assert re.search(
+        r"^verdict +dropout.rate 0.5 is worse by 0.2\d to 0.3\d pp on test accuracy", text.out, re.MULTILINE
+    )
+    folder = judged.runs / "_comparisons/base-vs-drop"
+    assert {path.name for path in folder.iterdir()} == {"comparison.json", "comparison.csv", "curves.png"}
+    assert "written   runs/_comparisons/base-vs-drop: " in text.err
+    forms = {form: judged("compare", "base", "drop", form, "--quiet").out for form in ("--json", "--csv", "--md")}
+    assert json.loads(forms["--json"])["candidates"][0]["verdict"]["word"] == "worse"
+    assert json.loads(forms["--json"]) == json.loads((folder / "comparison.json").read_text())
+    assert forms["--csv"] == (folder / "comparison.csv").read_text()
+    assert "- **verdict**: " in forms["--md"]
+
+
+def test_compare_writes_where_it_is_told_and_on_the_seeds_that_it_is_told(judged: Lab) -> None:
+    outcome = judged("compare", "base", "drop", "--seeds", "1..3", "--out", "a/b", "--json")
+    assert json.loads(outcome.out)["candidates"][0]["common_seeds"] == [1, 2, 3]
+    assert (judged.path / "a/b/comparison.json").is_file() and not (judged.runs / "_comparisons").exists()
+
+
+def test_a_gate_trips_after_the_results_are_written(
+    judged: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    words = ["compare", "base", "drop", "--out", "out", "--fail-if"]
+    assert judged(*words, "test_accuracy: drop > 0.5pp").code == 0
+    (tmp_path / "summary.md").unlink()
+    outcome = judged(*words, "test_accuracy: drop > 0.2pp")
+    assert outcome.code == 3 and "verdict" in outcome.out
+    assert "dropout-lab: gate: test accuracy of drop dropped by 0.3 pp against base (limit 0.2 pp)" in outcome.err
+    assert (judged.path / "out/comparison.json").is_file()
+    summary = (tmp_path / "summary.md").read_text()
+    assert "| test accuracy % |" in summary and "**Gate tripped**: test accuracy of drop" in summary
+
+
+def test_compare_trains_configs_that_have_no_finished_run(lab: Lab) -> None:
+    (lab.path / "none.yaml").write_text(TINY + "dropout: {rate: 0}\n")
+    outcome = lab("compare", "none.yaml", "tiny.yaml", "--seeds", "3", "--min-effect", "50pp")
+    assert outcome.code == 0 and "6 networks to train" in outcome.err
+    assert re.search(r"^verdict +dropout.rate 0.5 is (equivalent|inconclusive|worse|better)", outcome.out, re.MULTILINE)
+    again = lab("compare", "none", "tiny", "--seeds", "3", "--min-effect", "50pp")
+    assert again.out == outcome.out and "nothing to train" in again.err
+
+
+def test_comparisons_of_runs_with_one_name_in_two_sweeps_do_not_meet(lab: Lab) -> None:
+    options = targets.Options(Path("runs"), Path("data"))
+    jobs = [Job(Path("runs") / sweep / "rate-0.5", configs.resolve({}, where="", name="x")) for sweep in ("a", "b")]
+    assert laboratory.comparison_directory(jobs, options).name == "a_rate-0.5-vs-b_rate-0.5"
+    many = [Job(Path("runs") / f"{number}{'x' * 60}", jobs[0].config) for number in range(9)]
+    names = {laboratory.comparison_directory(many[:count], options).name for count in range(2, 10)}
+    assert len(names) == 8 and max(map(len, names)) < 255
+
+
+# The other commands
+
+
+def test_plot_draws_every_run_and_all_together(judged: Lab) -> None:
+    outcome = judged("plot", "base", "runs/drop")
+    assert outcome.out.splitlines() == [
+        "runs/base/curves.png",
+        "runs/drop/curves.png",
+        "runs/_comparisons/base-vs-drop/curves.png",
+    ]
+    assert all(Path(line).read_bytes().startswith(b"\x89PNG") for line in outcome.out.splitlines())
+
+
+def test_validate_prints_the_whole_config_which_validates_again(lab: Lab) -> None:
+    outcome = lab("validate", "tiny.yaml", "dropout.rate=0.3")
+    (lab.path / "tiny2.yaml").write_text(outcome.out)
+    assert yaml.safe_load(outcome.out)["dropout"]["rate"] == 0.3
+    assert lab("validate", "tiny2.yaml").out == outcome.out
+
+
+@pytest.mark.parametrize("name", [None, "mine", "mine.yaml", "mine.yml", "2024", "true"])
+def test_init_writes_a_config_that_validates_and_never_overwrites(name: str | None, lab: Lab) -> None:
+    words = ["init"] if name is None else ["init", name]
+    outcome = lab(*words)
+    stem = re.sub(r"\.ya?ml$", "", name or "experiment")
+    assert outcome.out.splitlines() == [f"{stem}.yaml", "dropout-lab.schema.json"]
+    assert lab("validate", f"{stem}.yaml").code == 0
+    assert json.loads(Path("dropout-lab.schema.json").read_text()) == json.loads(lab("schema").out)
+    before = lab.tree()
+    assert lab(*words).code == 2 and lab.tree() == before
+
+
+def test_what_init_writes_trains(lab: Lab) -> None:
+    lab("init")
+    assert lab("train", "experiment.yaml", "data.dataset=digits", "training.epochs=1").code == 0
+
+
+def test_the_schema_is_valid_and_every_config_of_the_project_follows_it(lab: Lab) -> None:
+    schema = json.loads(lab("schema").out)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for file in (lab.path / "configs").glob("*.yaml"):
+        jsonschema.validate(yaml.safe_load(file.read_text()), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"dropout": {"rate": 1.5}}, schema)
+
+
+def test_data_where_verify_and_fetch(lab: Lab, offline: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lab("data", "where").out == f"{lab.path}/cache/dropout-lab\n"
+    monkeypatch.setenv("DROPOUT_LAB_DATA", "elsewhere")
+    assert lab("data", "where").out == "elsewhere\n"
+    assert lab("data", "where", "--data-dir", "here").out == "here\n"
+    digits = lab("data", "verify", "digits")
+    assert digits.code == 0 and re.fullmatch(r"[0-9a-f]{64}  .*digits.csv.gz  ok\n", digits.out)
+    assert lab("data", "fetch", "digits").out.strip() == digits.out.split()[1]
+    missing = lab("data", "verify", "mnist")
+    assert (
+        missing.code == 2
+        and missing.out.count("is missing") == missing.err.count("`dropout-lab data fetch mnist`") == 4
+    )
+
+
+# Streams and signals: these need processes of their own
+
+
+def start(*words: str, **more: Any) -> subprocess.Popen[str]:
+    program = [sys.executable, "-m", "dropout_lab", *words]
+    return subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+
+
+def test_a_reader_that_leaves_early_does_not_change_the_exit_code(judged: Lab) -> None:
+    for words, code in ((["schema"], 0), (["compare", "base", "drop", "--fail-if", "test_accuracy: drop > 0.2pp"], 3)):
+        process = start(*words)
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        errors = process.stderr.read()
+        assert process.wait() == code
+        assert "Traceback" not in errors and "Exception" not in errors and "Broken" not in errors
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_results_that_cannot_be_written_are_a_failure(lab: Lab) -> None:
+    result = subprocess.run("exec dropout-lab schema >/dev/full", shell=True, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr == "dropout-lab: error: standard output: cannot be written: No space left on device\n"
+
+
+def test_closed_streams_and_narrow_encodings_do_no_harm(judged: Lab) -> None:
+    closed = subprocess.run("exec dropout-lab nothing 2>&-", shell=True, capture_output=True, text=True)
+    assert (closed.returncode, closed.stdout) == (2, "")
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    ascii_only = subprocess.run(["dropout-lab", "list"], env=environment, capture_output=True)
+    assert ascii_only.returncode == 0 and ascii_only.stdout.isascii()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_training_says_how_to_go_on_and_goes_on(number: int, code: int, lab: Lab) -> None:
+    words = ["train", "tiny.yaml", "training.epochs=400", "--name", "it"]
+    process = start(*words)
+    assert process.stdout and process.stderr
+    while not process.stderr.readline().startswith("epoch"):
+        time.sleep(0.01)
+    time.sleep(1.2)  # a checkpoint is written every second
+    process.send_signal(number)
+    out, errors = process.communicate()
+    assert (process.returncode, out) == (code, "")
+    assert errors.endswith(f"Go on with\n  dropout-lab {shlex.join(words)}\n")
+    assert "interrupted" in lab("list").out
+    assert lab(*words).code == 0
+    assert lab(*words[:-1], "straight").code == 0
+    assert (lab.runs / "it/metrics.csv").read_bytes() == (lab.runs / "straight/metrics.csv").read_bytes()
+
+
+def test_a_summary_page_that_cannot_be_written_is_no_failure(judged: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "/nowhere/summary.md")
+    outcome = judged("compare", "base", "drop")
+    assert outcome.code == 0 and "warning: /nowhere/summary.md: no summary written" in outcome.err
