@@ -194,7 +194,9 @@ def sweep(
     ] = None,
     no_baseline: Annotated[bool, typer.Option("--no-baseline", help="Do not add the run at rate 0.")] = False,
     seeds: Seeds = None,
-    jobs: Annotated[int, typer.Option(help="Worker processes.", metavar="N", min=1, max=256)] = 1,
+    jobs: Annotated[
+        int | None, typer.Option(help="Worker processes; default: as many as pay.", metavar="N", min=1, max=256)
+    ] = None,
     name: Name = None,
     runs_dir: RunsDir = RUNS,
     data_dir: DataDir = None,

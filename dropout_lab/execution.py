@@ -22,7 +22,7 @@ from dropout_lab.recording import Job, RunWriter, writing
 from dropout_lab.runs import Row
 from dropout_lab.storage import atomic_write
 from dropout_lab.training import Ended, Lane, lane_key
-from dropout_lab.workers import Message, Progress, Settings, Stopped, Worker, choose_device, dataset, work
+from dropout_lab.workers import CORES, Message, Progress, Settings, Stopped, Worker, choose_device, cost, dataset, work
 
 __all__ = [
     "EpochDone",
@@ -36,9 +36,11 @@ __all__ = [
     "execute",
     "group",
     "plan",
+    "processes",
 ]
 
 LANES = 8  # networks side by side: enough to share each step's fixed costs, few enough for the cache
+PAYS = 10.0  # seconds of work that each worker process must have, for it takes about four to start
 ATTEMPTS = 2  # how often a unit may take its worker down with it
 
 
@@ -94,7 +96,7 @@ def execute(jobs: Iterable[Job], settings: Settings) -> Generator[Event, None, N
     An error in the training of a unit costs that unit alone. Raises `Refused` for bad data, before anything is created,
     and where a run directory cannot be gone on with; `Failed` where the disk refuses.
     """
-    units = deque(plan(jobs))
+    units = deque(plan(jobs, settings.workers))
     with Writers(units, settings) as writers:
         source = (work_here if settings.workers == 1 else work_apart)(units, writers, settings)
         with contextlib.closing(source):
@@ -104,20 +106,34 @@ def execute(jobs: Iterable[Job], settings: Settings) -> Generator[Event, None, N
         yield from writers.noted()
 
 
-def plan(jobs: Iterable[Job]) -> list[Unit]:
-    """Return the units that bring `jobs` up to date; reads what is there, changes nothing.
+def processes(jobs: Sequence[Job], directory: Path) -> int:
+    """Return how many worker processes pay for training on the CPU what the `jobs` lack: at most one per core."""
+    lacking = [(job.config, len(job.missing())) for job in jobs]
+    seconds = sum(count * cost(config, directory) for config, count in lacking)
+    return max(1, min(CORES, sum(count for _, count in lacking), int(seconds / PAYS)))
+
+
+def plan(jobs: Iterable[Job], workers: int = 1) -> list[Unit]:
+    """Return the units that bring `jobs` up to date, shared among `workers`; reads what is there, changes nothing.
 
     How far an interrupted training came is seen when its directory is opened; `Writers.take` then divides its unit.
     """
-    return group((Task(job, seed), 0) for job in jobs for seed in job.missing())
+    return group(((Task(job, seed), 0) for job in jobs for seed in job.missing()), workers)
 
 
-def group(tasks: Iterable[tuple[Task, int]]) -> list[Unit]:
-    """Group (task, epochs done) into units whose lanes share a `lane_key` and start from the same epoch."""
+def group(tasks: Iterable[tuple[Task, int]], workers: int = 1) -> list[Unit]:
+    """Group (task, epochs done) into units whose lanes share a `lane_key` and start from the same epoch.
+
+    A unit has at most `LANES` lanes, and no more than one worker's share of its group.
+    """
     groups = defaultdict(list)
     for task, epochs in tasks:
         groups[lane_key(task.job.config), epochs].append(task)
-    return [tuple(tasks[at : at + LANES]) for tasks in groups.values() for at in range(0, len(tasks), LANES)]
+    units: list[Unit] = []
+    for members in groups.values():
+        size = min(LANES, -(-len(members) // workers))
+        units += (tuple(members[at : at + size]) for at in range(0, len(members), size))
+    return units
 
 
 class Writers:

@@ -89,7 +89,10 @@ def prepare(todo: Sequence[Step], options: Options) -> Generator[Event, None, No
     by_device: dict[str, list[Job]] = {}
     for job, _ in todo:
         by_device.setdefault(execution.choose_device(job.config.device), []).append(job)
-    parts = [(jobs, execution.Settings(options.data, device, options.jobs)) for device, jobs in by_device.items()]
+    parts = []
+    for device, jobs in by_device.items():
+        workers = options.jobs or (execution.processes(jobs, options.data) if device == "cpu" else 1)
+        parts.append((jobs, execution.Settings(options.data, device, workers)))
     for jobs, settings in parts:
         execution.Writers([(execution.Task(job, 0),) for job in jobs], settings)
     return (event for jobs, settings in parts for event in execution.execute(jobs, settings))

@@ -30,7 +30,7 @@ class Options:
     runs: Path
     data: Path
     device: str | None = None
-    jobs: int = 1
+    jobs: int | None = None
     quiet: bool = False
     fail_fast: bool = False
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 
+from dropout_lab.config import Config
 from dropout_lab.data import Data
 from dropout_lab.data import load as load_data
 from dropout_lab.errors import LabError, Problem, Refused
@@ -28,6 +29,7 @@ from dropout_lab.training import Ended, Lane, train
 
 CORES = torch.get_num_threads()  # torch's own choice: the cores of this machine, or OMP_NUM_THREADS
 SMALL = 1_000_000  # weights: below, a second thread gains little, and on a busy machine costs much (docs/log.md)
+SPEED = 4e10  # floating-point operations per second of a core in training (784-128-128-10, batch 32, 8 lanes)
 SAVE_EVERY = 1.0  # seconds between checkpoints: beside the epoch under way, the most that a killed process loses ...
 SAVE_SHARE = 0.05  # ... unless one takes so long that saving would cost more than this share of the time
 
@@ -92,9 +94,7 @@ def work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Message]:
 def _work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Message]:
     config = lanes[0].config.data
     data = dataset(config.dataset, config.scale, settings.data_directory, settings.device)
-    widths = (data.images.shape[1], *lanes[0].config.network.hidden, data.classes)
-    small = sum(a * b for a, b in pairwise(widths)) < SMALL
-    torch.set_num_threads(1 if small else settings.threads)
+    torch.set_num_threads(1 if weights(data, lanes[0].config) < SMALL else settings.threads)
     saved, cost = time.monotonic(), 0.0
     for event in train(lanes, data, settings.device):
         if isinstance(event, Ended):
@@ -106,6 +106,18 @@ def _work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Message]:
         if due:
             saved = time.monotonic()
             cost = saved - now
+
+
+def weights(data: Data, config: Config) -> int:
+    """Return how many weights a network has on these data."""
+    return sum(a * b for a, b in pairwise((data.images.shape[1], *config.network.hidden, data.classes)))
+
+
+def cost(config: Config, directory: Path) -> float:
+    """Return about how many seconds one seed of `config` takes on one core: 6 operations per weight and image."""
+    data = dataset(config.data.dataset, config.data.scale, directory, "cpu")
+    images = config.data.train_size or len(data.images)
+    return 6 * weights(data, config) * images * config.training.epochs / SPEED
 
 
 @lru_cache(maxsize=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ class Outcome:
 
 
 class Lab:
-    """A directory to work in, with the project's configs and tiny.yaml; call it to run `dropout-lab WORDS ...`."""
+    """A directory to work in, with the project's configs and tiny.yaml; call it to run `dropout-lab LINE`."""
 
     def __init__(self, path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         self.path, self.runs = path, path / "runs"
@@ -39,8 +40,8 @@ class Lab:
         shutil.copytree(CONFIGS, path / "configs")
         (path / "tiny.yaml").write_text(TINY)
 
-    def __call__(self, *words: str) -> Outcome:
-        self.monkeypatch.setattr("sys.argv", ["dropout-lab", *words])
+    def __call__(self, line: str, *words: str) -> Outcome:
+        self.monkeypatch.setattr("sys.argv", ["dropout-lab", *shlex.split(line), *words])
         self.capsys.readouterr()
         code = cli._run()
         out, err = self.capsys.readouterr()

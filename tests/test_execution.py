@@ -443,3 +443,23 @@ def test_ctrl_c_is_for_the_parent_alone(parent: subprocess.Popen[str]) -> None:
     os.killpg(parent.pid, signal.SIGINT)
     assert parent.wait(5) == 130 and parent.stderr.read() == ""
     assert not any(map(alive, below))
+
+
+# How many processes
+
+
+def test_units_are_shared_among_workers(tmp_path: Path) -> None:
+    job = Job(tmp_path / "run", config(range(10)))
+    assert [len(unit) for unit in plan([job], workers=2)] == [5, 5]
+    assert [len(unit) for unit in plan([job], workers=3)] == [4, 4, 2]
+    assert [len(unit) for unit in plan([job], workers=16)] == [1] * 10
+
+
+def test_a_process_must_have_enough_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "CORES", 4)
+    small = Job(tmp_path / "small", config(range(5)))
+    assert execution.processes([small], tmp_path) == 1
+    large = config(range(5), network={"hidden": [4096, 4096]}, training={"epochs": 100})
+    assert execution.processes([Job(tmp_path / "large", large)], tmp_path) == 4
+    alone = large.model_copy(update={"seeds": (0,)})
+    assert execution.processes([Job(tmp_path / "alone", alone)], tmp_path) == 1
