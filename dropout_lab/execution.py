@@ -14,7 +14,7 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any, Self
 
-from dropout_lab.config import DataConfig
+from dropout_lab.config import Config, DataConfig
 from dropout_lab.data import split
 from dropout_lab.environment import environment
 from dropout_lab.errors import LabError
@@ -106,11 +106,11 @@ def execute(jobs: Iterable[Job], settings: Settings) -> Generator[Event, None, N
         yield from writers.noted()
 
 
-def processes(jobs: Sequence[Job], directory: Path) -> int:
-    """Return how many worker processes pay for training on the CPU what the `jobs` lack: at most one per core."""
-    lacking = [(job.config, len(job.missing())) for job in jobs]
-    seconds = sum(count * cost(config, directory) for config, count in lacking)
-    return max(1, min(CORES, sum(count for _, count in lacking), int(seconds / PAYS)))
+def processes(wanted: Sequence[tuple[Config, int]], directory: Path) -> int:
+    """Return how many worker processes pay for so many seeds of each config on the CPU: at most one per core."""
+    by_data = sorted(wanted, key=lambda one: (one[0].data.dataset, one[0].data.scale))  # so that each is loaded once
+    seconds = sum(count * cost(config, directory) for config, count in by_data)
+    return max(1, min(CORES, sum(count for _, count in wanted), int(seconds / PAYS)))
 
 
 def plan(jobs: Iterable[Job], workers: int = 1) -> list[Unit]:
@@ -143,7 +143,8 @@ class Writers:
         """Load and split the data of all units, which refuses those that will not do, and open nothing yet."""
         device = settings.device if settings.workers == 1 else "cpu"  # workers load for themselves; this is the check
         self.data: dict[DataConfig, str] = {}  # the SHA-256 of each
-        for wanted in dict.fromkeys(task.job.config.data for task, *_ in units):
+        distinct = dict.fromkeys(task.job.config.data for task, *_ in units)
+        for wanted in sorted(distinct, key=lambda data: (data.dataset, data.scale)):  # so that each is loaded once
             data = dataset(wanted.dataset, wanted.scale, settings.data_directory, device)
             split(len(data.images), wanted.validation_fraction, wanted.validation_from, wanted.train_size, seed=0)
             self.data[wanted] = data.sha256

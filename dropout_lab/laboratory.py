@@ -86,13 +86,14 @@ def prepare(todo: Sequence[Step], options: Options) -> Generator[Event, None, No
     each(dict.fromkeys(job.config.data.dataset for job, _ in todo), lambda name: data.check(name, options.data))
     from dropout_lab import execution
 
-    by_device: dict[str, list[Job]] = {}
-    for job, _ in todo:
-        by_device.setdefault(execution.choose_device(job.config.device), []).append(job)
+    by_device: dict[str, list[Step]] = {}
+    for step in todo:
+        by_device.setdefault(execution.choose_device(step.job.config.device), []).append(step)
     parts = []
-    for device, jobs in by_device.items():
-        workers = options.jobs or (execution.processes(jobs, options.data) if device == "cpu" else 1)
-        parts.append((jobs, execution.Settings(options.data, device, workers)))
+    for device, steps in by_device.items():
+        wanted = [(job.config, len(missing)) for job, missing in steps]
+        workers = options.jobs or (execution.processes(wanted, options.data) if device == "cpu" else 1)
+        parts.append(([job for job, _ in steps], execution.Settings(options.data, device, workers)))
     for jobs, settings in parts:
         execution.Writers([(execution.Task(job, 0),) for job in jobs], settings)
     return (event for jobs, settings in parts for event in execution.execute(jobs, settings))

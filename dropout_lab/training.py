@@ -14,6 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
+from torch.optim.rmsprop import rmsprop
+from torch.optim.sgd import sgd
 
 from dropout_lab.config import Config, TrainingConfig
 from dropout_lab.data import Data, split
@@ -204,13 +207,46 @@ def noise(lanes: Sequence[Lane], layer: int, width: int, device: str) -> Noise |
     return Noise(config.dropout.kind, rates, [lane.seed for lane in lanes], layer, (rows, width), device)
 
 
-def make_optimizer(config: TrainingConfig, parameters: torch.nn.Parameter) -> torch.optim.Optimizer:
-    """Return the optimizer over all lanes' parameters at once; every update is elementwise, so lanes do not mix."""
-    if config.optimizer == "adam":
-        return torch.optim.Adam([parameters], lr=config.learning_rate, fused=True)
-    if config.optimizer == "sgd":
-        return torch.optim.SGD([parameters], lr=config.learning_rate, momentum=config.momentum, fused=True)
-    return torch.optim.RMSprop([parameters], config.learning_rate, alpha=0.9, eps=1e-7, momentum=config.momentum)
+class Optimizer:
+    """One of torch.optim's rules over all lanes' parameters at once; it works element by element, so lanes do not mix.
+
+    We call the rules in their functional form: the classes import torch's compiler first, which takes a second, and
+    with an open state a snapshot is a copy of it. `state` holds tensors (lanes, padded), and "step", a count.
+    """
+
+    STATE = {
+        "adam": ("exp_avg", "exp_avg_sq"),
+        "sgd": ("momentum_buffer",),
+        "rmsprop": ("square_avg", "momentum_buffer"),
+    }
+
+    def __init__(self, config: TrainingConfig, parameters: Tensor, gradient: Tensor) -> None:
+        self.config, self.parameters, self.gradient = config, [parameters], [gradient]
+        names = [name for name in self.STATE[config.optimizer] if name != "momentum_buffer" or config.momentum]
+        self.state = {name: torch.zeros_like(parameters) for name in names}
+        self.state["step"] = torch.zeros((), device=parameters.device)
+
+    def step(self) -> None:
+        """Move the parameters once. Betas and epsilon of Adam are PyTorch's; alpha (rho) of RMSprop is Keras's."""
+        state, rate, momentum = self.state, self.config.learning_rate, self.config.momentum
+        parameters, gradient, count = self.parameters, self.gradient, [state["step"]]
+        if self.config.optimizer == "adam":
+            adam(
+                parameters, gradient, [state["exp_avg"]], [state["exp_avg_sq"]], [], count, fused=True,
+                lr=rate, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, amsgrad=False, maximize=False,
+            )  # fmt: skip
+            return
+        buffers: list[Tensor | None] = [state.get("momentum_buffer")]
+        if self.config.optimizer == "sgd":
+            sgd(
+                parameters, gradient, buffers, fused=True,
+                lr=rate, momentum=momentum, dampening=0.0, weight_decay=0.0, nesterov=False, maximize=False,
+            )  # fmt: skip
+        else:
+            rmsprop(
+                parameters, gradient, [state["square_avg"]], [], [b for b in buffers if b is not None], count,
+                lr=rate, alpha=0.9, eps=1e-7, momentum=momentum, weight_decay=0.0, centered=False,
+            )  # fmt: skip
 
 
 class State:
@@ -223,7 +259,8 @@ class State:
         self.data = data
         self.network = Network(len(lanes), sizes, config.network.activation, config.dropout.placement, device=device)
         self.parameters = self.network.parameters
-        self.optimizer = make_optimizer(config.training, self.parameters)
+        assert self.parameters.grad is not None
+        self.optimizer = Optimizer(config.training, self.parameters.data, self.parameters.grad)
         self.last: list[Row | None] = [lane.snapshot.last if lane.snapshot else None for lane in lanes]
         self.best: list[Row | None] = [lane.snapshot.best if lane.snapshot else None for lane in lanes]
         for index, lane in enumerate(lanes):
@@ -243,9 +280,8 @@ class State:
         last, best = self.last[lane], self.best[lane]
         assert last and best, "a snapshot is taken after an epoch"
         arrays = {"parameters": self.parameters[lane], "best_parameters": self.best_parameters[lane]}
-        for key, value in self.optimizer.state[self.parameters].items():
-            if isinstance(value, Tensor):
-                arrays["optimizer." + key] = value[lane] if value.shape == self.parameters.shape else value
+        for key, value in self.optimizer.state.items():
+            arrays["optimizer." + key] = value[lane] if value.shape == self.parameters.shape else value
         return Snapshot(last, best, {key: value.detach().cpu().numpy().copy() for key, value in arrays.items()})
 
     def restore(self, saved: Sequence[Mapping[str, np.ndarray]]) -> None:
@@ -253,14 +289,12 @@ class State:
         if not saved:
             return
         stacked = {key: torch.from_numpy(np.stack([arrays[key] for arrays in saved])) for key in saved[0]}
-        self.parameters.copy_(stacked.pop("parameters"))
-        self.best_parameters.copy_(stacked.pop("best_parameters"))
-        state = {
-            key.removeprefix("optimizer."): value if value.shape == self.parameters.shape else value[0]
-            for key, value in stacked.items()
-        }
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": {0: state} if state else {}, "param_groups": groups})
+        self.parameters.copy_(stacked["parameters"])
+        self.best_parameters.copy_(stacked["best_parameters"])
+        for key, value in self.optimizer.state.items():
+            value.copy_(
+                stacked["optimizer." + key] if value.shape == self.parameters.shape else stacked["optimizer." + key][0]
+            )
 
     def outcomes(self, lanes: Iterable[int]) -> Iterator[Ended]:
         """Read the test split, with the last weights and with the best ones, and yield what each of `lanes` came to."""

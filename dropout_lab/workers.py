@@ -95,17 +95,17 @@ def _work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Message]:
     config = lanes[0].config.data
     data = dataset(config.dataset, config.scale, settings.data_directory, settings.device)
     torch.set_num_threads(1 if weights(data, lanes[0].config) < SMALL else settings.threads)
-    saved, cost = time.monotonic(), 0.0
+    saved, took = time.monotonic(), 0.0
     for event in train(lanes, data, settings.device):
         if isinstance(event, Ended):
             yield event
             continue
         now = time.monotonic()
-        due = now - saved >= max(SAVE_EVERY, cost / SAVE_SHARE)
+        due = now - saved >= max(SAVE_EVERY, took / SAVE_SHARE)
         yield Progress(event.rows, event.seconds, {lane: event.snapshot(lane) for lane in event.rows} if due else {})
         if due:
             saved = time.monotonic()
-            cost = saved - now
+            took = saved - now
 
 
 def weights(data: Data, config: Config) -> int:

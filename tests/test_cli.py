@@ -389,10 +389,7 @@ def test_compare_writes_where_it_is_told_and_on_the_seeds_that_it_is_told(judged
     assert (judged.path / "a/b/comparison.json").is_file() and not (judged.runs / "_comparisons").exists()
 
 
-def test_a_gate_trips_after_the_results_are_written(
-    judged: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+def test_a_gate_trips_after_the_results_are_written(judged: Lab, summary: Path) -> None:
     line = "compare base drop --out out --fail-if"
     assert judged(line, "test_accuracy: drop > 0.5pp").code == 0
     summary.unlink()
@@ -516,7 +513,7 @@ def test_closed_streams_and_narrow_encodings_do_no_harm(judged: Lab) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_training_says_how_to_go_on_and_goes_on(number: int, code: int, lab: Lab) -> None:
-    line, metrics = "train tiny.yaml network.hidden=[2048] training.epochs=30 --name it", lab.runs / "it/metrics.csv"
+    line, metrics = "train tiny.yaml network.hidden=[512] training.epochs=80 --name it", lab.runs / "it/metrics.csv"
     with start(f"{line} --fresh") as process:
         while not metrics.exists() and process.poll() is None:
             time.sleep(0.01)
@@ -526,9 +523,9 @@ def test_an_interrupted_training_says_how_to_go_on_and_goes_on(number: int, code
     assert errors.endswith(f"Go on with\n  dropout-lab {shlex.join(shlex.split(line))}\n")
     rows = metrics.read_text()
     done = len(rows.splitlines()) - 1
-    assert re.search(rf"^it +interrupted +1 +{done}/30 ", lab("list").out, re.MULTILINE)
+    assert re.search(rf"^it +interrupted +1 +{done}/80 ", lab("list").out, re.MULTILINE)
     again = lab(line)
-    assert again.code == 0 and "epoch 1/30" not in again.err
+    assert again.code == 0 and "epoch 1/80" not in again.err
     assert metrics.read_text().startswith(rows)
 
 

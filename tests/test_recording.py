@@ -24,7 +24,7 @@ from dropout_lab.checkpoints import Checkpoints, Origin, Record, pack, unpack
 from dropout_lab.errors import Failed, Refused
 from dropout_lab.recording import Job, RunWriter, set_aside, writing
 from dropout_lab.runs import COLUMNS, Outcome
-from dropout_lab.storage import locked, sha256
+from dropout_lab.storage import locked, seal, sha256
 
 FILES = ["config.yaml", "metrics.csv", "predictions.npz", "summary.json", "timing.csv", "weights.safetensors"]
 
@@ -186,6 +186,22 @@ def test_a_record_comes_back_from_its_bytes() -> None:
                 assert replace(ours, arrays={}) == replace(theirs, arrays={})
                 assert ours.arrays.keys() == theirs.arrays.keys()
                 assert all(np.array_equal(array, theirs.arrays[name]) for name, array in ours.arrays.items())
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {"rows": [], "seconds": []},
+        {"origin": {}, "rows": [[1]], "seconds": [0.1], "outcome": {}},
+        {"origin": {}, "rows": 1, "seconds": 1},
+        {"origin": {"data": DATA}, "rows": [], "seconds": [], "last": 1, "best": 1},
+        {"origin": {"data": DATA}, "rows": [], "seconds": []},
+    ],
+)
+def test_what_is_sealed_but_no_record_is_a_value_error(facts: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        unpack(seal(facts, {}))
 
 
 # What is asked for

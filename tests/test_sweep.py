@@ -1,0 +1,355 @@
+"""The laws of a sweep: the plan is what was asked for and repeats nothing; the choice is made on validation."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from commands import TINY, Lab
+from comparable import write_run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dropout_lab import config as configs
+from dropout_lab import execution, statistics, sweep, sweep_table
+from dropout_lab.config import RUN_NAME, Config
+from dropout_lab.errors import Refused
+from dropout_lab.metrics import Metric
+from dropout_lab.sweep import Sweep
+
+BASE = configs.resolve({"data": {"dataset": "digits"}}, where="test", name="base")
+
+
+def plan(rates: str | None, *vary: str, base: Config = BASE, baseline: bool = True) -> Sweep:
+    return sweep.plan(base, rates, vary, name="test", baseline=baseline)
+
+
+def names(planned: Sweep) -> list[str]:
+    return [member.name for member in planned.members]
+
+
+def refused(rates: str | None, *vary: str) -> list[str]:
+    with pytest.raises(Refused) as caught:
+        plan(rates, *vary)
+    return [f"{problem.key}: {problem.reason}" for problem in caught.value.problems]
+
+
+# The plan
+
+
+def test_a_range_of_rates_is_that_many_runs_and_one_baseline() -> None:
+    planned = plan("0.1..0.5")
+    assert names(planned) == ["rate-0", "rate-0.1", "rate-0.2", "rate-0.3", "rate-0.4", "rate-0.5"]
+    assert [member.config.dropout.rate for member in planned.members] == [0, 0.1, 0.2, 0.3, 0.4, 0.5]
+    assert {member.baseline for member in planned.members} == {"rate-0"}
+    assert [member.is_baseline for member in planned.members] == [True] + [False] * 5
+    assert planned.keys == ("dropout.rate",)
+
+
+def test_rate_0_is_the_baseline_and_is_not_run_twice() -> None:
+    assert names(plan("0,0.2")) == names(plan("0.2")) == names(plan("0,0.2", baseline=False)) == ["rate-0", "rate-0.2"]
+    assert names(plan("0")) == ["rate-0"]
+    assert names(plan(None, "dropout.rate=[0,0],0.2,[0.1,0.2]")) == ["rate-0", "rate-0.2", "rate-0.1-0.2"]
+
+
+def test_without_a_baseline_only_what_is_asked_for_runs() -> None:
+    planned = plan("0.1,0.2", baseline=False)
+    assert names(planned) == ["rate-0.1", "rate-0.2"]
+    assert {member.baseline for member in planned.members} == {None}
+    assert plan("0,0.2", baseline=False).member("rate-0.2").baseline == "rate-0"
+
+
+def test_every_combination_of_what_is_not_dropout_has_its_own_baseline() -> None:
+    planned = plan("0.2,0.4", "network.hidden=[64],[64,64]", "dropout.placement=before,after")
+    hidden = {"hidden-64": [64], "hidden-64-64": [64, 64]}
+    assert len(planned.members) == 2 * (1 + 2 * 2)
+    for member in planned.members:
+        first = member.name.partition("_")[0]
+        assert member.baseline == f"{first}_rate-0"
+        assert list(member.config.network.hidden) == hidden[first]
+    baselines = [member for member in planned.members if member.is_baseline]
+    assert [member.settings for member in baselines] == [
+        {"network.hidden": value, "dropout.rate": 0} for value in hidden.values()
+    ]
+    assert names(planned)[:2] == ["hidden-64_rate-0", "hidden-64_placement-before_rate-0.2"]
+
+
+def test_a_baseline_has_no_input_dropout_where_that_is_varied() -> None:
+    planned = plan("0,0.2", "dropout.input_rate=0,0.3")
+    assert names(planned) == [
+        "input-rate-0_rate-0",
+        "input-rate-0_rate-0.2",
+        "input-rate-0.3_rate-0",
+        "input-rate-0.3_rate-0.2",
+    ]
+    assert {member.baseline for member in planned.members} == {"input-rate-0_rate-0"}
+
+
+def test_what_comes_to_the_same_network_is_one_run() -> None:
+    assert names(plan("0,0.2", "dropout.placement=before,after")) == [
+        "rate-0",
+        "placement-before_rate-0.2",
+        "placement-after_rate-0.2",
+    ]
+    base = configs.resolve({"dropout": {"rate": 0}}, where="test", name="base")
+    assert names(plan(None, "network.hidden=[8],[9]", base=base)) == ["hidden-8_rate-0", "hidden-9_rate-0"]
+
+
+def test_names_tell_values_apart_whatever_they_are() -> None:
+    assert names(plan(None, "training.learning_rate=1e-30,1e30", baseline=False)) == [
+        "learning-rate-1.0e-30",
+        "learning-rate-1.0e30",
+    ]
+    assert names(plan(None, "regularization.max_norm=null,3", baseline=False)) == ["max-norm-null", "max-norm-3"]
+    assert names(plan(None, "network.hidden=[],[8]"))[0] == "hidden-none_rate-0"
+
+
+def test_hostile_values_make_harmless_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = ["../a b.npz", "../a-b.npz", f"{'x' * 200}.npz", f"{'x' * 201}.npz", "$(rm *).npz"]
+    (tmp_path / "in").mkdir()
+    for file in files:
+        (tmp_path / "in" / file).touch()
+    monkeypatch.chdir(tmp_path / "in")
+    planned = plan("0.5", "data.dataset=" + ",".join(json.dumps(file) for file in files), baseline=False)
+    assert [member.config.data.dataset for member in planned.members] == files
+    assert len(set(names(planned))) == len(files)
+    assert all(
+        RUN_NAME.fullmatch(name) and member.config.name == name
+        for name, member in zip(names(planned), planned.members, strict=True)
+    )
+    alone = plan("0.5", f"data.dataset={json.dumps(files[3])}", baseline=False)
+    assert names(alone)[0] in names(planned)  # a name does not depend on the other runs
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.integers(0, 100), min_size=1, max_size=6, unique=True),
+    st.lists(st.integers(1, 9), min_size=1, max_size=4, unique=True),
+)
+def test_the_plan_is_the_product_and_the_same_every_time(percents: list[int], epochs: list[int]) -> None:
+    rates = ",".join(f"{percent / 100}" for percent in percents)
+    asked = f"training.epochs={','.join(map(str, epochs))}"
+    planned = plan(rates, asked)
+    assert planned == plan(rates, asked)
+    found = {(member.config.training.epochs, member.config.dropout.rate) for member in planned.members}
+    assert found == {(count, rate) for count in epochs for rate in {0, *(percent / 100 for percent in percents)}}
+    assert len(planned.members) == len(found) == len(set(names(planned)))
+    assert {member.config.identity for member in planned.members if member.is_baseline} == {
+        BASE.model_copy(
+            update={
+                "training": BASE.training.model_copy(update={"epochs": count}),
+                "dropout": BASE.dropout.model_copy(update={"rate": 0.0}),
+            }
+        ).identity
+        for count in epochs
+    }
+
+
+def test_every_problem_is_named_once() -> None:
+    assert refused("1.5,0.1,-1", "training.epochs=0,5") == [
+        "dropout.rate: must be a number from 0 to 1",
+        "training.epochs: must be a whole number from 1 to 100000",
+        "dropout.rate: must be a number from 0 to 1",
+    ]
+    assert refused("0.1", "training.epochs.x=1") == [
+        "training.epochs.x: unknown key, must be one of epochs, batch_size, optimizer, learning_rate, momentum"
+    ]
+
+
+def test_too_many_runs_are_refused_before_they_are_counted_out() -> None:
+    (reason,) = refused(
+        "0..0.9:0.1", *(f"training.{key}=1..1000:1" for key in ("epochs", "batch_size")), "data.train_size=1..1000:1"
+    )
+    assert reason == "--vary: must come to at most 10,000 runs"
+
+
+def test_the_written_plan_says_all_of_it() -> None:
+    planned = plan("0.2", "network.hidden=[8]")
+    assert yaml.safe_load(planned.to_yaml()) == {
+        "name": "test",
+        "runs": [
+            {
+                "name": "hidden-8_rate-0",
+                "settings": {"network.hidden": [8], "dropout.rate": 0},
+                "baseline": "hidden-8_rate-0",
+            },
+            {
+                "name": "hidden-8_rate-0.2",
+                "settings": {"network.hidden": [8], "dropout.rate": 0.2},
+                "baseline": "hidden-8_rate-0",
+            },
+        ],
+    }
+
+
+# The table
+
+
+def judged(
+    tmp_path: Path, test: Sequence[Sequence[float]], val: Sequence[float], **more: Any
+) -> sweep_table.SweepTable:
+    """A table of rates 0, 0.1, .. with these test accuracies by seed, and one mean validation accuracy each."""
+    planned = plan(",".join(f"{index / 10}" for index in range(len(test))))
+    runs = {}
+    for member, accuracies in zip(planned.members, test, strict=True):
+        runs[member.name] = write_run(tmp_path, member.name, accuracies, rate=member.settings["dropout.rate"], **more)
+    for name, accuracy in zip(runs, val, strict=True):
+        for facts in runs[name].summary["seeds"].values():
+            if facts["status"] == "finished":
+                facts["last"]["val_accuracy"] = accuracy
+    return sweep_table.judge(planned, runs)
+
+
+def test_the_choice_is_made_on_validation_whatever_the_test_split_says(tmp_path: Path) -> None:
+    result = judged(tmp_path, [[0.9, 0.91, 0.92], [0.93, 0.94, 0.96], [0.7, 0.71, 0.72]], [0.95, 0.96, 0.97])
+    assert result.chosen and result.chosen.member.name == "rate-0.2"
+    assert "chosen on validation (>): rate-0.2; its test accuracy is 71.00 ±1.00 %" in sweep_table.to_text(result)
+    assert "| **rate-0.2** |" in sweep_table.to_markdown(result)
+    assert sweep_table.chosen_point(result) == 0.2
+
+
+def test_of_equals_the_first_is_chosen_which_is_the_baseline(tmp_path: Path) -> None:
+    result = judged(tmp_path, [[0.9, 0.91], [0.93, 0.94]], [0.95, 0.95])
+    assert result.chosen and result.chosen.member.is_baseline
+
+
+def test_differences_are_paired_by_seed_and_holm_covers_the_family(tmp_path: Path) -> None:
+    tests = [[0.9, 0.92, 0.91], [0.91, 0.94, 0.92], [0.95, 0.96, 0.97], [0.9, 0.93, 0.9]]
+    result = judged(tmp_path, tests, [0.9, 0.9, 0.9, 0.9])
+    differences = [statistics.paired(tests[0], own) for own in tests[1:]]
+    assert [line.difference for line in result.lines] == [None, *differences]
+    p_values = [difference.p for difference in differences if difference.p is not None]
+    assert [line.holm_p for line in result.lines] == [None, *statistics.holm(p_values)]
+    assert "Holm over the family of 3" in sweep_table.to_text(result)
+
+
+def test_a_diverged_seed_is_a_result_and_is_never_chosen(tmp_path: Path) -> None:
+    planned = plan("0.1,0.2")
+    runs = {
+        "rate-0": write_run(tmp_path, "rate-0", [0.9, 0.9]),
+        "rate-0.1": write_run(tmp_path, "rate-0.1", [0.9, 0.99], rate=0.1, diverged=[0]),
+    }
+    result = sweep_table.judge(planned, runs)
+    assert [line.diverged for line in result.lines] == [0, 1, 0]
+    assert result.chosen and result.chosen.member.name == "rate-0"
+    text = sweep_table.to_text(result)
+    assert "2 (1 diverged)" in text and re.search(r"rate-0.2 +unfinished", text)
+    rows = list(csv.DictReader(sweep_table.to_csv(result).splitlines()))
+    assert [(row["run"], row["seed"], row["status"]) for row in rows] == [
+        ("rate-0", "0", "finished"),
+        ("rate-0", "1", "finished"),
+        ("rate-0.1", "0", "diverged"),
+        ("rate-0.1", "1", "finished"),
+    ]
+    assert rows[2]["test_accuracy"] == rows[2]["gap"] == "" and rows[3]["test_accuracy"] == "0.99"
+
+
+# From end to end
+
+
+@pytest.fixture
+def lab(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Lab:
+    return Lab(tmp_path, capsys, monkeypatch)
+
+
+def test_the_article_is_swept_without_a_config(lab: Lab) -> None:
+    before = lab.tree()
+    outcome = lab("sweep --rates 0.1..0.5 --dry-run")
+    assert outcome.code == 0 and not outcome.err
+    head, *lines = outcome.out.splitlines()
+    assert head == "plan: 6 runs, 6 networks to train"
+    assert [line.split("  ")[1].strip() for line in lines] == [
+        f"runs/mnist-sweep/{name}" for name in names(plan("0.1..0.5"))
+    ]
+    assert all("mnist 128-128" in line and "10 epochs" in line for line in lines)
+    assert lab.tree() == before
+
+
+def test_a_sweep_in_two_processes_leaves_a_tidy_table_and_is_done_once(lab: Lab) -> None:
+    outcome = lab("sweep tiny.yaml --rates 0.2,0.5 --seeds 2 --jobs 2")
+    assert outcome.code == 0
+    folder = lab.runs / "tiny-sweep"
+    assert {path.name for path in folder.iterdir()} == {
+        "rate-0",
+        "rate-0.2",
+        "rate-0.5",
+        "sweep.csv",
+        "sweep.png",
+        "sweep.yaml",
+    }
+    rows = list(csv.DictReader((folder / "sweep.csv").read_text().splitlines()))
+    assert [(row["run"], row["dropout.rate"], row["seed"]) for row in rows] == [
+        (f"rate-{rate:g}", str(rate), str(seed)) for rate in (0.0, 0.2, 0.5) for seed in (0, 1)
+    ]
+    for row in rows:
+        seeds = json.loads((folder / row["run"] / "summary.json").read_text())["seeds"]
+        assert float(row["test_accuracy"]) == seeds[row["seed"]]["last"]["test_accuracy"]
+    assert (folder / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    assert re.search(r"^chosen on validation", outcome.out, re.MULTILINE)
+    assert "written   runs/tiny-sweep: " in outcome.err
+    before = lab.tree()
+    again = lab("sweep tiny.yaml --rates 0.2,0.5 --seeds 2")
+    assert again.out == outcome.out and lab.tree() == before
+    assert (
+        "plan: 4 runs, 2 networks to train" in lab("sweep tiny.yaml --rates 0.2..0.4:0.2,0.5 --seeds 2 --dry-run").out
+    )
+    assert "tiny-sweep/rate-0.5" in lab("list").out
+
+
+def test_a_diverged_run_in_a_sweep_is_no_failure(lab: Lab) -> None:
+    line = "sweep tiny.yaml --vary training.learning_rate=0.01,1e30 --no-baseline --name steps"
+    (lab.path / "tiny.yaml").write_text(TINY.replace("epochs: 2", "epochs: 1, optimizer: sgd"))
+    outcome = lab(line, "--json")
+    assert outcome.code == 0
+    report = json.loads(outcome.out)
+    assert (report["schema_version"], report["sweep"], report["chosen"]) == (1, "steps", "learning-rate-0.01")
+    assert [run["diverged"] for run in report["runs"]] == [0, 1]
+    assert report["runs"][1]["test_accuracy"] is None and report["confirmation"] is None
+
+
+def test_a_run_that_fails_is_named_after_the_others_are_shown(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = execution.execute
+
+    def fail_one(jobs: Sequence[Any], settings: Any) -> Any:
+        bad = next(job for job in jobs if job.path.name == "rate-0.5")
+        yield execution.UnitFailed((execution.Task(bad, 0),), "out of memory")
+        yield from done([job for job in jobs if job != bad], settings)
+
+    monkeypatch.setattr(execution, "execute", fail_one)
+    outcome = lab("sweep tiny.yaml --rates 0.2,0.5")
+    assert outcome.code == 1
+    assert re.search(r"rate-0.5 +unfinished", outcome.out) and "rate-0.2" in outcome.out
+    assert "dropout-lab: error: runs/tiny-sweep/rate-0.5 seed 0: out of memory" in outcome.err
+    stopped = lab("sweep tiny.yaml --rates 0.2,0.5 --name other --fail-fast")
+    assert stopped.code == 1 and not (lab.runs / "other/rate-0").exists()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_choice_is_confirmed_on_seeds_that_it_has_not_seen(
+    sign: int, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_rate = Metric("rate", "%", True, lambda run: dict.fromkeys(run.seeds, sign * run.config.rates[0]))
+    monkeypatch.setattr(sweep_table, "SELECTION", by_rate)
+    line = "sweep tiny.yaml --rates 0.5 --seeds 2 --confirm"
+    outcome, report = lab(line), json.loads(lab(line, "--json").out)
+    assert outcome.code == 0
+    assert report["chosen"] == ("rate-0.5" if sign == 1 else "rate-0")
+    assert [run["seeds"] for run in report["runs"]] == [[0, 1]] * 2
+    if sign == 1:
+        assert "candidate rate-0.5  2 seeds (2-3)" in outcome.out and "verdict" in outcome.out
+        assert report["confirmation"]["candidates"][0]["seeds"] == [2, 3]
+    else:
+        assert "nothing to confirm" in outcome.err and report["confirmation"] is None
+
+
+def test_a_smoke_sweep_has_no_verdict(lab: Lab) -> None:
+    outcome = lab("sweep tiny.yaml --rates 0.5 --smoke")
+    assert outcome.code == 0 and "runs/tiny-smoke-sweep/rate-0 " in outcome.err and "seeds 0-1" in outcome.err
+    assert outcome.out.splitlines()[-1] == "smoke run: no statistical verdict"
