@@ -28,22 +28,22 @@ if TYPE_CHECKING:
 PROGRAM = "dropout-lab"
 SMOKE = "smoke run: no statistical verdict"
 
-app = typer.Typer(
-    help="What does dropout do to this network, on this data, and can we trust the answer?",
-    epilog="\b\nExample:\n  dropout-lab compare configs/digits-baseline.yaml configs/digits-dropout.yaml --seeds 5",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-data_app = typer.Typer(help="Fetch, verify or locate the data sets.", epilog="\b\nExample:\n  dropout-lab data where")
-app.add_typer(data_app, name="data")
-
 
 def example(*lines: str) -> str:
     """Return the end of a command's help: lines to copy, not wrapped (which is what the backspace says)."""
     return "\b\n" + "\n".join(["Example:", *(f"  dropout-lab {line}" for line in lines)])
 
+
+app = typer.Typer(
+    help="What does dropout do to this network, on this data, and can we trust the answer?",
+    epilog=example("compare configs/digits-baseline.yaml configs/digits-dropout.yaml --seeds 5"),
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Fetch, verify or locate the data sets.", epilog=example("data where"))
+app.add_typer(data_app, name="data")
 
 # Options that several commands share
 
@@ -57,7 +57,7 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; def
 Smoke = Annotated[bool, typer.Option("--smoke", help="For CI: 2 seeds, 1 epoch, at most 2,000 images.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No plan and no progress.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Such as training.epochs=3.", metavar="KEY=VALUE")]
 RUNS = Path("runs")
 
@@ -111,7 +111,7 @@ def train(
     loaded = configs.load(config, [*(overrides or ()), *given])
     loaded = targets.smoke(loaded) if smoke else loaded
     job = Job(options.runs / loaded.name, loaded)
-    _stop_at(_train([job], options, fresh=fresh, dry_run=dry_run))
+    _stop_at(_train([job], options, fresh=fresh, dry_run=dry_run, as_json=as_json))
     run = runs.load(job.path)
     result(laboratory.as_json(listing.run_as_dict(run)) if as_json else listing.run_as_text(run))
     _summarize(listing.run_as_markdown(run), smoke, as_data=as_json)
@@ -151,8 +151,11 @@ def compare(
     Configs without a finished run are trained first.
     """
     from dropout_lab import laboratory, tables, targets
+    from dropout_lab.wording import named_seeds
 
     options = _options(runs_dir, data_dir, device, quiet=quiet)
+    if smoke and fail_if is not None:
+        raise Refused(Problem("command line", "--fail-if", "must be left out: a smoke run decides nothing", fail_if))
     asked, question = _seeds(seeds, smoke), laboratory.question(metric, min_effect, fail_if)
     forms = {"--json": as_json, "--csv": as_csv, "--md": as_markdown}
     if sum(forms.values()) > 1:
@@ -162,7 +165,7 @@ def compare(
     changes = targets.overrides(seeds=asked, device=device)
     jobs = targets.targets(names, options, changes, least=2, small=smoke)
     laboratory.check_alike(jobs)
-    _stop_at(_train(jobs, options, dry_run=dry_run))
+    _stop_at(_train(jobs, options, dry_run=dry_run, as_json=as_json))
     answer = laboratory.compare(jobs, question, out or laboratory.comparison_directory(jobs, options), asked)
     if as_json:
         result(laboratory.as_json(tables.to_json_dict(answer.comparison)))
@@ -178,6 +181,8 @@ def compare(
         say(f"{PROGRAM}: gate: {answer.tripped}")
         terminal.step_summary(f"**Gate tripped**: {answer.tripped}\n")
         raise typer.Exit(3)
+    sides = [answer.comparison.baseline, *(contrast.candidate for contrast in answer.comparison.contrasts)]
+    _stop_at([f"{side.path}: {named_seeds(side.diverged)} diverged" for side in sides if side.diverged])
 
 
 @app.command(
@@ -224,7 +229,8 @@ def sweep(
     base = targets.smoke(base) if smoke else base
     called = base.name if name else f"{base.name[:58]}-sweep"
     planned = sweeps.plan(base, rates, vary or (), name=called, baseline=not no_baseline)
-    failures = _train(laboratory.sweep_jobs(planned, options), options, dry_run=dry_run, sweep=planned)
+    todo = laboratory.sweep_jobs(planned, options)
+    failures = _train(todo, options, dry_run=dry_run, as_json=as_json, sweep=planned)
     table = laboratory.judge_sweep(planned, options)
     if not as_json:
         result(sweep_table.to_text(table, terminal.width()))
@@ -372,28 +378,35 @@ def _seeds(text: str | None, smoke: bool) -> tuple[int, ...] | None:
     """Read --seeds; a smoke run has its own."""
     from dropout_lab.ranges import parse_seeds
 
-    seeds = None if text is None else parse_seeds(text)
-    return None if smoke else seeds
+    if smoke and text is not None:
+        raise Refused(Problem("command line", "--seeds", "must be left out: a smoke run has the seeds 0 and 1", text))
+    return None if text is None else parse_seeds(text)
 
 
 def _train(
-    jobs: Sequence[Job], options: Options, *, dry_run: bool = False, fresh: bool = False, sweep: Sweep | None = None
+    jobs: Sequence[Job],
+    options: Options,
+    *,
+    fresh: bool = False,
+    dry_run: bool = False,
+    as_json: bool = False,
+    sweep: Sweep | None = None,
 ) -> list[str]:
     """Print the plan, stop there for a dry run, else train what is missing and return a line for each failure."""
     from dropout_lab import laboratory, listing
 
     steps = laboratory.plan(jobs, options, fresh=fresh)
-    plan = listing.plan_as_text([(step.job.path, step.job.config, step.missing) for step in steps])
+    lines = [(step.job.path, step.job.config, step.missing) for step in steps]
+    plan = listing.plan_as_text(lines)
     if dry_run:
-        result(plan)
+        result(laboratory.as_json(listing.plan_as_dict(lines)) if as_json else plan)
         raise typer.Exit()
-    if not options.quiet:
-        say(plan)
+    say(plan)
     try:
         return laboratory.carry_out(steps, options, fresh=fresh, sweep=sweep)
     except Interrupted:
         command = shlex.join([PROGRAM, *(word for word in sys.argv[1:] if word != "--fresh")])
-        say(f"\ninterrupted; what was trained is saved. Go on with\n  {command}")
+        say(f"\ninterrupted; the epochs up to the last checkpoint are saved. Go on with\n  {command}")
         raise
 
 
@@ -476,4 +489,5 @@ def _usage(error: typer.TyperException) -> Problem:
     text = text[0].lower() + text[1:].replace(". Did you mean", ", did you mean").rstrip(".")
     reason = f"{text}; see {context.command_path if context else PROGRAM} --help"
     key = getattr(error, "option_name", None) or name or "command"
-    return Problem("command line", key, printable(reason), shlex.join(sys.argv[1:]))
+    value = key if getattr(error, "option_name", None) else shlex.join(sys.argv[1:])
+    return Problem("command line", key, printable(reason), value)

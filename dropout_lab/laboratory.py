@@ -61,6 +61,7 @@ def carry_out(steps: Sequence[Step], options: Options, *, fresh: bool = False, s
     Raises `Refused`, before anything is changed, where the data are missing or bad.
     """
     failures: list[str] = []
+    notice_other_data(job for job, missing in steps if not missing)
     if todo := [step for step in steps if step.missing]:
         work = prepare(todo, options)
         if sweep:
@@ -79,6 +80,18 @@ def carry_out(steps: Sequence[Step], options: Options, *, fresh: bool = False, s
     finished = [runs.load(job.path) for job, _ in steps if (job.path / "summary.json").exists()]
     draw_curves(run for run in finished if not (run.path / "curves.png").exists())
     return failures
+
+
+def notice_other_data(finished: Iterable[Job]) -> None:
+    """Say of which finished runs the own data, an .npz file, are no longer those that they were trained on."""
+    for job in finished:
+        dataset = job.config.data.dataset
+        if dataset not in data.DATASETS and Path(dataset).is_file():
+            (report,) = data.verify(dataset, Path())[:1]
+            if report.sha256 != runs.load(job.path).summary["data_sha256"]:
+                terminal.say(
+                    f"dropout-lab: note: {job.path}: {dataset} has changed since; --fresh trains on what it is now"
+                )
 
 
 def prepare(todo: Sequence[Step], options: Options) -> Generator[Event, None, None]:
@@ -138,12 +151,14 @@ def redraw(jobs: Sequence[Job], options: Options) -> list[Path]:
 def init(name: str) -> list[Path]:
     """Write <name>.yaml and the schema beside it; return both. Raises `Refused` where the config exists already."""
     name = re.sub(r"\.ya?ml$", "", name)
-    text = configs.commented_yaml(name)
+    if not configs.RUN_NAME.fullmatch(name):
+        reason = "must be 1 to 64 of A-Z a-z 0-9 . _ - with a letter or digit first, and no folder"
+        raise Refused(Problem("command line", "NAME", reason, name))
     config, schema = Path(f"{name}.yaml"), Path("dropout-lab.schema.json")
     if config.exists():
         raise Refused(Problem(str(config), "file", "exists already; choose another name", name))
     atomic_write(schema, as_json(configs.json_schema()).encode())
-    atomic_write(config, text.encode())
+    atomic_write(config, configs.commented_yaml(name).encode())
     return [config, schema]
 
 
@@ -178,7 +193,7 @@ def question(metric: str = "test_accuracy", min_effect: str | None = None, fail_
     if match is None or bool(match[2]) != percent:
         reason = f"must be a number{' with pp, such as 0.1pp' if percent else ' without a unit, such as 0.01'}"
         raise Refused(Problem("command line", "--min-effect", reason, text))
-    return Question(metric, float(match[1]) / (100 if percent else 1), parse_gate(fail_if) if fail_if else None)
+    return Question(metric, float(match[1]) / (100 if percent else 1), None if fail_if is None else parse_gate(fail_if))
 
 
 def check_alike(jobs: Sequence[Job]) -> None:

@@ -151,9 +151,10 @@ def sparkline(values: Sequence[float]) -> str:
     step = max(1, len(values) / SPARKS)
     chosen = [values[int(at * step)] for at in range(min(len(values), SPARKS))]
     finite = [value for value in chosen if math.isfinite(value)]
-    low, span = min(finite, default=0), max(finite, default=0) - min(finite, default=0)
-    scaled = ((value - low) / span if span else 0 for value in chosen)
-    return "".join(BLOCKS[int(share * (len(BLOCKS) - 1))] if math.isfinite(share) else " " for share in scaled)
+    low = min(finite, default=0)
+    span = max(finite, default=0) - low or 1
+    heights = ((value - low) / span * (len(BLOCKS) - 1) for value in chosen)
+    return "".join(BLOCKS[int(height)] if math.isfinite(height) else " " for height in heights)
 
 
 # The plan of what to train
@@ -165,6 +166,12 @@ def plan_as_text(plan: Sequence[tuple[Path, Config, Sequence[int]]]) -> str:
     head = f"plan: {count(len(plan), 'run')}, {count(total, 'network') if total else 'nothing'} to train"
     body = [(f"  {path}", *_conditions(config), _left(config, missing)) for path, config, missing in plan]
     return "\n".join([head, *table([("",) * len(body[0]), *body], UNFOLDED, fold=9)[1:]])
+
+
+def plan_as_dict(plan: Sequence[tuple[Path, Config, Sequence[int]]]) -> dict[str, Any]:
+    """Return the plan as plain data: where each run is, its seeds, and those of them that are to train."""
+    runs = [{"path": str(path), "seeds": config.seeds, "to_train": tuple(missing)} for path, config, missing in plan]
+    return {"schema_version": SCHEMA_VERSION, "plan": runs}
 
 
 def _conditions(config: Config) -> tuple[str, str, str]:

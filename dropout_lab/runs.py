@@ -164,7 +164,8 @@ def load(path: Path) -> Run:
     summary = read_summary(path)
     if summary is None:
         raise Refused(Problem(str(path), "run", "has no finished run (no summary.json)", str(path)))
-    check_hash(path / "config.yaml", summary)
+    for name in sorted({*summary["files"], "config.yaml"}):
+        check_hash(path / name, summary)
     return Run(path, path.name, configs.load(path / "config.yaml", check_files=False), summary)
 
 

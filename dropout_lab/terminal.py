@@ -30,8 +30,11 @@ def result(text: str) -> None:
 
 
 def say(text: str) -> None:
-    """Write anything that is not a result to stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """Write anything that is not a result to stderr; where its reader has gone, the work goes on."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def width() -> int:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from commands import Lab
 
 # The networks of the tests are too small for two threads to pay, and on a busy machine two wait for each other. The
 # test of the number of threads starts processes of its own.
@@ -19,3 +20,9 @@ def mnist_directory() -> Path:
         if (Path(candidate) / "MNIST" / "raw" / "train-images-idx3-ubyte").is_file():
             return Path(candidate)
     pytest.skip("no MNIST files here: name their folder with DROPOUT_LAB_DATA")
+
+
+@pytest.fixture
+def lab(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """The command line, in a directory of its own."""
+    return Lab(tmp_path, capsys, monkeypatch)

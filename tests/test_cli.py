@@ -30,11 +30,6 @@ HEAVY = ("torch", "torchvision", "numpy", "pandas", "matplotlib", "scipy", "skle
 
 
 @pytest.fixture
-def lab(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Lab:
-    return Lab(tmp_path, capsys, monkeypatch)
-
-
-@pytest.fixture
 def judged(lab: Lab) -> Lab:
     """A laboratory with two finished runs of five seeds; `drop` is 0.3 pp worse than `base`."""
     accuracies = [0.97, 0.972, 0.974, 0.971, 0.973]

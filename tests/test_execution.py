@@ -23,7 +23,7 @@ from dropout_lab import config as configs
 from dropout_lab import execution, recording, runs, training, workers
 from dropout_lab.config import Config
 from dropout_lab.errors import Failed, Refused
-from dropout_lab.execution import EpochDone, Event, Noted, Settings, Task, UnitFailed, execute, group, plan
+from dropout_lab.execution import EpochDone, Event, Noted, SeedDone, Settings, Task, UnitFailed, execute, group, plan
 from dropout_lab.recording import Job
 from dropout_lab.storage import is_locked
 from dropout_lab.training import Lane
@@ -226,7 +226,12 @@ def test_a_lane_that_diverges_may_finish_its_run_while_the_others_go_on(
             self.parameters[0] = float("nan")
 
     monkeypatch.setattr(training.State, "record", poison)
-    events = list(execute([lost, kept], Settings(tmp_path)))
+    events: list[Event] = []
+    for event in execute([lost, kept], Settings(tmp_path)):
+        events.append(event)
+        assert is_locked(lost.path) == (
+            SeedDone(Task(lost, 0), {"status": "diverged", "epoch": 2, "step": 1}) not in events
+        )
     assert [list(event.rows) for event in events if isinstance(event, EpochDone)][1:] == [[Task(kept, 0)]] * 3
     assert runs.load(lost.path).diverged == (0,) and metrics(kept) == undisturbed(tmp_path, kept)
 
