@@ -26,6 +26,7 @@ from dropout_lab import cli, laboratory, targets
 from dropout_lab import config as configs
 from dropout_lab.recording import Job
 
+COMMAND = f"{sys.executable} -m dropout_lab"
 HEAVY = ("torch", "torchvision", "numpy", "pandas", "matplotlib", "scipy", "sklearn", "rich")
 
 
@@ -125,7 +126,7 @@ REFUSED = [
     ("train tiny.yaml --device cuda", "device: this machine has no CUDA device"),
     ("train tiny.yaml --device cuda:3 --fresh", "device: this machine has no CUDA device"),
     ("train cuda.yaml", "config: device: this machine has no CUDA device"),
-    ("init a/b", "name: must be"),
+    ("init a/b", "NAME: must be"),
     ("init tiny", "tiny.yaml: file: exists already"),
     # ranges
     ("train tiny.yaml --seeds 0", "--seeds: must be 1 to 1000 seeds"),
@@ -331,7 +332,7 @@ def test_fresh_moves_the_old_run_aside(lab: Lab) -> None:
 def test_json_is_strict_and_alone_on_stdout_and_quiet_is_quiet(lab: Lab) -> None:
     outcome = lab("train tiny.yaml --json --quiet")
     report = json.loads(outcome.out, parse_constant=lambda word: pytest.fail(word))
-    assert outcome.err == ""
+    assert [line.split()[0] for line in outcome.err.splitlines()] == ["plan:", "runs/tiny"]  # no progress
     assert report["schema_version"] == 1
     assert report["mean"]["last"]["test_accuracy"] == report["seeds"]["0"]["last"]["test_accuracy"]
 
@@ -347,7 +348,8 @@ def test_a_diverged_run_fails_and_says_what_to_try(lab: Lab) -> None:
 
 
 def test_a_smoke_run_is_small_and_has_no_verdict(lab: Lab, summary: Path) -> None:
-    outcome = lab("train tiny.yaml --smoke --seeds 7")
+    assert "--seeds: must be left out" in lab("train tiny.yaml --smoke --seeds 7").err
+    outcome = lab("train tiny.yaml --smoke")
     assert outcome.code == 0
     assert "1 epoch  seeds 0-1 (2 to train)" in outcome.err
     assert outcome.out.splitlines()[-1] == "smoke run: no statistical verdict"
@@ -493,16 +495,16 @@ def test_a_reader_that_leaves_early_does_not_change_the_exit_code(judged: Lab) -
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_results_that_cannot_be_written_are_a_failure(lab: Lab) -> None:
-    result = subprocess.run("exec dropout-lab schema >/dev/full", shell=True, capture_output=True, text=True)
+    result = subprocess.run(f"exec {COMMAND} schema >/dev/full", shell=True, capture_output=True, text=True)
     assert result.returncode == 1
     assert result.stderr == "dropout-lab: error: standard output: cannot be written: No space left on device\n"
 
 
 def test_closed_streams_and_narrow_encodings_do_no_harm(judged: Lab) -> None:
-    closed = subprocess.run("exec dropout-lab nothing 2>&-", shell=True, capture_output=True, text=True)
+    closed = subprocess.run(f"exec {COMMAND} nothing 2>&-", shell=True, capture_output=True, text=True)
     assert (closed.returncode, closed.stdout) == (2, "")
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
-    ascii_only = subprocess.run(["dropout-lab", "list"], env=environment, capture_output=True)
+    ascii_only = subprocess.run([*COMMAND.split(), "list"], env=environment, capture_output=True)
     assert ascii_only.returncode == 0 and ascii_only.stdout.isascii()
 
 
@@ -528,3 +530,29 @@ def test_a_summary_page_that_cannot_be_written_is_no_failure(judged: Lab, monkey
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", "/nowhere/summary.md")
     outcome = judged("compare base drop")
     assert outcome.code == 0 and "warning: /nowhere/summary.md: no summary written" in outcome.err
+
+
+def test_a_gate_that_is_empty_or_on_a_smoke_run_is_refused(judged: Lab) -> None:
+    assert judged("compare base drop --fail-if ''").code == 2
+    assert judged("compare base drop --smoke --fail-if 'test_accuracy: drop > 1pp'").code == 2
+
+
+def test_a_plan_as_json(lab: Lab) -> None:
+    plan = json.loads(lab("train tiny.yaml --seeds 2 --dry-run --json").out)
+    assert plan == {"schema_version": 1, "plan": [{"path": "runs/tiny", "seeds": [0, 1], "to_train": [0, 1]}]}
+    sweep = json.loads(lab("sweep --rates 0.1..0.5 --dry-run --json").out)
+    assert [run["path"] for run in sweep["plan"]][:2] == ["runs/mnist-sweep/rate-0", "runs/mnist-sweep/rate-0.1"]
+
+
+def test_a_diverged_comparison_fails_after_its_results(lab: Lab) -> None:
+    wild = "training.learning_rate=1e30 training.optimizer=sgd"
+    lab(f"train tiny.yaml --name a {wild}")
+    lab(f"train tiny.yaml --name b {wild} dropout.rate=0.2")
+    outcome = lab("compare a b")
+    assert outcome.code == 1 and "runs/a: seed 0 diverged" in outcome.err and outcome.out
+
+
+def test_a_run_that_lacks_a_file_is_not_called_finished(judged: Lab) -> None:
+    next((judged.runs / "base").glob("timing.csv")).unlink()
+    outcome = judged("compare base drop")
+    assert outcome.code == 2 and "timing.csv" in outcome.err and "--fresh" in outcome.err
