@@ -153,12 +153,8 @@ def test_killed_before_the_final_files_it_finishes_without_training(
     tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = Job(tmp_path / "run", config(range(10)))
-
-    def full(*arguments: Any) -> None:
-        raise Failed("disk full")
-
     with monkeypatch.context() as patch, pytest.raises(Failed, match="disk full"):
-        patch.setattr(recording.RunWriter, "finish", full)
+        patch.setattr(recording.RunWriter, "finish", failing_disk)
         list(execute([job], Settings(tmp_path)))
     assert runs.state(job.path) == "interrupted" and not is_locked(job.path)
     assert not list(execute([job], Settings(tmp_path)))
@@ -313,6 +309,31 @@ def test_a_closed_generator_lets_go(tmp_path: Path, quick: None) -> None:
     assert is_locked(job.path)
     source.close()
     assert not is_locked(job.path) and runs.state(job.path) == "interrupted"
+
+
+def test_the_work_ends_before_its_directories_are_let_go(
+    tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, train, order = Job(tmp_path / "run", config([0], epochs=1000)), workers.train, []
+
+    def spied(*arguments: Any) -> Iterator[Any]:
+        try:
+            yield from train(*arguments)
+        finally:
+            order.append(f"stopped, locked: {is_locked(job.path)}")
+
+    monkeypatch.setattr(workers, "train", spied)
+    source = execute([job], Settings(tmp_path))
+    next(source)
+    source.close()
+    with monkeypatch.context() as patch, pytest.raises(Failed):
+        patch.setattr(recording.RunWriter, "add", failing_disk)
+        list(execute([job], Settings(tmp_path)))
+    assert order == ["stopped, locked: True"] * 2
+
+
+def failing_disk(*arguments: Any) -> None:
+    raise Failed("disk full")
 
 
 # In worker processes
