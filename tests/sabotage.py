@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ AFTER = 2  # epochs of a unit, before it goes wrong
 class Sabotaged(type(Path())):  # type: ignore[misc]
     """The path of a directory that is pickled with the fate of each unit, found by its momentum.
 
-    A fate is "once" (the worker is killed, the first time), "always" (every time), "error" or "refused".
+    A fate is "once" (the worker is killed, the first time), "always" (every time), "asleep", "error" or "refused".
     """
 
     fates: Mapping[float, str]
@@ -47,6 +48,8 @@ def arm(directory: str, fates: Mapping[float, str]) -> Path:
             if fate == "always" or (fate == "once" and not mark.exists()):
                 mark.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
+            if fate == "asleep":
+                time.sleep(600)
             if fate == "error":
                 raise RuntimeError("out of memory, let us say\nand a second line")
             if fate == "refused":

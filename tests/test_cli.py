@@ -298,8 +298,10 @@ def test_training_is_done_once_and_its_result_can_be_read(lab: Lab) -> None:
 
 def test_more_seeds_leave_the_rows_of_the_finished_ones_alone(lab: Lab) -> None:
     lab("train tiny.yaml")
-    rows = (lab.runs / "tiny/metrics.csv").read_text().splitlines()
+    rows, picture = (lab.runs / "tiny/metrics.csv").read_text().splitlines(), lab.runs / "tiny/curves.png"
+    of_one = picture.read_bytes()
     lab("train tiny.yaml --seeds 0..1")
+    assert picture.read_bytes() != of_one
     assert (lab.runs / "tiny/metrics.csv").read_text().splitlines()[: len(rows)] == rows
     assert "seeds 0-1 (finished)" in lab("train tiny.yaml --seeds 2 --dry-run").out
     assert "seeds 5, 7 (2 to train)" in lab("train tiny.yaml --seeds 5,7 --dry-run").out
@@ -405,6 +407,9 @@ def test_compare_trains_configs_that_have_no_finished_run(lab: Lab) -> None:
     assert re.search(r"^verdict +dropout.rate 0.5 is (equivalent|inconclusive|worse|better)", outcome.out, re.MULTILINE)
     again = lab("compare none tiny --seeds 3 --min-effect 50pp")
     assert again.out == outcome.out and "nothing to train" in again.err
+    smoke = lab("compare none.yaml tiny.yaml --smoke")
+    assert smoke.code == 0 and "none-smoke  2 seeds (0-1)" in smoke.out
+    assert smoke.out.splitlines()[-1] == "smoke run: no statistical verdict"
 
 
 def test_comparisons_of_runs_with_one_name_in_two_sweeps_do_not_meet(lab: Lab) -> None:

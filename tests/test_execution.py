@@ -395,20 +395,23 @@ def test_closing_the_generator_stops_the_workers_at_once(tmp_path: Path) -> None
 PARENT = """
 import sys
 from pathlib import Path
+sys.path.append(sys.argv[1])
+from sabotage import sabotaged
 from dropout_lab import config as configs
 from dropout_lab.execution import EpochDone, Settings, execute
 from dropout_lab.recording import Job
 
+def job(name, momentum):
+    training = {"epochs": 100, "optimizer": "sgd", "momentum": momentum}
+    mapping = {"data": {"dataset": "digits"}, "network": {"hidden": [16]}, "training": training}
+    return Job(where / name, configs.resolve(mapping, where="test", name="run"))
+
 if __name__ == "__main__":
-    where = Path(sys.argv[1])
-    long = {"data": {"dataset": "digits"}, "network": {"hidden": [16]}, "training": {"epochs": 100_000}}
-    jobs = [
-        Job(where / f"run-{size}", configs.resolve(long | {"network": {"hidden": [size]}}, where="test", name="run"))
-        for size in (16, 32)
-    ]
+    where = Path(sys.argv[2])
     print(flush=True)
+    settings = Settings(sabotaged(where, {0.1: "asleep", 0.2: "asleep"}), workers=2)
     try:
-        for event in execute(jobs, Settings(where, workers=2)):
+        for event in execute([job("one", 0.1), job("two", 0.2)], settings):
             if isinstance(event, EpochDone):
                 print(flush=True)
     except KeyboardInterrupt:
@@ -441,9 +444,9 @@ def alive(pid: int) -> bool:
 
 @pytest.fixture
 def parent(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process, in a group of its own, that trains in two workers for ever."""
+    """A process, in a group of its own, whose two workers fall asleep in their third epoch; it tells of the others."""
     (tmp_path / "parent.py").write_text(PARENT)
-    command = [sys.executable, tmp_path / "parent.py", tmp_path]
+    command = [sys.executable, tmp_path / "parent.py", Path(__file__).parent, tmp_path]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, text=True, start_new_session=True, **pipes) as process:  # type: ignore[call-overload]
         try:
@@ -455,7 +458,7 @@ def parent(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 def test_no_worker_outlives_a_killed_parent(parent: subprocess.Popen[str], tmp_path: Path) -> None:
     assert parent.stdout and parent.stderr
-    for _ in range(4):
+    for _ in range(5):
         parent.stdout.readline()
     below = processes_below(parent.pid)
     assert len(below) >= 2
@@ -468,20 +471,36 @@ def test_no_worker_outlives_a_killed_parent(parent: subprocess.Popen[str], tmp_p
         assert time.monotonic() < gone_by, living
         time.sleep(0.05)
     assert parent.stderr.read() == ""
-    for name in ("run-16", "run-32"):
+    for name in ("one", "two"):
         assert runs.state(tmp_path / name) == "interrupted"
 
 
 def test_ctrl_c_is_for_the_parent_alone(parent: subprocess.Popen[str]) -> None:
-    """The terminal sends SIGINT to the whole group; a worker, even one that is still starting, must not complain."""
+    """The terminal sends SIGINT to the whole group; a worker, even one that is still starting, takes no notice."""
     assert parent.stdout and parent.stderr
     parent.stdout.readline()
     while len(below := processes_below(parent.pid)) < 3:
         time.sleep(0.01)
-    time.sleep(0.2)
+    for _ in range(5):
+        time.sleep(0.1)
+        for pid in below:
+            os.kill(pid, signal.SIGINT)
+    for _ in range(4):
+        parent.stdout.readline()
+    assert all(map(alive, below))
     os.killpg(parent.pid, signal.SIGINT)
     assert parent.wait(5) == 130 and parent.stderr.read() == ""
     assert not any(map(alive, below))
+
+
+@pytest.mark.parametrize("sent", [[], [[Lane(config(), 0)]]])
+def test_a_worker_without_a_parent_ends_quietly(sent: list[list[Lane]], tmp_path: Path) -> None:
+    ours, theirs = multiprocessing.Pipe()
+    for lanes in sent:
+        ours.send(lanes)
+    ours.close()
+    workers.serve(theirs, Settings(tmp_path))
+    theirs.close()
 
 
 # How many processes
