@@ -229,6 +229,7 @@ def test_a_diverged_seed_is_a_result_and_is_never_chosen(tmp_path: Path) -> None
         "rate-0": write_run(tmp_path, "rate-0", [0.9, 0.9]),
         "rate-0.1": write_run(tmp_path, "rate-0.1", [0.9, 0.99], rate=0.1, diverged=[0]),
     }
+    runs["rate-0.1"].summary["seeds"]["1"]["last"]["val_accuracy"] = 0.999
     result = sweep_table.judge(planned, runs)
     assert [line.diverged for line in result.lines] == [0, 1, 0]
     assert result.chosen and result.chosen.member.name == "rate-0"
