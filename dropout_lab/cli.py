@@ -202,6 +202,10 @@ def sweep(
     jobs: Annotated[
         int | None, typer.Option(help="Worker processes; default: as many as pay.", metavar="N", min=1, max=256)
     ] = None,
+    lanes: Annotated[
+        int | None,
+        typer.Option(help="Networks side by side in each; default: what the cache holds.", metavar="N", min=1, max=256),
+    ] = None,
     name: Name = None,
     runs_dir: RunsDir = RUNS,
     data_dir: DataDir = None,
@@ -223,7 +227,7 @@ def sweep(
     from dropout_lab import laboratory, sweep_table, tables, targets
     from dropout_lab import sweep as sweeps
 
-    options = _options(runs_dir, data_dir, device, jobs=jobs, quiet=quiet, fail_fast=fail_fast)
+    options = _options(runs_dir, data_dir, device, jobs=jobs, lanes=lanes, quiet=quiet, fail_fast=fail_fast)
     given = targets.overrides(seeds=_seeds(seeds, smoke), name=name, device=device)
     base = configs.load(config, given) if config else sweeps.article(given)
     base = targets.smoke(base) if smoke else base
@@ -397,9 +401,10 @@ def _train(
 
     steps = laboratory.plan(jobs, options, fresh=fresh)
     lines = [(step.job.path, step.job.config, step.missing) for step in steps]
-    plan = listing.plan_as_text(lines)
+    layouts = laboratory.layouts(steps, options)
+    plan = listing.plan_as_text(lines, layouts)
     if dry_run:
-        result(laboratory.as_json(listing.plan_as_dict(lines)) if as_json else plan)
+        result(laboratory.as_json(listing.plan_as_dict(lines, layouts)) if as_json else plan)
         raise typer.Exit()
     say(plan)
     try:

@@ -12,8 +12,9 @@ import math
 import os
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dropout_lab import npz
 from dropout_lab.errors import Problem, Refused
@@ -79,6 +80,15 @@ DATASETS: dict[str, Dataset] = {
 }
 
 
+class Dimensions(NamedTuple):
+    """How large a data set is: numbers of training and test images, of numbers in an image, and of classes."""
+
+    train: int
+    test: int
+    features: int
+    classes: int
+
+
 @dataclass(frozen=True, eq=False)
 class Data:
     """A data set on its device: float32 images (n, features), int64 labels (n,) of 0..classes-1.
@@ -94,6 +104,22 @@ class Data:
     shape: tuple[int, ...]
     classes: int
     sha256: str
+
+
+def dimensions(dataset: str) -> Dimensions:
+    """Return how large a data set is, without torch; of those in DATASETS, without their files."""
+    entry = _entry(dataset)
+    if entry:
+        return Dimensions(entry.train_count, entry.test_count, math.prod(entry.shape), entry.classes)
+    path = Path(dataset)
+    facts = path.stat() if path.is_file() else None
+    return _npz_dimensions(path, facts and (facts.st_mtime_ns, facts.st_size, facts.st_ino))
+
+
+@lru_cache
+def _npz_dimensions(path: Path, version: object) -> Dimensions:
+    images, labels, test_images, _ = npz.read(path)
+    return Dimensions(len(images), len(test_images), math.prod(images.shape[1:]), int(labels.max()) + 1)
 
 
 def load(dataset: str, scale: str, directory: Path, device: str = "cpu") -> Data:

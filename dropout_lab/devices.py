@@ -17,6 +17,11 @@ def check(device: str, where: str) -> None:
         raise Refused(Problem(where, "device", reason, device))
 
 
+def likely(device: str) -> str:
+    """Return the device that "auto" will most likely be; torch may yet find that it was built without CUDA."""
+    return device if device != "auto" else "cuda" if cuda_count() else "cpu"
+
+
 def cuda_count() -> int:
     """Return how many CUDA devices the driver offers, CUDA_VISIBLE_DEVICES respected; 0 without a driver."""
     count = ctypes.c_int(0)

@@ -23,27 +23,32 @@ WORDS = 2**32  # a mask compares one 32-bit random word per unit with a threshol
 BLOCK = 2**17  # words drawn at once: half a megabyte, so that they and the scales stay in the cache
 
 
+Fill = Callable[["Tensor", "Tensor"], "Tensor"]  # (words, out) -> out, filled with the scales
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of dropout: what it is called in a table, its largest rate, and how random words become a scale."""
 
     title: str
     max_rate: float
-    scale: Callable[[Tensor, Tensor, Tensor], None]  # (words, rates, out) -> fills out
+    scale: Callable[[Tensor, dtype], Fill]  # (rates, float type) -> what fills a block of scales from random words
 
 
-def bernoulli(words: Tensor, rates: Tensor, out: Tensor) -> None:
+def bernoulli(rates: Tensor, dtype: dtype) -> Fill:
     """Inverted dropout, the form of Keras and PyTorch: scale = m / (1 - rate), where P(m = 1) = 1 - rate.
 
-    words: int32, uniform over all 32-bit values, (steps, lanes, batch, units); rates: float64 in [0, 1], one per lane;
-    out: float, like words. The mean of scale is 1, its variance rate / (1 - rate); at rate 1 everything is dropped.
+    rates: float64 in [0, 1], one per lane. The function returned takes words, int32, uniform over all 32-bit values,
+    (steps, lanes, batch, units), and fills an `out` of the same shape. The mean of scale is 1, its variance
+    rate / (1 - rate); at rate 1 everything is dropped.
     """
     import torch
 
     keep = (1 - rates).view(-1, 1, 1)
     threshold = (keep * WORDS).round() - WORDS // 2  # as a signed word: P(word < threshold) = keep to within 2**-33
-    torch.lt(words, threshold.clamp(max=WORDS // 2 - 1).to(torch.int32), out=out)
-    out.mul_(torch.where(keep > 0, 1 / keep, 0.0).to(out.dtype))
+    limit = threshold.clamp(max=WORDS // 2 - 1).to(torch.int32)
+    factor = torch.where(keep > 0, 1 / keep, 0.0).to(dtype)
+    return lambda words, out: torch.lt(words, limit, out=out).mul_(factor)
 
 
 DROPOUTS = {"bernoulli": Kind("inverted (Bernoulli)", 1.0, bernoulli)}
@@ -70,23 +75,23 @@ class Noise:
         """Prepare masks of `shape` (batch, units) for one lane per seed; a batch of 1 is one mask for all examples."""
         import torch
 
-        self.kind, self.layer = DROPOUTS[kind], layer
+        self.layer = layer
         self.seeds = {lane: seed for lane, (seed, rate) in enumerate(zip(seeds, rates, strict=True)) if rate > 0}
-        self.rates = torch.tensor(rates, dtype=torch.float64, device=device)
         self.units = shape[0] * shape[1]
         self.block = max(1, BLOCK // (len(seeds) * self.units))
         self.words = torch.zeros(self.block, len(seeds), (self.units + 1) // 2 * 2, dtype=torch.int32)
         self.scales = torch.empty(self.block, len(seeds), *shape, dtype=dtype, device=device)
+        self.fill = DROPOUTS[kind].scale(torch.tensor(rates, dtype=torch.float64, device=device), self.scales.dtype)
 
     def steps(self, epoch: int, count: int) -> Iterator[Tensor]:
         """Yield the scale (lanes, batch, units) of each of the `count` steps of `epoch`; each is valid for one step."""
         import numpy as np
 
-        raw = {lane: stream(seed, "masks", self.layer, epoch).bit_generator for lane, seed in self.seeds.items()}
+        raw = {seed: stream(seed, "masks", self.layer, epoch).bit_generator for seed in self.seeds.values()}
         words = self.words.numpy()
         for first in range(0, count, self.block):
-            for lane, generator in raw.items():
-                words[:, lane] = generator.random_raw(words[:, lane].size // 2).view(np.int32).reshape(self.block, -1)
-            drawn = self.words[..., : self.units].view(self.scales.shape).to(self.scales.device)
-            self.kind.scale(drawn, self.rates, self.scales)
-            yield from self.scales[: count - first]
+            drawn = {seed: generator.random_raw(words[:, 0].size // 2) for seed, generator in raw.items()}
+            for lane, seed in self.seeds.items():
+                words[:, lane] = drawn[seed].view(np.int32).reshape(self.block, -1)
+            used = self.words[..., : self.units].view(self.scales.shape).to(self.scales.device)
+            yield from self.fill(used, self.scales)[: count - first]

@@ -1,7 +1,6 @@
 """Run a plan: jobs in, events out. Here or in worker processes; this process is the only one that writes.
 
-The seeds that a job lacks become *tasks*, tasks that can train side by side become *units*, and a unit is what one
-worker does at a time.
+`schedule.py` says which networks train side by side, as one *unit*, which is what one process does at a time.
 """
 
 from __future__ import annotations
@@ -14,15 +13,16 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any, Self
 
-from dropout_lab.config import Config, DataConfig
+from dropout_lab.config import DataConfig
 from dropout_lab.data import split
 from dropout_lab.environment import environment
 from dropout_lab.errors import LabError
 from dropout_lab.recording import Job, RunWriter, writing
 from dropout_lab.runs import Row
+from dropout_lab.schedule import Task, Unit, group, plan
 from dropout_lab.storage import atomic_write
-from dropout_lab.training import Ended, Lane, lane_key
-from dropout_lab.workers import CORES, Message, Progress, Settings, Stopped, Worker, choose_device, cost, dataset, work
+from dropout_lab.training import Ended, Lane
+from dropout_lab.workers import Message, Progress, Settings, Stopped, Worker, choose_device, dataset, work
 
 __all__ = [
     "EpochDone",
@@ -30,29 +30,12 @@ __all__ = [
     "Noted",
     "SeedDone",
     "Settings",
-    "Task",
     "UnitFailed",
     "choose_device",
     "execute",
-    "group",
-    "plan",
-    "processes",
 ]
 
-LANES = 8  # networks side by side: enough to share each step's fixed costs, few enough for the cache
-PAYS = 10.0  # seconds of work that each worker process must have, for it takes about four to start
 ATTEMPTS = 2  # how often a unit may take its worker down with it
-
-
-@dataclass(frozen=True)
-class Task:
-    """One network to train: the job it belongs to, and its seed."""
-
-    job: Job
-    seed: int
-
-
-Unit = tuple[Task, ...]  # trained side by side
 
 
 @dataclass(frozen=True)
@@ -96,7 +79,7 @@ def execute(jobs: Iterable[Job], settings: Settings) -> Generator[Event, None, N
     An error in the training of a unit costs that unit alone. Raises `Refused` for bad data, before anything is created,
     and where a run directory cannot be gone on with; `Failed` where the disk refuses.
     """
-    units = deque(plan(jobs, settings.workers))
+    units = deque(plan(jobs, settings.workers, settings.lanes))
     with Writers(units, settings) as writers:
         source = (work_here if settings.workers == 1 else work_apart)(units, writers, settings)
         with contextlib.closing(source):
@@ -104,36 +87,6 @@ def execute(jobs: Iterable[Job], settings: Settings) -> Generator[Event, None, N
                 yield from writers.noted()
                 yield from writers.record(unit, message)
         yield from writers.noted()
-
-
-def processes(wanted: Sequence[tuple[Config, int]], directory: Path) -> int:
-    """Return how many worker processes pay for so many seeds of each config on the CPU: at most one per core."""
-    by_data = sorted(wanted, key=lambda one: (one[0].data.dataset, one[0].data.scale))  # so that each is loaded once
-    seconds = sum(count * cost(config, directory) for config, count in by_data)
-    return max(1, min(CORES, sum(count for _, count in wanted), int(seconds / PAYS)))
-
-
-def plan(jobs: Iterable[Job], workers: int = 1) -> list[Unit]:
-    """Return the units that bring `jobs` up to date, shared among `workers`; reads what is there, changes nothing.
-
-    How far an interrupted training came is seen when its directory is opened; `Writers.take` then divides its unit.
-    """
-    return group(((Task(job, seed), 0) for job in jobs for seed in job.missing()), workers)
-
-
-def group(tasks: Iterable[tuple[Task, int]], workers: int = 1) -> list[Unit]:
-    """Group (task, epochs done) into units whose lanes share a `lane_key` and start from the same epoch.
-
-    A unit has at most `LANES` lanes, and no more than one worker's share of its group.
-    """
-    groups = defaultdict(list)
-    for task, epochs in tasks:
-        groups[lane_key(task.job.config), epochs].append(task)
-    units: list[Unit] = []
-    for members in groups.values():
-        size = min(LANES, -(-len(members) // workers))
-        units += (tuple(members[at : at + size]) for at in range(0, len(members), size))
-    return units
 
 
 class Writers:
@@ -178,7 +131,8 @@ class Writers:
         """
         while units:
             snapshots = {task: self[task.job].resume(task.seed) for task in self.left(units.popleft())}
-            parts = group((task, snapshot.last.epoch if snapshot else 0) for task, snapshot in snapshots.items())
+            starts = ((task, snapshot.last.epoch if snapshot else 0) for task, snapshot in snapshots.items())
+            parts = group(starts, lanes=len(snapshots) or 1)
             units.extendleft(reversed(parts[1:]))
             if parts:
                 return parts[0], [Lane(task.job.config, task.seed, snapshots[task]) for task in parts[0]]

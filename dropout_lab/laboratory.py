@@ -8,14 +8,14 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dropout_lab import comparison as comparisons
 from dropout_lab import config as configs
-from dropout_lab import data, devices, progress, runs, tables, terminal
+from dropout_lab import data, devices, progress, runs, schedule, tables, terminal
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.gate import Gate, parse_gate
 from dropout_lab.metrics import METRICS
@@ -99,17 +99,34 @@ def prepare(todo: Sequence[Step], options: Options) -> Generator[Event, None, No
     each(dict.fromkeys(job.config.data.dataset for job, _ in todo), lambda name: data.check(name, options.data))
     from dropout_lab import execution
 
-    by_device: dict[str, list[Step]] = {}
-    for step in todo:
-        by_device.setdefault(execution.choose_device(step.job.config.device), []).append(step)
     parts = []
-    for device, steps in by_device.items():
-        wanted = [(job.config, len(missing)) for job, missing in steps]
-        workers = options.jobs or (execution.processes(wanted, options.data) if device == "cpu" else 1)
-        parts.append(([job for job, _ in steps], execution.Settings(options.data, device, workers)))
+    for device, steps in by_device(todo, execution.choose_device).items():
+        chosen = layout(steps, device, options)
+        lanes = options.lanes or (None if device == "cpu" else chosen.lanes)
+        parts.append(([job for job, _ in steps], execution.Settings(options.data, device, chosen.processes, lanes)))
     for jobs, settings in parts:
-        execution.Writers([(execution.Task(job, 0),) for job in jobs], settings)
+        execution.Writers([(schedule.Task(job, 0),) for job in jobs], settings)
     return (event for jobs, settings in parts for event in execution.execute(jobs, settings))
+
+
+def layouts(steps: Sequence[Step], options: Options) -> dict[str, schedule.Layout]:
+    """Return how the steps will be carried out, by device; refuses what does not fit into memory. No torch."""
+    todo = [step for step in steps if step.missing]
+    return {device: layout(own, device, options) for device, own in by_device(todo, devices.likely).items()}
+
+
+def by_device(steps: Sequence[Step], choose: Callable[[str], str]) -> dict[str, list[Step]]:
+    """Return the steps by the device that each will use."""
+    found: dict[str, list[Step]] = {}
+    for step in steps:
+        found.setdefault(choose(step.job.config.device), []).append(step)
+    return found
+
+
+def layout(steps: Sequence[Step], device: str, options: Options) -> schedule.Layout:
+    """Return how the steps will be carried out on one device."""
+    wanted = [(job.config, len(missing)) for job, missing in steps]
+    return schedule.layout(wanted, device, options.jobs, options.lanes)
 
 
 def heed(event: Event) -> list[str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dropout_lab import config as configs
 from dropout_lab import runs, statistics
@@ -17,6 +18,9 @@ from dropout_lab.metrics import METRICS
 from dropout_lab.runs import RESULTS, Run
 from dropout_lab.strict_yaml import written
 from dropout_lab.wording import count, named_seeds, shown_seeds
+
+if TYPE_CHECKING:
+    from dropout_lab.schedule import Layout
 
 SCHEMA_VERSION = 1
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -160,18 +164,23 @@ def sparkline(values: Sequence[float]) -> str:
 # The plan of what to train
 
 
-def plan_as_text(plan: Sequence[tuple[Path, Config, Sequence[int]]]) -> str:
-    """Return a line per run: where it is, its network, its dropout, and of its seeds how many are to train."""
+def plan_as_text(plan: Sequence[tuple[Path, Config, Sequence[int]]], layouts: Mapping[str, Layout]) -> str:
+    """Return a line per run: where it is, its network, its dropout, and of its seeds how many are to train.
+
+    The last lines say how: per device the processes, the networks side by side, and the memory.
+    """
     total = sum(len(missing) for _, _, missing in plan)
     head = f"plan: {count(len(plan), 'run')}, {count(total, 'network') if total else 'nothing'} to train"
     body = [(f"  {path}", *_conditions(config), _left(config, missing)) for path, config, missing in plan]
-    return "\n".join([head, *table([("",) * len(body[0]), *body], UNFOLDED, fold=9)[1:]])
+    how = [f"  on {device}: {layout}" for device, layout in layouts.items()]
+    return "\n".join([head, *table([("",) * len(body[0]), *body], UNFOLDED, fold=9)[1:], *how])
 
 
-def plan_as_dict(plan: Sequence[tuple[Path, Config, Sequence[int]]]) -> dict[str, Any]:
-    """Return the plan as plain data: where each run is, its seeds, and those of them that are to train."""
+def plan_as_dict(plan: Sequence[tuple[Path, Config, Sequence[int]]], layouts: Mapping[str, Layout]) -> dict[str, Any]:
+    """Return the plan as plain data: where each run is, its seeds, those of them that are to train, and how."""
     runs = [{"path": str(path), "seeds": config.seeds, "to_train": tuple(missing)} for path, config, missing in plan]
-    return {"schema_version": SCHEMA_VERSION, "plan": runs}
+    how = {device: asdict(layout) for device, layout in layouts.items()}
+    return {"schema_version": SCHEMA_VERSION, "plan": runs, "layout": how}
 
 
 def _conditions(config: Config) -> tuple[str, str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ def _selu_slope(output: Tensor) -> Tensor:
 
 # name -> (the activation, in place; its derivative, written in terms of its own output)
 ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
-    "relu": (torch.relu_, lambda output: torch.gt(output, 0, out=torch.empty_like(output))),
+    "relu": (torch.relu_, torch.sign),
     "tanh": (torch.tanh_, lambda output: 1 - output * output),
     "sigmoid": (torch.sigmoid_, lambda output: output * (1 - output)),
     "selu": (torch.selu_, _selu_slope),
@@ -56,12 +57,17 @@ INITS = {
 }
 
 
+def padded(size: int) -> int:
+    """Return the multiple of `ALIGNMENT` that is not smaller than `size`."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
 def empty(like: Tensor, lanes: int, rows: int, columns: int) -> Tensor:
     """Return an uninitialized tensor (lanes, rows, columns) in which every lane is aligned."""
     size = rows * columns
     if size % ALIGNMENT == 0:
         return like.new_empty(lanes, rows, columns)
-    return like.new_empty(lanes, -(-size // ALIGNMENT) * ALIGNMENT)[:, :size].view(lanes, rows, columns)
+    return like.new_empty(lanes, padded(size))[:, :size].view(lanes, rows, columns)
 
 
 def empty_like(tensor: Tensor) -> Tensor:
@@ -75,6 +81,9 @@ class Network:
 
     All parameters of a lane are one row of a matrix (lanes, padded); weights (lanes, in, out) and biases
     (lanes, 1, out) are aligned views into it, and their gradients are views into its gradient.
+
+    The last layer has columns up to a multiple of 16, for which products and softmax are several times faster. Those
+    beyond the classes have weights 0 and bias -inf: probability 0, gradient 0, so that nothing ever changes there.
     """
 
     def __init__(
@@ -88,8 +97,9 @@ class Network:
     ) -> None:
         self.sizes, self.placement = tuple(sizes), placement
         self.activation, self.slope = ACTIVATIONS[activation]
-        shapes = [shape for a, b in zip(sizes, sizes[1:], strict=False) for shape in ((a, b), (1, b))]
-        starts = np.cumsum([0] + [-(-math.prod(shape) // ALIGNMENT) * ALIGNMENT for shape in shapes]).tolist()
+        widths = (*sizes[:-1], padded(sizes[-1]))
+        shapes = [shape for a, b in pairwise(widths) for shape in ((a, b), (1, b))]
+        starts = np.cumsum([0] + [padded(math.prod(shape)) for shape in shapes]).tolist()
         self.parameters = torch.nn.Parameter(torch.zeros(lanes, starts[-1], dtype=dtype, device=device))
         self.parameters.grad = torch.zeros_like(self.parameters)
 
@@ -97,27 +107,34 @@ class Network:
             parts = zip(starts, shapes, strict=False)
             return [rows[:, at : at + math.prod(shape)].view(lanes, *shape) for at, shape in parts]
 
-        tensors, gradients = views(self.parameters.data), views(self.parameters.grad)
-        self.weights, self.biases = tensors[::2], tensors[1::2]
-        self.weight_gradients, self.bias_gradients = gradients[::2], gradients[1::2]
+        self._padded = views(self.parameters.data)
+        self._padded_gradients = views(self.parameters.grad)
+        self._padded[-1][..., sizes[-1] :] = -math.inf
+        self.weights, self.biases = self._used(self._padded)
+        self.weight_gradients, self.bias_gradients = self._used(self._padded_gradients)
+
+    def _used(self, tensors: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return weights and biases without the columns beyond the classes."""
+        used = [tensor[..., : self.sizes[index // 2 + 1]] for index, tensor in enumerate(tensors)]
+        return used[::2], used[1::2]
 
     def initialize(self, lane: int, init: str, seed: int) -> None:
         """Draw the first weights of one lane; layer k from the stream (seed, "init", k)."""
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            draw = INITS[init](*weight.shape[1:])
-            generator = stream(seed, "init", layer)
-            weight[lane] = torch.from_numpy(draw(generator, weight.shape[1:]))
-            bias[lane] = torch.from_numpy(draw(generator, bias.shape[1:])) if init == "pytorch" else 0.0
+        for layer, (fan_in, fan_out) in enumerate(pairwise(self.sizes)):
+            draw, generator = INITS[init](fan_in, fan_out), stream(seed, "init", layer)
+            weight, bias = self.weights[layer][lane], self.biases[layer][lane]
+            weight.copy_(torch.from_numpy(draw(generator, (fan_in, fan_out))))
+            bias.copy_(torch.from_numpy(draw(generator, (1, fan_out))) if init == "pytorch" else torch.zeros(1))
 
     def predict(self, x: Tensor) -> Tensor:
-        """Return the logits (lanes, batch, classes) of x (lanes or 1, batch, inputs) with dropout off."""
+        """Return the logits (lanes, batch, padded classes) of x (lanes or 1, batch, inputs) with dropout off."""
         h = x.expand(len(self.parameters), -1, -1)
         for layer in range(len(self.weights) - 1):
             h = self.activation(self._affine(h, layer))
-        return self._affine(h, -1)
+        return self._affine(h, len(self.weights) - 1)
 
     def forward(self, x: Tensor, scales: Sequence[Tensor | None]) -> Tensor:
-        """Return the logits (lanes, batch, classes) of x (lanes, batch, inputs), and remember what `backward` needs.
+        """Return the logits (lanes, batch, padded classes) of x (lanes, batch, inputs); keep what `backward` needs.
 
         scales: the random factors of the input and of each hidden layer (lanes, batch or 1, width); None is no dropout.
         Beside each layer's input we keep the slope of its output, dh/dz, in which dropout is one more factor.
@@ -136,19 +153,19 @@ class Network:
                     h.mul_(scale)
             self.inputs.append(h)
             self.slopes.append(slope)
-        return self._affine(h, -1)
+        return self._affine(h, len(self.weights) - 1)
 
     def backward(self, delta: Tensor) -> None:
-        """Fill the gradients from `delta`, the loss's gradient with respect to the logits (lanes, batch, classes)."""
+        """Fill the gradients from `delta`, the loss's gradient with respect to the logits, of their shape."""
         for layer in reversed(range(len(self.weights))):
-            torch.bmm(self.inputs[layer].mT, delta, out=self.weight_gradients[layer])
-            torch.sum(delta, 1, keepdim=True, out=self.bias_gradients[layer])
+            torch.bmm(self.inputs[layer].mT, delta, out=self._padded_gradients[2 * layer])
+            torch.sum(delta, 1, keepdim=True, out=self._padded_gradients[2 * layer + 1])
             if layer:
                 below = empty_like(self.inputs[layer])
-                delta = torch.bmm(delta, self.weights[layer].mT, out=below).mul_(self.slopes[layer - 1])
+                delta = torch.bmm(delta, self._padded[2 * layer].mT, out=below).mul_(self.slopes[layer - 1])
 
     def _affine(self, h: Tensor, layer: int) -> Tensor:
-        weight, bias = self.weights[layer], self.biases[layer]
+        weight, bias = self._padded[2 * layer : 2 * layer + 2]
         return torch.baddbmm(bias, h, weight, out=empty(h, len(weight), h.shape[1], weight.shape[2]))
 
     def penalize(self, l1: float, l2: float) -> None:
@@ -167,9 +184,9 @@ class Network:
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the losses (lanes, batch) of logits (lanes, batch, classes), and their log-probabilities (same shape).
+    """Return the losses (lanes, examples) of logits (lanes, examples, classes), and which examples are right (bool).
 
-    The loss of an example is -log of the probability that softmax gives to its label, an int64 in (lanes, batch).
+    The loss of an example is -log of the probability that softmax gives to its label, an int64 in (lanes, examples).
     """
     log_p = torch.log_softmax(logits, 2)
-    return -log_p.gather(2, labels[..., None])[..., 0], log_p
+    return -log_p.gather(2, labels[..., None])[..., 0], logits.argmax(2) == labels

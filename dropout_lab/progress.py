@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from dropout_lab.terminal import is_live, say
 
 if TYPE_CHECKING:
-    from dropout_lab.execution import EpochDone, Event, Task
+    from dropout_lab.execution import EpochDone, Event
+    from dropout_lab.schedule import Task
 
 LINE_EVERY = 0.5  # seconds between plain lines where epochs are faster than that
 

@@ -25,12 +25,13 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Options:
-    """What every command that trains is told: where runs and data live, the device, processes, how much to say."""
+    """What every command that trains is told: where runs and data live, device, processes, lanes, how much to say."""
 
     runs: Path
     data: Path
     device: str | None = None
     jobs: int | None = None
+    lanes: int | None = None
     quiet: bool = False
     fail_fast: bool = False
 

@@ -6,10 +6,13 @@ Whoever consumes it records and shows. Next stops: `network.py` (forward and bac
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,13 +21,15 @@ from torch import Tensor
 from dropout_lab.config import Config
 from dropout_lab.data import Data, split
 from dropout_lab.dropout import Noise
-from dropout_lab.network import ALIGNMENT, FEWEST_ROWS, Network, cross_entropy, empty, empty_like
+from dropout_lab.network import ALIGNMENT, FEWEST_ROWS, Network, cross_entropy, empty, empty_like, padded
 from dropout_lab.optimizer import Optimizer
 from dropout_lab.runs import Outcome, Row, Snapshot
 from dropout_lab.streams import stream
 
 CHUNK = 1000  # images evaluated at once, at most
+TRIAL = 8  # steps to tell which number of threads is faster
 
+Item = TypeVar("Item")
 Batch = tuple[Tensor, Tensor]  # images (lanes, rows, inputs) and labels (lanes, batch); 1 lane stands for all
 
 
@@ -55,21 +60,21 @@ class Ended:
     outcome: Outcome
 
 
-def lane_key(config: Config) -> str:
-    """Return what lanes must share to train side by side: everything but the rates (and seeds, names and devices)."""
-    dropout = config.dropout.model_copy(update={"rate": 0.0, "input_rate": 0.0})
-    return config.model_copy(update={"dropout": dropout}).identity
-
-
 @torch.no_grad()
-def train(lanes: Sequence[Lane], data: Data, device: str = "cpu") -> Iterator[Epoch | Ended]:
+def train(lanes: Sequence[Lane], data: Data, device: str = "cpu", threads: int = 1) -> Iterator[Epoch | Ended]:
     """Train `lanes`, which share one `lane_key` and start from the same epoch, and yield what happens.
+
+    `threads` is the most that may be used; the numbers do not depend on it.
 
     A lane whose loss is no longer finite ends at once as "diverged"; the others go on undisturbed. The test split is
     read once, at the very end, with the last weights and with those of the best epoch (lowest validation loss).
     """
     config = lanes[0].config
     state = State(lanes, data, device)
+    if any(width % ALIGNMENT for width in state.network.sizes[:-1]):
+        threads = min(threads, 2)  # of odd widths, products differ between 2 threads and 3 (docs/log.md)
+    if threads > 1 and not threads_flush(threads):
+        threads = 1
     settings = config.data.validation_fraction, config.data.validation_from, config.data.train_size
     splits = [split(len(data.images), *settings, lane.seed) for lane in lanes]
     clean = select(data, [indices[: len(held_out)] for indices, held_out in splits])
@@ -83,9 +88,11 @@ def train(lanes: Sequence[Lane], data: Data, device: str = "cpu") -> Iterator[Ep
     for epoch in range(first, config.training.epochs + 1):
         started = time.perf_counter()
         masks = [layer.steps(epoch, steps) if layer else None for layer in noises]
-        orders = [shuffled(indices, lane.seed, epoch) for lane, (indices, _) in zip(lanes, splits, strict=True)]
-        losses, right = train_epoch(state, batches(data, orders, batch), masks, config)
-        numbers = means(losses), means(right), *evaluate(state.network, *clean), *evaluate(state.network, *validation)
+        order = shuffled([indices for indices, _ in splits], [lane.seed for lane in lanes], epoch).to(device)
+        with denormals_flushed():
+            losses, right = train_epoch(state, data, order, masks, config, threads)
+            validated = evaluate(state.network, *clean), evaluate(state.network, *validation)
+        numbers = means(losses), means(right), *validated[0], *validated[1]
         rows = [Row(lane.seed, epoch, *n) for lane, *n in zip(lanes, *numbers, strict=True)]
         for lane in sorted(training):
             if math.isfinite(rows[lane].train_loss) and math.isfinite(rows[lane].val_loss):
@@ -102,29 +109,28 @@ def train(lanes: Sequence[Lane], data: Data, device: str = "cpu") -> Iterator[Ep
 
 
 def train_epoch(
-    state: State, batches: Iterator[Batch], masks: Sequence[Iterator[Tensor] | None], config: Config
+    state: State, data: Data, order: Tensor, masks: Sequence[Iterator[Tensor] | None], config: Config, threads: int
 ) -> tuple[Tensor, Tensor]:
     """Run every step of one epoch; return each example's loss and whether it was classified right, (lanes, examples).
 
-    Both are taken with dropout on, while the weights move, as Keras logs them.
+    order: the indices of each lane's images, (lanes, examples). Loss and accuracy are those of the steps, with dropout
+    on and while the weights move, as Keras logs them; they are computed from the logits when the epoch is over.
     """
     network, penalty = state.network, config.regularization
-    losses, right = [], []
-    for x, y in batches:
-        rows, size = x.shape[1], y.shape[1]
-        logits = network.forward(x, [None if mask is None else next(mask)[:, :rows] for mask in masks])
-        loss, log_p = cross_entropy(logits[:, :size], y)
-        losses.append(loss)
-        right.append(log_p.argmax(2) == y)
-        delta = empty_like(logits).zero_()
-        delta[:, :size] = log_p.exp_().scatter_add_(2, y[..., None], torch.full_like(loss, -1.0)[..., None]).div_(size)
+    logits = []
+    for x, targets, count in paced(batches(data, order, config.training.batch_size), threads):
+        output = network.forward(x, [None if mask is None else next(mask)[:, : x.shape[1]] for mask in masks])
+        logits.append(output[:, :count])
+        delta = torch.softmax(output, 2, out=empty_like(output)).sub_(targets).mul_(1 / count)
+        if count < FEWEST_ROWS:
+            delta[:, count:] = 0
         network.backward(delta)
         if penalty.l1 or penalty.l2:
             network.penalize(penalty.l1, penalty.l2)
         state.optimizer.step()
         if penalty.max_norm is not None:
             network.project(penalty.max_norm)
-    return torch.cat(losses, 1), torch.cat(right, 1)
+    return cross_entropy(torch.cat(logits, 1), data.labels[order])
 
 
 def diverged(losses: Tensor, batch: int, epoch: int, data: Data) -> Outcome:
@@ -134,30 +140,79 @@ def diverged(losses: Tensor, batch: int, epoch: int, data: Data) -> Outcome:
     return Outcome({"status": "diverged", "epoch": epoch, "step": step}, {}, data.sha256)
 
 
-def shuffled(indices: Tensor, seed: int, epoch: int) -> np.ndarray:
-    """Return the training images' indices in the order of this epoch, from the stream (seed, "order", epoch)."""
-    return stream(seed, "order", epoch).permutation(indices.numpy())
+def shuffled(indices: Sequence[Tensor], seeds: Sequence[int], epoch: int) -> Tensor:
+    """Return each lane's images in the order of this epoch, (lanes, images), from streams (seed, "order", epoch)."""
+    orders = [stream(seed, "order", epoch).permutation(own.numpy()) for own, seed in zip(indices, seeds, strict=True)]
+    return torch.from_numpy(np.stack(orders))
 
 
-def batches(data: Data, orders: Sequence[np.ndarray], size: int) -> Iterator[Batch]:
-    """Yield the mini-batches of one epoch, each lane in its own order; the last one may be smaller.
+def paced(steps: Iterable[Item], threads: int) -> Iterator[Item]:
+    """Pass the steps of an epoch on, each with as many threads, at most `threads`, as got through a few soonest.
 
-    Images are gathered into one buffer that the next batch overwrites. A batch of fewer than 16 images is filled up
-    with images that have no label, and so no part in the loss.
+    A second thread helps a small network by a seventh where the core is free, and costs it a factor of ten where
+    another program has it (docs/log.md), so every epoch finds out anew. No number depends on the outcome.
     """
-    lanes, count, inputs = len(orders), len(orders[0]), data.images.shape[1]
-    order = torch.from_numpy(np.stack(orders)).to(data.images.device)
+    choices = [threads // 2**halvings for halvings in reversed(range(threads.bit_length()))]
+    seconds = dict.fromkeys(choices, math.inf)
+    chosen, started = 1, 0.0
+    for number, item in enumerate(steps):
+        turn, place = divmod(number, TRIAL)
+        if place == 0 and turn <= 2 * len(choices):
+            now = time.perf_counter()
+            if turn:
+                seconds[chosen] = min(seconds[chosen], now - started)
+            more = turn < 2 * len(choices)
+            chosen = choices[turn % len(choices)] if more else min(choices, key=seconds.__getitem__)
+            torch.set_num_threads(chosen)
+            started = now
+        yield item
+
+
+@contextlib.contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """Take numbers under 1e-38 for 0, as Keras does: the optimizer's averages of idle weights, which slow it by half.
+
+    The flag is a thread's own, and new threads inherit it: torch's are to be started in here (`threads_flush`).
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@lru_cache
+def threads_flush(threads: int) -> bool:
+    """Start torch's threads, and return whether all take denormals for 0: not those that another program started."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    with denormals_flushed():
+        flushed = torch.full((threads * 2**16,), 1e-40).mul_(0.5).view(torch.int32)
+    torch.set_num_threads(before)
+    return not flushed.any()
+
+
+def batches(data: Data, order: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor, int]]:
+    """Yield the mini-batches of one epoch: images and targets (lanes, rows, classes), and how many of the rows count.
+
+    order: (lanes, images). Both are gathered into buffers that the next batch overwrites. The last batch may be
+    smaller; one of fewer than 16 images is filled up with others, that must have no part in the loss.
+    """
+    lanes, inputs, classes = len(order), data.images.shape[1], padded(data.classes)
+    all_targets = torch.nn.functional.one_hot(data.labels, classes).to(data.images.dtype)
     spare = ALIGNMENT // math.gcd(inputs, ALIGNMENT)  # every lane's images must be a multiple of this many rows
-    buffer = data.images.new_empty(lanes * -(-max(size, FEWEST_ROWS) // spare) * spare, inputs)
-    for at in range(0, count, size):
-        index = order[:, at : at + size]
-        labels = data.labels.index_select(0, index.reshape(-1)).view(index.shape)
-        rows = max(index.shape[1], FEWEST_ROWS)
+    most = -(-max(size, FEWEST_ROWS) // spare) * spare
+    images, targets = (table.new_empty(lanes * most, table.shape[1]) for table in (data.images, all_targets))
+    for index in torch.split(order, size, 1):
+        count = index.shape[1]
+        rows = max(count, FEWEST_ROWS)
         filled = -(-rows // spare) * spare
-        if filled > index.shape[1]:
-            index = torch.nn.functional.pad(index, (0, filled - index.shape[1]))
-        images = torch.index_select(data.images, 0, index.reshape(-1), out=buffer[: lanes * filled])
-        yield images.view(lanes, filled, inputs)[:, :rows], labels
+        if filled > count:
+            index = torch.nn.functional.pad(index, (0, filled - count))
+        index = index.reshape(-1)
+        x = torch.index_select(data.images, 0, index, out=images[: lanes * filled]).view(lanes, filled, inputs)
+        y = torch.index_select(all_targets, 0, index, out=targets[: lanes * filled]).view(lanes, filled, classes)
+        yield x[:, :rows], y[:, :rows], count
 
 
 def select(data: Data, indices: Sequence[Tensor]) -> Batch:
@@ -176,18 +231,19 @@ def evaluate(network: Network, images: Tensor, labels: Tensor) -> tuple[list[flo
     return score(predict(network, images), labels)
 
 
-def score(log_p: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:
-    """Return every lane's mean loss and accuracy from log-probabilities (lanes, images, classes)."""
-    labels = labels.expand(log_p.shape[:2])
-    return means(-log_p.gather(2, labels[..., None])[..., 0]), means(log_p.argmax(2) == labels)
+def score(logits: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:
+    """Return every lane's mean loss and accuracy from logits (lanes, images, classes)."""
+    losses, right = cross_entropy(logits, labels.expand(logits.shape[:2]))
+    return means(losses), means(right)
 
 
 def predict(network: Network, images: Tensor) -> Tensor:
-    """Return the log-probabilities (lanes, images, classes) with dropout off, a chunk of images at a time."""
+    """Return the logits (lanes, images, classes) with dropout off, a chunk of images at a time."""
     count = images.shape[1]
-    filled = torch.nn.functional.pad(images, (0, 0, 0, max(0, FEWEST_ROWS - count)))
-    chunks = filled.tensor_split(-(-filled.shape[1] // CHUNK), 1)  # of nearly one size, so none has too few rows
-    return torch.cat([torch.log_softmax(network.predict(x), 2) for x in chunks], 1)[:, :count]
+    if count < FEWEST_ROWS:
+        images = torch.nn.functional.pad(images, (0, 0, 0, FEWEST_ROWS - count))
+    chunks = images.tensor_split(-(-images.shape[1] // CHUNK), 1)  # of nearly one size, so none has too few rows
+    return torch.cat([network.predict(x) for x in chunks], 1)[:, :count]
 
 
 def means(values: Tensor) -> list[float]:
@@ -256,8 +312,8 @@ class State:
         """Read the test split, with the last weights and with the best ones, and yield what each of `lanes` came to."""
         data, network = self.data, self.network
         images, labels = data.test_images[None], data.test_labels[None]
-        log_p = predict(network, images)
-        at_last, weights = list(zip(*score(log_p, labels), strict=True)), self.weights("last")
+        logits = predict(network, images)
+        at_last, weights = list(zip(*score(logits, labels), strict=True)), self.weights("last")
         last_parameters = self.parameters.detach().clone()
         self.parameters.copy_(self.best_parameters)
         at_best, best_weights = list(zip(*evaluate(network, images, labels), strict=True)), self.weights("best")
@@ -274,8 +330,8 @@ class State:
             }
             test = {
                 "labels": data.test_labels,
-                "predictions": log_p[lane].argmax(1),
-                "probabilities": log_p[lane].exp(),
+                "predictions": logits[lane].argmax(1),
+                "probabilities": torch.softmax(logits[lane], 1)[:, : data.classes],
             }
             arrays = {**weights[lane], **best_weights[lane], **{name: t.cpu().numpy() for name, t in test.items()}}
             yield Ended(lane, Outcome(facts, arrays, data.sha256))

@@ -14,38 +14,36 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 from pathlib import Path
 
 import torch
 
-from dropout_lab.config import Config
 from dropout_lab.data import Data
 from dropout_lab.data import load as load_data
 from dropout_lab.errors import LabError, Problem, Refused
 from dropout_lab.runs import Row, Snapshot
+from dropout_lab.schedule import cores
 from dropout_lab.training import Ended, Lane, train
 
-CORES = torch.get_num_threads()  # torch's own choice: the cores of this machine, or OMP_NUM_THREADS
-SMALL = 1_000_000  # weights: below, a second thread gains little, and on a busy machine costs much (docs/log.md)
-SPEED = 4e10  # floating-point operations per second of a core in training (784-128-128-10, batch 32, 8 lanes)
 SAVE_EVERY = 1.0  # seconds between checkpoints: beside the epoch under way, the most that a killed process loses ...
 SAVE_SHARE = 0.05  # ... unless one takes so long that saving would cost more than this share of the time
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where and with what to train: the data directory, the torch device, worker processes (1: this one alone)."""
+    """Where and with what to train: the data directory, the torch device, worker processes (1: this one alone), and the
+    most lanes side by side (None: as many as suit the network)."""
 
     data_directory: Path
     device: str = "cpu"
     workers: int = 1
+    lanes: int | None = None
 
     @property
     def threads(self) -> int:
         """Threads per process: its share of the cores."""
-        return max(1, CORES // self.workers)
+        return max(1, cores() // self.workers)
 
 
 @dataclass(frozen=True)
@@ -94,9 +92,8 @@ def work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Message]:
 def _work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Message]:
     config = lanes[0].config.data
     data = dataset(config.dataset, config.scale, settings.data_directory, settings.device)
-    torch.set_num_threads(1 if weights(data, lanes[0].config) < SMALL else settings.threads)
     saved, took = time.monotonic(), 0.0
-    for event in train(lanes, data, settings.device):
+    for event in train(lanes, data, settings.device, settings.threads):
         if isinstance(event, Ended):
             yield event
             continue
@@ -106,18 +103,6 @@ def _work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Message]:
         if due:
             saved = time.monotonic()
             took = saved - now
-
-
-def weights(data: Data, config: Config) -> int:
-    """Return how many weights a network has on these data."""
-    return sum(a * b for a, b in pairwise((data.images.shape[1], *config.network.hidden, data.classes)))
-
-
-def cost(config: Config, directory: Path) -> float:
-    """Return about how many seconds one seed of `config` takes on one core: 6 operations per weight and image."""
-    data = dataset(config.data.dataset, config.data.scale, directory, "cpu")
-    images = config.data.train_size or len(data.images)
-    return 6 * weights(data, config) * images * config.training.epochs / SPEED
 
 
 @lru_cache(maxsize=1)

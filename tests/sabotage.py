@@ -38,10 +38,10 @@ def arm(directory: str, fates: Mapping[float, str]) -> Path:
 
     train = workers.train
 
-    def broken(lanes: Sequence[Lane], data: Any, device: str) -> Iterator[Any]:
+    def broken(lanes: Sequence[Lane], *how: Any) -> Iterator[Any]:
         momentum = lanes[0].config.training.momentum
         fate, mark = fates.get(momentum, ""), Path(directory, f"killed-{momentum}")
-        for done, event in enumerate(train(lanes, data, device), start=1):
+        for done, event in enumerate(train(lanes, *how), start=1):
             yield event
             if done != AFTER:
                 continue

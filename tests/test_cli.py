@@ -334,7 +334,7 @@ def test_fresh_moves_the_old_run_aside(lab: Lab) -> None:
 def test_json_is_strict_and_alone_on_stdout_and_quiet_is_quiet(lab: Lab) -> None:
     outcome = lab("train tiny.yaml --json --quiet")
     report = json.loads(outcome.out, parse_constant=lambda word: pytest.fail(word))
-    assert [line.split()[0] for line in outcome.err.splitlines()] == ["plan:", "runs/tiny"]  # no progress
+    assert [line.split()[0] for line in outcome.err.splitlines()] == ["plan:", "runs/tiny", "on"]  # no progress
     assert report["schema_version"] == 1
     assert report["mean"]["last"]["test_accuracy"] == report["seeds"]["0"]["last"]["test_accuracy"]
 
@@ -515,7 +515,7 @@ def test_closed_streams_and_narrow_encodings_do_no_harm(judged: Lab) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_training_says_how_to_go_on_and_goes_on(number: int, code: int, lab: Lab) -> None:
-    line, metrics = "train tiny.yaml network.hidden=[512] training.epochs=80 --name it", lab.runs / "it/metrics.csv"
+    line, metrics = "train tiny.yaml network.hidden=[512] training.epochs=400 --name it", lab.runs / "it/metrics.csv"
     with start(f"{line} --fresh") as process:
         while not metrics.exists() and process.poll() is None:
             time.sleep(0.01)
@@ -525,9 +525,9 @@ def test_an_interrupted_training_says_how_to_go_on_and_goes_on(number: int, code
     assert errors.endswith(f"Go on with\n  dropout-lab {shlex.join(shlex.split(line))}\n")
     rows = metrics.read_text()
     done = len(rows.splitlines()) - 1
-    assert re.search(rf"^it +interrupted +1 +{done}/80 ", lab("list").out, re.MULTILINE)
+    assert re.search(rf"^it +interrupted +1 +{done}/400 ", lab("list").out, re.MULTILINE)
     again = lab(line)
-    assert again.code == 0 and "epoch 1/80" not in again.err
+    assert again.code == 0 and "epoch 1/400" not in again.err
     assert metrics.read_text().startswith(rows)
 
 
@@ -544,7 +544,9 @@ def test_a_gate_that_is_empty_or_on_a_smoke_run_is_refused(judged: Lab) -> None:
 
 def test_a_plan_as_json(lab: Lab) -> None:
     plan = json.loads(lab("train tiny.yaml --seeds 2 --dry-run --json").out)
+    how = plan.pop("layout")["cpu"]
     assert plan == {"schema_version": 1, "plan": [{"path": "runs/tiny", "seeds": [0, 1], "to_train": [0, 1]}]}
+    assert (how["processes"], how["lanes"]) == (1, 2) and 2**28 < how["memory"] < 2**30
     sweep = json.loads(lab("sweep --rates 0.1..0.5 --dry-run --json").out)
     assert [run["path"] for run in sweep["plan"]][:2] == ["runs/mnist-sweep/rate-0", "runs/mnist-sweep/rate-0.1"]
 

@@ -23,8 +23,9 @@ from dropout_lab import config as configs
 from dropout_lab import execution, recording, runs, training, workers
 from dropout_lab.config import Config
 from dropout_lab.errors import Failed, Refused
-from dropout_lab.execution import EpochDone, Event, Noted, SeedDone, Settings, Task, UnitFailed, execute, group, plan
+from dropout_lab.execution import EpochDone, Event, Noted, SeedDone, Settings, UnitFailed, execute
 from dropout_lab.recording import Job
+from dropout_lab.schedule import MOST_LANES, Task, plan
 from dropout_lab.storage import is_locked
 from dropout_lab.training import Lane
 
@@ -70,26 +71,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
-# Planning
-
-
-def test_units_share_a_lane_key_and_a_first_epoch(tmp_path: Path) -> None:
-    one, other = (Job(tmp_path / name, config(range(20), dropout={"rate": r})) for name, r in (("a", 0.1), ("b", 0.2)))
-    deep = Job(tmp_path / "c", config(range(3), network={"hidden": [16, 16]}))
-    units = plan([one, deep, other])
-    assert [len(unit) for unit in units] == [8, 8, 8, 8, 8, 3]
-    assert [task for unit in units[:5] for task in unit] == [Task(job, s) for job in (one, other) for s in range(20)]
-    assert units[5] == tuple(Task(deep, seed) for seed in range(3))
-    started = group((Task(one, seed), seed % 2) for seed in range(5))
-    assert [[task.seed for task in unit] for unit in started] == [[0, 2, 4], [1, 3]]
-    assert plan([]) == group([]) == []
-
-
-def test_a_plan_of_a_thousand_jobs_is_quick_and_changes_nothing(tmp_path: Path) -> None:
-    jobs = [Job(tmp_path / f"run-{n}", config(range(3), dropout={"rate": n / 1000})) for n in range(1000)]
-    started = time.process_time()
-    assert sum(map(len, plan(jobs))) == 3000
-    assert time.process_time() - started < 2 and not list(tmp_path.iterdir())
+# What is open
 
 
 def test_only_what_is_at_work_is_open(tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +79,7 @@ def test_only_what_is_at_work_is_open(tmp_path: Path, quick: None, monkeypatch: 
     before, most = len(os.listdir("/proc/self/fd")), 0
     for _ in execute(jobs, Settings(tmp_path)):
         most = max(most, len(os.listdir("/proc/self/fd")) - before)
-    assert most <= execution.LANES + 2
+    assert most <= 2 * MOST_LANES
     assert all(runs.load(job.path).seeds == (0, 1, 2) for job in jobs)
 
     def broken(*arguments: Any) -> Iterator[Any]:
@@ -107,7 +89,7 @@ def test_only_what_is_at_work_is_open(tmp_path: Path, quick: None, monkeypatch: 
     for _ in execute(
         [Job(job.path, config(range(4), 1, dropout=dict(job.config.dropout))) for job in jobs], Settings(tmp_path)
     ):
-        assert len(os.listdir("/proc/self/fd")) - before <= execution.LANES + 2  # those that failed are closed as well
+        assert len(os.listdir("/proc/self/fd")) - before <= 2 * MOST_LANES  # those that failed are closed as well
 
 
 # What another process did between the plan and its execution
@@ -298,7 +280,6 @@ def test_every_data_set_is_loaded_once_for_the_check(tmp_path: Path, monkeypatch
         for n, scale in enumerate(["unit", "standardize"] * 5)
     ]
     execution.Writers(plan(jobs), Settings(tmp_path))
-    execution.processes([(job.config, 1) for job in jobs], tmp_path)
     assert len(loaded) <= 4
 
 
@@ -501,21 +482,3 @@ def test_a_worker_without_a_parent_ends_quietly(sent: list[list[Lane]], tmp_path
     ours.close()
     workers.serve(theirs, Settings(tmp_path))
     theirs.close()
-
-
-# How many processes
-
-
-def test_units_are_shared_among_workers(tmp_path: Path) -> None:
-    job = Job(tmp_path / "run", config(range(10)))
-    assert [len(unit) for unit in plan([job], workers=2)] == [5, 5]
-    assert [len(unit) for unit in plan([job], workers=3)] == [4, 4, 2]
-    assert [len(unit) for unit in plan([job], workers=16)] == [1] * 10
-
-
-def test_a_process_must_have_enough_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execution, "CORES", 4)
-    large = config(network={"hidden": [4096, 4096]}, training={"epochs": 100})
-    assert execution.processes([(config(), 5)], tmp_path) == 1
-    assert execution.processes([(large, 5)], tmp_path) == 4
-    assert execution.processes([(large, 1)], tmp_path) == 1

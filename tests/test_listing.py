@@ -19,6 +19,7 @@ from dropout_lab import config as configs
 from dropout_lab import listing, progress, terminal
 from dropout_lab.listing import sparkline
 from dropout_lab.runs import Row
+from dropout_lab.schedule import Layout
 
 
 def ages(lab: Lab, *names: str) -> None:
@@ -137,7 +138,9 @@ def test_a_plan_says_what_is_to_be_trained(tmp_path: Path) -> None:
     mapping = {"network": {"hidden": []}, "dropout": {"rate": 0.0, "input_rate": 0.2}, "training": {"epochs": 1}}
     plain = configs.resolve(mapping, where="test", name="x")
     listed = configs.resolve({"dropout": {"rate": [0.1, 0.2]}, "seeds": [3, 1, 2]}, where="test", name="x")
-    lines = listing.plan_as_text([(Path("runs/a"), plain, (0,)), (Path("runs/long"), listed, ())]).splitlines()
+    runs_planned = [(Path("runs/a"), plain, (0,)), (Path("runs/long"), listed, ())]
+    lines = listing.plan_as_text(runs_planned, {"cpu": Layout(2, 4, 3 * 2**29)}).splitlines()
+    assert lines.pop() == "  on cpu: 2 processes, up to 4 networks side by side, about 1.5 GiB"
     assert lines == [
         "plan: 2 runs, 1 network to train",
         "  runs/a     mnist no hidden layer  input 0.2                   1 epoch    seed 0 (1 to train)",
@@ -156,8 +159,8 @@ def epoch(done: Mapping[int, int], seconds: float = 0.5) -> Any:
 
 
 def task(number: int) -> Any:
-    from dropout_lab.execution import Task
     from dropout_lab.recording import Job
+    from dropout_lab.schedule import Task
 
     config = configs.resolve({"training": {"epochs": 4}}, where="test", name="x")
     return Task(Job(Path("runs/x"), config), number)

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dropout_lab import config as configs
-from dropout_lab import execution, statistics, sweep, sweep_table
+from dropout_lab import execution, schedule, statistics, sweep, sweep_table
 from dropout_lab.config import RUN_NAME, Config
 from dropout_lab.errors import Refused
 from dropout_lab.metrics import Metric
@@ -252,8 +252,8 @@ def test_the_article_is_swept_without_a_config(lab: Lab) -> None:
     before = lab.tree()
     outcome = lab("sweep --rates 0.1..0.5 --dry-run")
     assert outcome.code == 0 and not outcome.err
-    head, *lines = outcome.out.splitlines()
-    assert head == "plan: 6 runs, 6 networks to train"
+    head, *lines, how = outcome.out.splitlines()
+    assert head == "plan: 6 runs, 6 networks to train" and how.startswith("  on cpu: ")
     assert [line.split("  ")[1].strip() for line in lines] == [
         f"runs/mnist-sweep/{name}" for name in names(plan("0.1..0.5"))
     ]
@@ -308,7 +308,7 @@ def test_a_run_that_fails_is_named_after_the_others_are_shown(lab: Lab, monkeypa
 
     def fail_one(jobs: Sequence[Any], settings: Any) -> Any:
         bad = next(job for job in jobs if job.path.name == "rate-0.5")
-        yield execution.UnitFailed((execution.Task(bad, 0),), "out of memory")
+        yield execution.UnitFailed((schedule.Task(bad, 0),), "out of memory")
         yield from done([job for job in jobs if job != bad], settings)
 
     monkeypatch.setattr(execution, "execute", fail_one)

@@ -294,14 +294,6 @@ def test_test_split_is_scored_at_the_last_and_at_the_best_epoch(tmp_path: Path) 
     assert (test["predictions"] == test["probabilities"].argmax(2)).all()
 
 
-def test_lanes_must_share_all_but_rates() -> None:
-    from dropout_lab.training import lane_key
-
-    assert len({lane_key(config(dropout={"rate": rate})) for rate in (0, 0.5, [0.1, 0.2])}) == 1
-    others = [config(VARIANTS[name]) for name in VARIANTS]
-    assert len({lane_key(other) for other in others}) == len(others)
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_cuda_agrees_with_the_cpu() -> None:
     """Same streams, other kernels: losses of the first epochs agree to 1e-3 relative."""

@@ -1,0 +1,177 @@
+"""What trains beside what, and with how many lanes, processes and threads on this machine. No torch.
+
+The seeds that a job lacks become *tasks*; tasks that can train side by side become *units*, which is what one process
+does at a time. No number that a run records depends on anything decided here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+
+from dropout_lab import data
+from dropout_lab.config import Config
+from dropout_lab.errors import Problem, Refused
+from dropout_lab.recording import Job
+
+MOST_LANES = 16  # more share a step's fixed costs no better (docs/benchmarks.md)
+MOST_LANES_CUDA = 256
+SPEED = 5e10  # floating-point operations per second of a core in training
+PAYS = 10.0  # seconds of work that each worker process must have, for it takes about four to start
+TORCH = 560 * 2**20  # bytes of a process that has imported torch and trains nothing
+CHUNK = 1000  # images that an evaluation holds at once
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Task:
+    """One network to train: the job it belongs to, and its seed."""
+
+    job: Job
+    seed: int
+
+
+Unit = tuple[Task, ...]  # trained side by side
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a plan is carried out: worker processes (1: this one alone), lanes side by side in each, bytes in all."""
+
+    processes: int
+    lanes: int
+    memory: int
+
+    def __str__(self) -> str:
+        processes = "1 process" if self.processes == 1 else f"{self.processes} processes"
+        lanes = "one network at a time" if self.lanes == 1 else f"up to {self.lanes} networks side by side"
+        return f"{processes}, {lanes}, about {self.memory / GIB:.1f} GiB"
+
+
+def plan(jobs: Iterable[Job], workers: int = 1, lanes: int | None = None) -> list[Unit]:
+    """Return the units that bring `jobs` up to date, shared among `workers`; reads what is there, changes nothing.
+
+    How far an interrupted training came is seen when its directory is opened; its unit may then be divided.
+    """
+    return group(((Task(job, seed), 0) for job in jobs for seed in job.missing()), workers, lanes)
+
+
+def group(tasks: Iterable[tuple[Task, int]], workers: int = 1, lanes: int | None = None) -> list[Unit]:
+    """Group (task, epochs done) into units whose lanes share a `lane_key` and start from the same epoch.
+
+    Lanes of one seed come together, because they read the same images at the same time, but only those of a few jobs:
+    a job's directory is open from its first lane to its last. Units are of nearly one size, and shared out evenly.
+    """
+    groups: dict[tuple[str, int], list[Task]] = defaultdict(list)
+    for task, epochs in tasks:
+        groups[lane_key(task.job.config), epochs].append(task)
+    units: list[Unit] = []
+    for members in groups.values():
+        most = lanes or suitable_lanes(members[0].job.config)
+        place = {path: number for number, path in enumerate(dict.fromkeys(task.job.path for task in members))}
+        members.sort(key=lambda task: (place[task.job.path] // most, task.seed, place[task.job.path]))
+        count = -(-len(members) // most)
+        count = min(len(members), -(-count // workers) * workers)
+        cuts = [len(members) * number // count for number in range(count + 1)]
+        units += (tuple(members[start:end]) for start, end in pairwise(cuts))
+    return units
+
+
+@lru_cache(maxsize=4096)
+def lane_key(config: Config) -> str:
+    """Return what lanes must share to train side by side: everything but the rates (and seeds, names and devices)."""
+    dropout = config.dropout.model_copy(update={"rate": 0.0, "input_rate": 0.0})
+    return config.model_copy(update={"dropout": dropout}).identity
+
+
+def layout(
+    wanted: Sequence[tuple[Config, int]], device: str = "cpu", workers: int | None = None, lanes: int | None = None
+) -> Layout:
+    """Return how to train so many seeds of each config: with `workers` and `lanes`, or with as many as pay and fit.
+
+    Raises `Refused` where the memory that is free now will not do.
+    """
+    total = sum(count for _, count in wanted)
+    seconds = sum(count * cost(config) for config, count in wanted)
+    paying = max(1, min(cores(), total, int(seconds / PAYS))) if device == "cpu" else 1
+    free = available_memory()
+    for processes in [workers] if workers else range(paying, 0, -1):
+        share = -(-total // processes)
+        sizes = [min(share, lanes or suitable_lanes(config, device)) for config, _ in wanted]
+        largest = max(footprint(config, size) for (config, _), size in zip(wanted, sizes, strict=True))
+        result = Layout(processes, max(sizes), processes * largest + TORCH * (processes > 1))
+        if result.memory <= free:
+            return result
+    reason = f"is too little for this plan ({result}); ask for fewer --jobs or --lanes, or for a smaller network"
+    raise Refused(Problem("this machine", "free memory", reason, f"{free / GIB:.1f} GiB"))
+
+
+def suitable_lanes(config: Config, device: str = "cpu") -> int:
+    """Return how many lanes of a network train fastest in one process.
+
+    On a CPU as many as fit a core's share of the cache with their weights, gradients and moments: measured for widths
+    16 to 512 (docs/benchmarks.md), 16 of the smallest, 4 of the article's 784-128-128-10, one from 512 on.
+    """
+    if device != "cpu":
+        return MOST_LANES_CUDA
+    return max(1, min(MOST_LANES, round(cache_per_core() / (16 * weights(config)))))
+
+
+def cost(config: Config) -> float:
+    """Return about how many seconds one seed of `config` takes on one core: 6 operations per weight and image."""
+    images = config.data.train_size or data.dimensions(config.data.dataset).train
+    return 6 * weights(config) * images * config.training.epochs / SPEED
+
+
+def weights(config: Config) -> int:
+    """Return how many weights a network has on its data."""
+    of = data.dimensions(config.data.dataset)
+    return sum(a * b for a, b in pairwise((of.features, *config.network.hidden, of.classes)))
+
+
+def footprint(config: Config, lanes: int) -> int:
+    """Return about how many bytes a process takes that trains so many lanes of `config`."""
+    of, hidden, batch = data.dimensions(config.data.dataset), config.network.hidden, config.training.batch_size
+    own = config.data.validation_from == "random"  # each lane has its own validation images
+    held_out = int(2 * config.data.validation_fraction * of.train) * (lanes if own else 1)
+    images = 4 * of.features * (of.train * 1.25 + of.test * 1.25 + held_out)  # stored as bytes, used as float32
+    parameters = 4 * weights(config) * 8  # themselves, gradients, two moments, the best, and copies to save
+    logits = 4 * max(16, of.classes) * 4 * of.train  # one epoch's, and what becomes of them
+    step = 4 * batch * (of.features + 8 * sum(hidden)) + 4 * CHUNK * 2 * max(hidden, default=0)
+    return int(TORCH + images + lanes * (parameters + logits + step))
+
+
+def cores() -> int:
+    """Return how many cores this process may use: OMP_NUM_THREADS, where it is set, else those it is allowed on."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(int(wanted), 1024)) if wanted.isdecimal() else allowed
+
+
+def cache_per_core() -> int:
+    """Return half of a core's share of the last-level cache, in bytes: the rest is for images and other programs."""
+    with contextlib.suppress(OSError, ValueError):
+        levels = sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"), key=lambda index: index.name)
+        size = (levels[-1] / "size").read_text().strip()  # such as 32768K
+        cpus = os.cpu_count() or 1
+        return int(size.removesuffix("K")) * 1024 // (2 * cpus)
+    return 8 * 2**20
+
+
+def available_memory() -> int:
+    """Return how many bytes may be taken now: what the kernel thinks free, within this control group's limit."""
+    bounds = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                bounds.append(1024 * int(line.split()[1]))
+    with contextlib.suppress(OSError, ValueError):  # "max" is no limit
+        group = Path("/sys/fs/cgroup")
+        bounds.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    return max(0, min(bounds))

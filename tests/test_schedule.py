@@ -1,0 +1,162 @@
+"""The plan of the work: which networks train side by side, in how many processes, and whether memory will do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import Lab
+from test_training import VARIANTS
+from test_training import config as variant
+
+from dropout_lab import config as configs
+from dropout_lab import data, schedule
+from dropout_lab.config import Config
+from dropout_lab.errors import Refused
+from dropout_lab.recording import Job
+from dropout_lab.schedule import MOST_LANES, Task, footprint, group, lane_key, layout, plan, suitable_lanes
+
+GIB = 2**30
+
+
+def config(seeds: Iterable[int] = (0,), **sections: Any) -> Config:
+    mapping = {"data": {"dataset": "digits"}, "network": {"hidden": [16]}, **sections, "seeds": list(seeds)}
+    return configs.resolve(mapping, where="test", name="run")
+
+
+def mnist(hidden: list[int], **training: Any) -> Config:
+    return config(data={"dataset": "mnist"}, network={"hidden": hidden}, training=training)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine on which the constants were measured: 2 cores that share 32 MiB of cache, 20 GiB free."""
+    monkeypatch.setattr(schedule, "cores", lambda: 2)
+    monkeypatch.setattr(schedule, "cache_per_core", lambda: 8 * 2**20)
+    monkeypatch.setattr(schedule, "available_memory", lambda: 20 * GIB)
+
+
+def test_units_share_a_lane_key_and_a_first_epoch(tmp_path: Path) -> None:
+    one, other = (Job(tmp_path / name, config(range(20), dropout={"rate": r})) for name, r in (("a", 0.1), ("b", 0.2)))
+    deep = Job(tmp_path / "c", config(range(3), network={"hidden": [16, 16]}))
+    units = plan([one, deep, other], lanes=8)
+    assert [len(unit) for unit in units] == [8, 8, 8, 8, 8, 3]
+    assert {task for unit in units[:5] for task in unit} == {Task(job, s) for job in (one, other) for s in range(20)}
+    assert units[5] == tuple(Task(deep, seed) for seed in range(3))
+    started = group((Task(one, seed), seed % 2) for seed in range(5))
+    assert [[task.seed for task in unit] for unit in started] == [[0, 2, 4], [1, 3]]
+    assert plan([]) == group([]) == []
+
+
+def test_lanes_must_share_all_but_rates() -> None:
+    assert len({lane_key(variant(dropout={"rate": rate})) for rate in (0, 0.5, [0.1, 0.2])}) == 1
+    others = [variant(VARIANTS[name]) for name in VARIANTS]
+    assert len({lane_key(other) for other in others}) == len(others)
+
+
+def test_lanes_of_one_seed_come_together_and_few_runs_are_open_at_once(tmp_path: Path) -> None:
+    jobs = [Job(tmp_path / f"{n}", config(range(4), dropout={"rate": n / 100})) for n in range(12)]
+    units = plan(jobs, lanes=4)
+    assert all(len({task.seed for task in unit}) == 1 for unit in units) and len(units) == 12
+    spans = [[number for number, unit in enumerate(units) if any(t.job == job for t in unit)] for job in jobs]
+    assert all(span == list(range(span[0], span[0] + 4)) for span in spans)  # open for 4 units of 12, with 3 others
+
+
+@pytest.mark.parametrize("lanes", [1, 3, 4, 16])
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("count", [1, 7, 24])
+def test_units_are_of_nearly_one_size_and_shared_evenly(tmp_path: Path, count: int, workers: int, lanes: int) -> None:
+    units = plan([Job(tmp_path / "run", config(range(count)))], workers, lanes)
+    sizes = [len(unit) for unit in units]
+    assert sum(sizes) == count and max(sizes) <= lanes and max(sizes) - min(sizes) <= 1
+    assert len(units) % workers == 0 or len(units) == count
+
+
+def test_a_plan_of_a_thousand_jobs_is_quick_and_changes_nothing(tmp_path: Path) -> None:
+    jobs = [Job(tmp_path / f"run-{n}", config(range(3), dropout={"rate": n / 1000})) for n in range(1000)]
+    started = time.process_time()
+    assert sum(map(len, plan(jobs))) == 3000
+    assert time.process_time() - started < 2 and not list(tmp_path.iterdir())
+
+
+def test_small_networks_have_many_lanes_and_large_ones_one(machine: None) -> None:
+    """Those that measured fastest: docs/benchmarks.md."""
+    chosen = [suitable_lanes(mnist([width, width])) for width in (16, 64, 128, 256, 512, 2048)]
+    assert chosen == [MOST_LANES, 10, 4, 2, 1, 1]
+    assert suitable_lanes(mnist([128, 128]), "cuda") == schedule.MOST_LANES_CUDA
+
+
+def test_a_process_must_have_enough_to_do(machine: None) -> None:
+    large = mnist([1024, 1024], epochs=10)
+    assert layout([(config(), 5)]).processes == 1
+    assert layout([(large, 5)]).processes == 2
+    assert layout([(large, 1)]).processes == 1
+    assert layout([(config(), 5)], workers=3, lanes=2) == layout([(config(), 6)], workers=3, lanes=2)
+    assert layout([(large, 5)], "cuda").processes == 1
+
+
+def test_fewer_processes_where_memory_is_short_and_a_refusal_where_it_will_not_do(
+    machine: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = [(mnist([2048, 2048]), 8)]
+    one, two = layout(wanted, workers=1).memory, layout(wanted, workers=2).memory
+    assert one < two and layout(wanted).processes == 2
+    monkeypatch.setattr(schedule, "available_memory", lambda: (one + two) // 2)
+    assert layout(wanted).processes == 1
+    with pytest.raises(Refused, match=r"free memory: is too little for this plan \(2 processes, one network at a time"):
+        layout(wanted, workers=2)
+    monkeypatch.setattr(schedule, "available_memory", lambda: one - 1)
+    with pytest.raises(Refused, match="1 process"):
+        layout(wanted)
+
+
+def test_a_plan_that_does_not_fit_is_refused_before_anything_is_there(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "available_memory", lambda: 2**20)
+    for command in "train tiny.yaml", "train tiny.yaml --dry-run", "sweep tiny.yaml --rates 0.5 --lanes 2":
+        outcome = lab(command)
+        assert outcome.code == 2 and outcome.err.count("dropout-lab: error: this machine: free memory: is too") == 1
+    assert not (lab.path / "runs").exists()
+
+
+def test_dimensions_of_own_data_follow_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "own.npz"
+    for count in 20, 30:
+        images, labels = np.zeros((count, 4, 5), np.uint8), np.arange(count, dtype=np.uint8) % 3
+        np.savez(path, x_train=images, y_train=labels, x_test=images[:5], y_test=labels[:5])
+        assert data.dimensions(str(path)) == (count, 5, 20, 3)
+
+
+MEASURED = """
+import resource, sys
+from pathlib import Path
+from dropout_lab import config as configs, execution
+from dropout_lab.recording import Job
+config = configs.load(Path(sys.argv[1]), [])
+job = Job(Path(sys.argv[2]), config)
+for _ in execution.execute([job], execution.Settings(Path(sys.argv[2]))):
+    pass
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.parametrize("hidden, seeds", [([64], 1), ([1000, 1000], 2)])
+def test_the_memory_promised_is_about_the_memory_taken(hidden: list[int], seeds: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (20_000, 28, 28), np.uint8), rng.integers(0, 10, 20_000, np.uint8)
+    np.savez(tmp_path / "own.npz", x_train=images, y_train=labels)
+    wanted = config(
+        range(seeds), data={"dataset": str(tmp_path / "own.npz")}, network={"hidden": hidden},
+        training={"epochs": 1, "batch_size": 500},
+    )  # fmt: skip
+    (tmp_path / "run.yaml").write_text(configs.to_yaml(wanted))
+    command = [sys.executable, "-c", MEASURED, str(tmp_path / "run.yaml"), str(tmp_path / "run")]
+    peak = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert 0.6 * peak < footprint(wanted, min(seeds, suitable_lanes(wanted))) < 2 * peak
