@@ -327,6 +327,32 @@ def doctor(runs_dir: RunsDir = RUNS, data_dir: DataDir = None, as_json: Json = F
         raise Failed(f"{', '.join(bad)}: needs attention, as said above")
 
 
+@app.command(epilog=example("theory --out pictures"))
+def theory(
+    out: Annotated[Path | None, typer.Option(help="Where to write the picture.", metavar="DIR")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check what the papers prove, by summing over every mask.
+
+    The exit code is 1 where a theorem fails.
+    """
+    from dropout_lab import laboratory, storage, targets
+
+    if out:
+        targets.check_directory("--out", out)
+    from dropout_lab import theory as theorems
+
+    results = theorems.verify_all()
+    result(laboratory.as_json(theorems.as_dict(results)) if as_json else theorems.as_text(results, terminal.width()))
+    if out:
+        from dropout_lab import plots, theory_figures
+
+        storage.make_directory(out)
+        plots.save(theory_figures.two_readings(), out / "theory.png")
+        say(f"written   {out}: theory.png")
+    _stop_at([f"{checked.id}: {checked.statement}: fails" for checked in results if not checked.holds])
+
+
 DatasetName = Annotated[
     str, typer.Argument(help="mnist, fashion-mnist, kmnist, digits, or a path to an .npz.", metavar="DATASET")
 ]

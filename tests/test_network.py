@@ -86,6 +86,27 @@ def test_gradients_equal_autograd(
 
 
 @torch.no_grad()
+def test_rounded_products_give_gradients_that_are_off_by_a_few_percent() -> None:
+    """And weights that are moved, and predicted with, unrounded."""
+    generator = torch.Generator().manual_seed(1)
+    x, y = torch.randn(2, 64, 200, generator=generator), torch.randint(0, 4, (2, 64), generator=generator)
+    scales = [None, *((torch.rand(2, 64, n, generator=generator) < 0.5) * 2.0 for n in (96, 80))]
+    gradients = []
+    for products in (torch.float32, torch.bfloat16):
+        network = Network(2, (200, 96, 80, 4), products=products)
+        for lane in range(2):
+            network.initialize(lane, "glorot-uniform", lane)
+        run_backward(network, x, y, scales)
+        gradients.append(torch.cat([gradient.flatten() for gradient in network.weight_gradients]))
+        assert gradients[-1].dtype == network.parameters.dtype == torch.float32
+    error = float((gradients[0] - gradients[1]).norm() / gradients[0].norm())
+    assert 1e-3 < error < 0.03
+    plain = Network(2, (200, 96, 80, 4))
+    plain.parameters.copy_(network.parameters)
+    assert torch.equal(plain.predict(x), network.predict(x))
+
+
+@torch.no_grad()
 def test_relu_does_not_care_where_the_mask_multiplies() -> None:
     results = []
     for placement in ("before", "after"):

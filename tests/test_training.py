@@ -38,6 +38,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "own split by seed": {"data": {"dataset": "digits", "validation_from": "random", "train_size": 500}},
     "five images in the last batch": {"data": {"dataset": "digits", "train_size": 485}},
     "batches of three": {"data": {"dataset": "digits", "train_size": 100}, "training": {"batch_size": 3, "epochs": 3}},
+    "rounded products": {"training": {"precision": "bfloat16", "epochs": 3}, "dropout": {"input_rate": 0.1}},
     "odd sizes": {"network": {"hidden": [33]}, "training": {"batch_size": 50, "epochs": 3}},
 }
 

@@ -1,0 +1,59 @@
+"""dropout-lab, measured as its peers are: ours.py {one,sweep,wide} EPOCHS [JOBS] prints seconds per epoch and network.
+
+The plan is carried out as the command line does it, in a new directory: evaluation, rows, checkpoints and final files
+are part of the time, and there are as many worker processes as pay, or JOBS. Each one's first epoch is not counted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import fmean
+
+from dropout_lab import data, laboratory, sweep
+from dropout_lab.config import Config
+from dropout_lab.execution import EpochDone, UnitFailed
+from dropout_lab.recording import Job
+from dropout_lab.targets import Options
+
+SMALLER = ["data.train_size=6000", "data.validation_fraction=0.01"]  # a ninth of MNIST, and of its evaluation
+
+
+def configs(name: str, epochs: int) -> list[Config]:
+    """Return the article's network, its sweep of 6 rates x 4 seeds, or one wide network."""
+    length = f"training.epochs={epochs}"
+    if name == "sweep":
+        planned = sweep.plan(sweep.article([length, "seeds=[0,1,2,3]"]), "0,0.1..0.5", name="sweep")
+        return [member.config for member in planned.members]
+    wide = ["network.hidden=[1024,1024,2048]", "training.batch_size=100", *SMALLER]
+    return [sweep.article([length, "dropout.rate=0.5", *(wide if name == "wide" else [])])]
+
+
+def measure(name: str, epochs: int, jobs: int | None = None) -> dict[str, float]:
+    """Train and return the seconds per epoch and network, and how many processes trained.
+
+    The clock of each process starts when its first unit of networks has finished an epoch; all stop at the end.
+    """
+    starts: dict[frozenset[object], float] = {}  # by unit: those that begin before any has ended
+    networks, ended, now = 0, False, 0.0
+    with tempfile.TemporaryDirectory() as runs:
+        options = Options(runs=Path(runs), data=data.directory(None), jobs=jobs)
+        steps = laboratory.plan([Job(Path(runs, config.name), config) for config in configs(name, epochs)], options)
+        for event in laboratory.prepare(steps, options):
+            if isinstance(event, UnitFailed):
+                raise SystemExit(event.reason)
+            if isinstance(event, EpochDone):
+                now, unit = time.perf_counter(), frozenset(event.rows)
+                if ended or unit in starts:
+                    networks += len(unit)
+                else:
+                    starts[unit] = now
+                ended = ended or any(row.epoch == epochs for row in event.rows.values())
+    return {"per_epoch": (now - fmean(starts.values())) / networks, "processes": len(starts)}
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(sys.argv[1], *map(int, sys.argv[2:]))))
