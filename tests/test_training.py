@@ -15,13 +15,13 @@ import pytest
 import torch
 
 from dropout_lab import config as configs
-from dropout_lab import execution, runs
+from dropout_lab import execution, runs, schedule, training
 from dropout_lab.config import Config
 from dropout_lab.data import load
 from dropout_lab.network import Network
 from dropout_lab.recording import Job
 from dropout_lab.runs import Row
-from dropout_lab.training import Epoch, Lane, evaluate, train
+from dropout_lab.training import Epoch, Lane, denormals_flushed, evaluate, paced, train
 
 DIGITS = {"data": {"dataset": "digits"}, "network": {"hidden": [97, 100]}, "training": {"epochs": 3}}
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -304,3 +304,59 @@ def test_cuda_agrees_with_the_cpu() -> None:
         events = train([Lane(wanted, 0), Lane(wanted, 1)], load("digits", "unit", Path(), device), device)
         curves.append([event.rows[1].val_loss for event in events if isinstance(event, Epoch)])
     assert curves[0] == pytest.approx(curves[1], rel=1e-3)
+
+
+@pytest.mark.parametrize("slow", [1, 2])
+@pytest.mark.skipif(schedule.cores() < 2, reason="needs two cores")
+def test_each_epoch_finds_out_how_many_threads_are_faster(slow: int) -> None:
+    used = []
+    for _ in paced(range(256), 256, 2):
+        used.append(torch.get_num_threads())
+        time.sleep(0.004 if used[-1] == slow else 0.001)
+    assert used[:16] == [1] * 4 + [2] * 4 + [1] * 4 + [2] * 4  # two trials of each
+    assert set(used[16:]) == {3 - slow}
+    assert list(paced(range(5), 5, 1)) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("hidden, most", [([32, 48], 8), ([97, 32], 2)])
+def test_a_network_with_an_odd_width_uses_two_threads_at_most(
+    hidden: list[int], most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For 3 threads and more split its products elsewhere, and so round them differently."""
+    asked: list[int] = []
+    monkeypatch.setattr(training, "threads_flush", lambda threads: True)
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    wanted = config(network={"hidden": hidden}, training={"epochs": 1})
+    assert len(list(train([Lane(wanted, 0)], load("digits", "unit", Path()), threads=8))) == 2
+    assert max(asked) == most
+
+
+def test_denormals_are_flushed_in_training_and_nowhere_else() -> None:
+    flushed = []
+    for event in train([Lane(config(training={"epochs": 1}), 0)], load("digits", "unit", Path())):
+        flushed.append(float(torch.tensor([1e-40]).mul(1.0)) == 0)
+        assert isinstance(event, Epoch | execution.Ended)
+    assert flushed == [False, False] and np.float32(1e-40) * np.float32(1) > 0
+    with denormals_flushed():
+        assert float(torch.tensor([1e-40]).mul(1.0)) == 0
+
+
+THREADS = """
+import sys, torch
+torch.set_num_threads(2)
+if sys.argv[1] == "late":
+    torch.rand(2**21).mul_(2)  # another program has started torch's threads, which do not flush
+from dropout_lab.training import threads_flush
+print(threads_flush(2), torch.get_num_threads())
+"""
+
+
+@pytest.mark.parametrize("when, flush", [("early", "True"), ("late", "False")])
+@pytest.mark.skipif(schedule.cores() < 2, reason="needs two cores")
+def test_threads_that_do_not_flush_denormals_are_found_out(when: str, flush: str) -> None:
+    """With them a lane would not have the same bits with 1 thread and with 2; so train() uses one."""
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    found = subprocess.run(
+        [sys.executable, "-c", THREADS, when], env=environment, check=True, capture_output=True, text=True
+    )
+    assert found.stdout.split() == [flush, "2"]
