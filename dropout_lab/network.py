@@ -15,7 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dropout_lab.dropout import Draw
 from dropout_lab.streams import stream
+
+NONE: Draw = (None, None)  # no dropout
 
 # What gives a lane the same bits alone, beside others, and with any number of threads: matrix products round alike only
 # where every lane's operands start at a multiple of 64 bytes, and the CPU's kernels for fewer rows than 12 split their
@@ -100,6 +103,7 @@ class Network:
         products: torch.dtype | None = None,
     ) -> None:
         self.sizes, self.placement = tuple(sizes), placement
+        self.at_test: list[Tensor | None] = [None] * (len(sizes) - 1)  # factors (lanes, 1, 1) of `predict`
         self.activation, self.slope = ACTIVATIONS[activation]
         widths = (*sizes[:-1], padded(sizes[-1]))
         shapes = [shape for a, b in pairwise(widths) for shape in ((a, b), (1, b))]
@@ -137,33 +141,40 @@ class Network:
     def predict(self, x: Tensor) -> Tensor:
         """Return the logits (lanes, batch, padded classes) of x (lanes or 1, batch, inputs) with dropout off."""
         h = x.expand(len(self.parameters), -1, -1)
-        for layer in range(len(self.weights) - 1):
-            h = self.activation(_affine(h, *self._padded[2 * layer : 2 * layer + 2]))
+        if self.at_test[0] is not None:
+            h = torch.mul(x, self.at_test[0], out=empty_like(h))
+        for layer, factor in enumerate(self.at_test[1:]):
+            z = _affine(h, *self._padded[2 * layer : 2 * layer + 2])
+            if self.placement == "before":
+                disturb(z, factor, None)
+            h = self.activation(z)
+            if self.placement == "after":
+                disturb(h, factor, None)
         return _affine(h, *self._padded[-2:])
 
-    def forward(self, x: Tensor, scales: Sequence[Tensor | None]) -> Tensor:
+    def forward(self, x: Tensor, noise: Sequence[Draw]) -> Tensor:
         """Return the logits (lanes, batch, padded classes) of x (lanes or 1, batch, inputs), ready for `backward`.
 
-        scales: the random factors of the input and of each hidden layer (lanes, batch or 1, width); None is no dropout.
-        Beside each layer's input we keep the slope of its output, dh/dz, in which dropout is one more factor.
+        noise: scale and shift (lanes, batch or 1, width) of the input and of each hidden layer; NONE is no dropout.
+        Beside each layer's input we keep the slope of its output, dh/dz, in which the scale is one more factor.
         """
         h = x.expand(len(self.parameters), -1, -1)
-        if scales[0] is not None:
-            h = torch.mul(x, scales[0], out=empty(x, *h.shape))
+        if noise[0] != NONE:
+            h = disturb(empty_like(h).copy_(h), *noise[0])
         if self.rounded:
             torch._foreach_copy_(self._factors, self._padded)
             h = h.to(self._factors[0].dtype)
         self.inputs, self.slopes = [h], []
-        for layer, scale in enumerate(scales[1:]):
+        for layer, (scale, shift) in enumerate(noise[1:]):
             z = _affine(h, *self._factors[2 * layer : 2 * layer + 2])
-            if scale is not None and self.placement == "before":
-                z.mul_(scale)
+            if self.placement == "before":
+                disturb(z, scale, shift)
             h = self.activation(z)
             slope = self.slope(h)
             if scale is not None:
                 slope.mul_(scale)
-                if self.placement == "after":
-                    h.mul_(scale)
+            if self.placement == "after":
+                disturb(h, scale, shift)
             self.inputs.append(h)
             self.slopes.append(slope)
         return _affine(h, *self._factors[-2:]).to(x.dtype)
@@ -193,6 +204,15 @@ class Network:
         for weight in self.weights:
             norm = weight.square().sum(1, keepdim=True).sqrt_()
             weight.mul_((max_norm / norm).clamp_(max=1.0))
+
+
+def disturb(h: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
+    """Return h * scale + shift, in place."""
+    if scale is not None:
+        h.mul_(scale)
+    if shift is not None:
+        h.add_(shift)
+    return h
 
 
 def _affine(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

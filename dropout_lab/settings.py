@@ -54,7 +54,7 @@ class Words:
         return {"anyOf": [{"enum": list(self.names)}, matching]}
 
 
-Rate = Annotated[float, Field(ge=0, le=max(kind.max_rate for kind in DROPOUTS.values()))]
+Rate = Annotated[float, Field(ge=0, le=1)]
 Width = Annotated[int, Field(ge=1, le=16_384)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Name = Annotated[str, Words((None,), RUN_NAME.pattern, NAME_RULE)]
@@ -113,9 +113,7 @@ class NetworkConfig(Section):
 class DropoutConfig(Section):
     """What is dropped, and where. A rate is the fraction dropped, never the fraction kept."""
 
-    kind: Annotated[str, Words((*DROPOUTS,))] = Field(
-        default="bernoulli", description=f"which kind of dropout: {', '.join(DROPOUTS)}"
-    )
+    kind: Annotated[str, Words((*DROPOUTS,))] = Field(default="bernoulli", description=f"which: {', '.join(DROPOUTS)}")
     rate: Rate | Annotated[tuple[Rate, ...], Field(max_length=32, strict=False)] = Field(
         default=0.5, description="fraction of hidden units dropped; a list gives one per hidden layer; 0: none"
     )
@@ -254,11 +252,16 @@ def _dropout_findings(config: Config) -> Iterator[Finding]:
     if isinstance(dropout.rate, tuple) and len(dropout.rate) != layers:
         reason = f"must be one number, or a list of exactly {layers}: one per hidden layer"
         yield Finding((("dropout", "rate"), ("network", "hidden")), reason, dropout.rate)
-    largest = DROPOUTS[dropout.kind].max_rate
-    for key, value in ("rate", dropout.rate), ("input_rate", dropout.input_rate):
-        if max(value if isinstance(value, tuple) else (value,), default=0) > largest:
-            reason = f"must be at most {largest:g} with the kind {dropout.kind}"
-            yield Finding((("dropout", key), ("dropout", "kind")), reason, value)
+    if DROPOUTS[dropout.kind].below_one:
+        for key, value in ("rate", dropout.rate), ("input_rate", dropout.input_rate):
+            if max(value if isinstance(value, tuple) else (value,), default=0) == 1:
+                reason = f"must be below 1 with the kind {dropout.kind}, whose noise has no bound there"
+                yield Finding((("dropout", key), ("dropout", "kind")), reason, value)
+    if dropout.kind == "alpha":
+        for key, needed in ("activation", "selu"), ("init", "lecun-normal"):
+            if (value := getattr(config.network, key)) != needed:
+                reason = f"must be {needed} with the kind alpha, which keeps mean and variance of nothing else"
+                yield Finding((("network", key), ("dropout", "kind")), reason, value)
 
 
 def _data_findings(config: Config) -> Iterator[Finding]:

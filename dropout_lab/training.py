@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import repeat
 from typing import TypeVar
 
 import numpy as np
@@ -20,8 +21,8 @@ from torch import Tensor
 
 from dropout_lab.config import Config
 from dropout_lab.data import Data, split
-from dropout_lab.dropout import Noise
-from dropout_lab.network import ALIGNMENT, FEWEST_ROWS, Network, cross_entropy, empty, empty_like, padded
+from dropout_lab.dropout import DROPOUTS, Draw, Noise
+from dropout_lab.network import ALIGNMENT, FEWEST_ROWS, NONE, Network, cross_entropy, empty, empty_like, padded
 from dropout_lab.optimizer import Optimizer
 from dropout_lab.runs import Outcome, Row, Snapshot
 from dropout_lab.streams import stream
@@ -83,6 +84,7 @@ def train(lanes: Sequence[Lane], data: Data, device: str = "cpu", threads: int =
     clean = select(data, [indices[: len(held_out)] for indices, held_out in splits])
     validation = select(data, [held_out for _, held_out in splits])
     noises = [noise(lanes, layer, width, device) for layer, width in enumerate(state.network.sizes[:-1])]
+    state.network.at_test = [at_test(lanes, layer, device) for layer in range(len(noises))]
     batch = config.training.batch_size
     steps = -(-len(splits[0][0]) // batch)
     training = set(range(len(lanes)))
@@ -90,7 +92,7 @@ def train(lanes: Sequence[Lane], data: Data, device: str = "cpu", threads: int =
 
     for epoch in range(first, config.training.epochs + 1):
         started = time.perf_counter()
-        masks = [layer.steps(epoch, steps) if layer else None for layer in noises]
+        masks = [layer.steps(epoch, steps) if layer else repeat(NONE) for layer in noises]
         order = shuffled([indices for indices, _ in splits], seeds, epoch).to(device)
         with denormals_flushed():
             losses, right = train_epoch(state, data, order, masks, config, threads)
@@ -112,7 +114,7 @@ def train(lanes: Sequence[Lane], data: Data, device: str = "cpu", threads: int =
 
 
 def train_epoch(
-    state: State, data: Data, order: Tensor, masks: Sequence[Iterator[Tensor] | None], config: Config, threads: int
+    state: State, data: Data, order: Tensor, masks: Sequence[Iterator[Draw]], config: Config, threads: int
 ) -> tuple[Tensor, Tensor]:
     """Run every step of one epoch; return each example's loss and whether it was classified right, (lanes, examples).
 
@@ -123,7 +125,7 @@ def train_epoch(
     logits = []
     size = config.training.batch_size
     for x, targets, count in paced(batches(data, order, size), -(-order.shape[1] // size), threads):
-        output = network.forward(x, [None if mask is None else next(mask)[:, : x.shape[1]] for mask in masks])
+        output = network.forward(x, [cut(next(mask), x.shape[1]) for mask in masks])
         logits.append(output[:, :count])
         delta = torch.softmax(output, 2, out=empty_like(output)).sub_(targets).mul_(1 / count)
         if count < FEWEST_ROWS:
@@ -259,12 +261,29 @@ def means(values: Tensor) -> list[float]:
 
 def noise(lanes: Sequence[Lane], layer: int, width: int, device: str) -> Noise | None:
     """Return the dropout noise on the input (layer 0) or behind hidden layer 1, 2, ...; None where no lane has any."""
-    config = lanes[0].config
-    rates = [(lane.config.dropout.input_rate, *lane.config.rates)[layer] for lane in lanes]
+    config, rates = lanes[0].config, rates_of(lanes, layer)
     if not any(rates):
         return None
     rows = max(config.training.batch_size, FEWEST_ROWS) if config.dropout.mask == "example" else 1
     return Noise(config.dropout.kind, rates, [lane.seed for lane in lanes], layer, (rows, width), device)
+
+
+def at_test(lanes: Sequence[Lane], layer: int, device: str) -> Tensor | None:
+    """Return by what evaluation multiplies that layer's output, (lanes, 1, 1); None where by 1."""
+    factor = DROPOUTS[lanes[0].config.dropout.kind].at_test
+    factors = [factor(rate) for rate in rates_of(lanes, layer)]
+    return torch.tensor(factors, device=device).view(-1, 1, 1) if set(factors) != {1.0} else None
+
+
+def rates_of(lanes: Sequence[Lane], layer: int) -> list[float]:
+    """Return each lane's dropout rate on the input (layer 0) or behind hidden layer 1, 2, ..."""
+    return [(lane.config.dropout.input_rate, *lane.config.rates)[layer] for lane in lanes]
+
+
+def cut(drawn: Draw, rows: int) -> Draw:
+    """Return the noise of the first `rows` examples."""
+    scale, shift = drawn
+    return scale if scale is None else scale[:, :rows], shift if shift is None else shift[:, :rows]
 
 
 class State:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from dropout_lab import config as configs
 from dropout_lab.config import Config, commented_yaml, flatten, json_schema, load, resolve, to_yaml
 from dropout_lab.data import DATASETS, split
-from dropout_lab.dropout import DROPOUTS, Kind
+from dropout_lab.dropout import DROPOUTS
 from dropout_lab.errors import Refused
 from dropout_lab.settings import SETTINGS, schema_of
 
@@ -206,7 +206,7 @@ BAD = [
     ("network: {init: glorot_uniform}", ":1: network.init: must be one of glorot-uniform, lecun-normal, pytorch, "
      "normal, did you mean glorot-uniform? (got glorot_uniform)"),
     # dropout
-    ("dropout: {kind: magic}", ":1: dropout.kind: must be bernoulli (got magic)"),
+    ("dropout: {kind: magic}", f":1: dropout.kind: must be one of {', '.join(DROPOUTS)} (got magic)"),
     ("dropout: {rate: 1.5}", f":1: dropout.rate: {RATE} (got 1.5)"),
     ("dropout: {rate: -0.1}", f":1: dropout.rate: {RATE} (got -0.1)"),
     ("dropout: {rate: yes}", f":1: dropout.rate: {RATES} (got yes)"),
@@ -298,7 +298,7 @@ foo: 2
         "toy.yaml:4: training.batch_size: must be a whole number from 1 to 65536 (got true)",
         f"toy.yaml:5: network.hidden: {width} (got 0)",
         f"toy.yaml:5: network.hidden: {width} (got -1)",
-        "toy.yaml:6: dropout.kind: must be bernoulli (got bernouli)",
+        f"toy.yaml:6: dropout.kind: must be one of {', '.join(DROPOUTS)}, did you mean bernoulli? (got bernouli)",
         f"toy.yaml:6: dropout.rate: {RATE} (got 7)",
         "toy.yaml:8: foo: is given twice, first on line 7 (got foo)",
         "command line: epochs: unknown key, did you mean training.epochs? (got 3)",
@@ -439,14 +439,24 @@ class TestConfig:
             config.training.epochs = 3  # type: ignore[misc]
         assert {config, resolve({}, where="there", name="toy")} == {config}
 
-    def test_a_rate_is_bounded_by_its_kind(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(DROPOUTS, "bernoulli", Kind("tamer", 0.9, DROPOUTS["bernoulli"].scale))
-        reason = "must be at most 0.9 with the kind bernoulli"
-        assert refused("dropout:\n  rate: 0.95\n  input_rate: 1") == [
-            f"toy.yaml:2: dropout.rate: {reason} (got 0.95)",
-            f"toy.yaml:3: dropout.input_rate: {reason} (got 1.0)",
+    @pytest.mark.parametrize("kind", [kind for kind in DROPOUTS if DROPOUTS[kind].below_one])
+    def test_a_rate_is_below_one_where_noise_has_no_bound(self, kind: str) -> None:
+        network = "\nnetwork: {activation: selu, init: lecun-normal}"
+        reason = f"must be below 1 with the kind {kind}, whose noise has no bound there"
+        assert refused(f"dropout:\n  kind: {kind}\n  rate: 1\n  input_rate: 1{network}") == [
+            f"toy.yaml:3: dropout.rate: {reason} (got 1.0)",
+            f"toy.yaml:4: dropout.input_rate: {reason} (got 1.0)",
         ]
-        assert refused("dropout: {rate: [0, 1]}") == [f"toy.yaml:1: dropout.rate: {reason} (got [0.0, 1.0])"]
+        assert refused(f"dropout: {{kind: {kind}, rate: [0, 1]}}{network}") == [
+            f"toy.yaml:1: dropout.rate: {reason} (got [0.0, 1.0])"
+        ]
+
+    def test_alpha_needs_selu_and_its_first_weights(self) -> None:
+        reason = "with the kind alpha, which keeps mean and variance of nothing else"
+        assert refused("dropout:\n  kind: alpha\nnetwork: {activation: tanh}") == [
+            f"toy.yaml:2: network.init: must be lecun-normal {reason} (got glorot-uniform)",
+            f"toy.yaml:3: network.activation: must be selu {reason} (got tanh)",
+        ]
 
     @pytest.mark.parametrize("dataset", ["mnist", "digits"])
     @pytest.mark.parametrize("fraction", [0.1, 0.2, 1 / 3, 0.7, 0.9])

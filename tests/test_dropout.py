@@ -5,9 +5,13 @@ from __future__ import annotations
 import ast
 import math
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from scipy import stats
+from torch import Tensor
 
 import dropout_lab
 from dropout_lab.dropout import DROPOUTS, Noise
@@ -16,18 +20,72 @@ from dropout_lab.streams import PURPOSES, stream
 RATES = [0.1, 0.2, 0.25, 0.5, 0.9]
 
 
-def scales(kind: str, rates: list[float], seeds: list[int], steps: int = 40, shape: tuple[int, int] = (32, 50), **more):
-    noise = Noise(kind, rates, seeds, more.get("layer", 1), shape, dtype=more.get("dtype", torch.float32))
-    return torch.stack([scale.clone() for scale in noise.steps(more.get("epoch", 1), steps)])
+def noise(
+    kind: str, rates: list[float], seeds: list[int], steps: int = 40, shape: tuple[int, int] = (32, 50), **more: Any
+) -> tuple[Tensor, Tensor]:
+    """Scale and shift, (steps, lanes, batch, units), ones and zeros where there is none."""
+    source = Noise(kind, rates, seeds, more.get("layer", 1), shape, dtype=more.get("dtype", torch.float32))
+    one = torch.ones(len(seeds), *shape, dtype=source.scale.dtype)
+    drawn = [
+        (one if scale is None else scale.clone(), 0 * one if shift is None else shift.clone())
+        for scale, shift in source.steps(more.get("epoch", 1), steps)
+    ]
+    return torch.stack([scale for scale, _ in drawn]), torch.stack([shift for _, shift in drawn])
+
+
+def scales(*arguments: Any, **more: Any) -> Tensor:
+    return noise(*arguments, **more)[0]
 
 
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("kind", DROPOUTS)
-def test_the_mean_is_preserved_and_the_variance_is_the_papers(kind: str, rate: float) -> None:
-    drawn = scales(kind, [rate], [0], dtype=torch.float64)
-    variance = rate / (1 - rate)
-    assert float(drawn.mean()) == pytest.approx(1, abs=5 * math.sqrt(variance / drawn.numel()))
-    assert float(drawn.var()) == pytest.approx(variance, rel=0.05)
+def test_mean_and_variance_of_an_output_are_the_papers(kind: str, rate: float) -> None:
+    """Of an input x that is 2 (facts of the papers), and of one with mean 0 and variance 1 for alpha."""
+    scale, shift = noise(kind, [rate], [0], dtype=torch.float64)
+    x = torch.full_like(scale, 2.0)
+    if kind == "alpha":
+        x = torch.from_numpy(np.random.default_rng(0).standard_normal(scale.shape))
+    y = x * scale + shift
+    mean, variance = {
+        "bernoulli": (2, 4 * rate / (1 - rate)),
+        "bernoulli-scaled": (2 * (1 - rate), 4 * rate * (1 - rate)),
+        "gaussian": (2, 4 * rate / (1 - rate)),
+        "gaussian-additive": (2, rate**2),
+        "alpha": (0, 1),
+    }[kind]
+    assert float(y.mean()) == pytest.approx(mean, abs=5 * math.sqrt(variance / y.numel()))
+    assert float(y.var()) == pytest.approx(variance, rel=0.05)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_the_papers_form_is_the_inverted_one_times_keep(rate: float) -> None:
+    raw, inverted = (scales(kind, [rate], [7], dtype=torch.float64) for kind in ("bernoulli-scaled", "bernoulli"))
+    assert set(raw.unique().tolist()) == {0.0, 1.0}
+    assert torch.allclose(raw, inverted * (1 - rate), rtol=1e-15)
+    assert DROPOUTS["bernoulli-scaled"].at_test(rate) == 1 - rate and DROPOUTS["bernoulli"].at_test(rate) == 1
+
+
+def test_gaussian_noise_is_normal_and_turns_signs_as_often_as_it_should() -> None:
+    for kind, rate, deviation in ("gaussian", 0.5, 1.0), ("gaussian", 0.2, 0.5), ("gaussian-additive", 0.3, 0.3):
+        scale, shift = noise(kind, [rate], [0], dtype=torch.float64)
+        z = ((scale - 1 if kind == "gaussian" else shift) / deviation).flatten().numpy()
+        assert stats.kstest(z, "norm").pvalue > 1e-3
+    negative = float((scales("gaussian", [0.5], [1]) < 0).double().mean())
+    assert negative == pytest.approx(stats.norm.cdf(-1), abs=0.005)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_alpha_is_torchs_formula(rate: float) -> None:
+    """torch.nn.AlphaDropout on its own draws: the same two lines, on which every output lies."""
+    x = torch.linspace(-1.7, 3, 64_000, dtype=torch.float64)
+    theirs = torch.nn.functional.alpha_dropout(x, rate, training=True)
+    scale, shift = noise("alpha", [rate], [0], steps=1, shape=(1, 64_000), dtype=torch.float64)
+    ours = x * scale[0, 0, 0] + shift[0, 0, 0]
+    dropped = scale[0, 0, 0] == 0
+    a, b = scale.max(), shift[scale != 0][0]
+    lines = torch.stack([ours[dropped][0].expand_as(x), a * x + b])
+    assert (theirs - lines).abs().min(0).values.max() < 1e-6  # torch's constants have 8 digits
+    assert float(dropped.double().mean()) == pytest.approx(rate, abs=0.01)
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -57,20 +115,22 @@ def test_rate_zero_is_exactly_one_and_draws_nothing(kind: str, monkeypatch: pyte
         return stream(seed, purpose, *more)
 
     monkeypatch.setattr("dropout_lab.dropout.stream", spy)
-    both = scales(kind, [0.0, 0.5], [1, 2])
-    assert (both[:, 0] == 1).all()
+    scale, shift = noise(kind, [0.0, 0.5], [1, 2])
+    assert (scale[:, 0] == 1).all() and (shift[:, 0] == 0).all()
     assert drawn == [2]
 
 
-def test_rate_one_drops_everything() -> None:
-    assert not scales("bernoulli", [1.0], [0]).any()
+@pytest.mark.parametrize("kind", ["bernoulli", "bernoulli-scaled"])
+def test_rate_one_drops_everything(kind: str) -> None:
+    assert not scales(kind, [1.0], [0]).any()
 
 
 @pytest.mark.parametrize("kind", DROPOUTS)
 def test_a_lane_draws_the_same_alone_and_beside_others(kind: str) -> None:
-    alone = scales(kind, [0.3], [5], steps=70, shape=(7, 9))
-    beside = scales(kind, [0.5, 0.3, 0.0, 0.2], [1, 5, 5, 9], steps=70, shape=(7, 9))
-    assert torch.equal(alone[:, 0], beside[:, 1])
+    alone = noise(kind, [0.3], [5], steps=70, shape=(7, 9))
+    for rates, seeds in ([0.5, 0.3, 0.0, 0.2], [1, 5, 5, 9]), ([0.5, 0.3, 0.0], [5, 5, 5]):
+        beside = noise(kind, rates, seeds, steps=70, shape=(7, 9))
+        assert all(torch.equal(a[:, 0], b[:, 1]) for a, b in zip(alone, beside, strict=True))
 
 
 def test_a_higher_rate_keeps_a_subset_for_the_same_seed() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dropout_lab.network import ACTIVATIONS, ALIGNMENT, INITS, Network, cross_entropy
+from dropout_lab.network import ACTIVATIONS, ALIGNMENT, INITS, NONE, Network, cross_entropy
 
 SIZES = (13, 7, 5, 4)
 LANES, BATCH = 3, 6
@@ -61,7 +61,7 @@ def by_autograd(network: Network, x: Tensor, y: Tensor, scales: list[Tensor | No
 
 
 def run_backward(network: Network, x: Tensor, y: Tensor, scales: list[Tensor | None]) -> Tensor:
-    logits = network.forward(x, scales)
+    logits = network.forward(x, [(scale, None) for scale in scales])
     network.backward((torch.softmax(logits, 2) - torch.nn.functional.one_hot(y, logits.shape[2])) / BATCH)
     return logits[..., : SIZES[-1]]
 
@@ -122,7 +122,7 @@ def test_relu_does_not_care_where_the_mask_multiplies() -> None:
 def test_prediction_is_training_without_masks() -> None:
     network = a_network()
     x, _, _ = a_batch()
-    assert torch.equal(network.predict(x), network.forward(x, [None] * 3))
+    assert torch.equal(network.predict(x), network.forward(x, [NONE] * 3))
     assert torch.equal(network.predict(x[:1])[2], network.predict(x[:1].expand(LANES, -1, -1).contiguous())[2])
 
 

@@ -39,6 +39,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "five images in the last batch": {"data": {"dataset": "digits", "train_size": 485}},
     "batches of three": {"data": {"dataset": "digits", "train_size": 100}, "training": {"batch_size": 3, "epochs": 3}},
     "rounded products": {"training": {"precision": "bfloat16", "epochs": 3}, "dropout": {"input_rate": 0.1}},
+    "scaled at test": {"dropout": {"kind": "bernoulli-scaled", "input_rate": 0.1}},
+    "gaussian": {"dropout": {"kind": "gaussian", "placement": "before"}},
+    "gaussian-additive": {"dropout": {"kind": "gaussian-additive", "input_rate": 0.2}},
+    "alpha": {
+        "dropout": {"kind": "alpha", "rate": 0.1},
+        "network": {"activation": "selu", "init": "lecun-normal"},
+    },
     "odd sizes": {"network": {"hidden": [33]}, "training": {"batch_size": 50, "epochs": 3}},
 }
 
