@@ -109,9 +109,8 @@ def rows(peers: str, epochs: int) -> list[Row]:
         file, *others = map(str, arguments)
         return Program(name, (python, str(HERE / file), *others) if python else ())
 
-    one, sweep, wide = (
-        script(f"dropout-lab {name}", LAB, "ours.py", name, epochs) for name in ("one", "sweep", "wide")
-    )
+    lengths = {"one": epochs, "sweep": epochs, "wide": 2}  # an epoch of the wide one takes ten seconds
+    one, sweep, wide = (script(f"dropout-lab {name}", LAB, "ours.py", name, lengths[name]) for name in lengths)
     keras = "peers/keras_article.py"
     tensorflow = script("Keras on TensorFlow", peers, keras, "tensorflow", 0.5, epochs)
     jax = script("Keras on JAX", peers, keras, "jax", 0.5, epochs)
@@ -119,7 +118,7 @@ def rows(peers: str, epochs: int) -> list[Row]:
     scan = script("JAX scan", peers, "peers/jax_scan.py", 0.5, epochs)
     loader = script("DataLoader loop", LAB, "peers/dataloader.py", 0.5, epochs)
     floor = script("floor", LAB, "peers/floor.py", "--widths=784,128,128,10", "--lanes=8")
-    wide_sizes = ("--widths=784,1024,1024,2048,10", "--batch=100", "--images=6000", "--evaluated=1200")
+    wide_sizes = ("--widths=784,1024,1024,2048,10", "--batch=100", "--images=59400", "--evaluated=1200")
     wide_floor = script("floor", LAB, "peers/floor.py", *wide_sizes)
     train = Program("dropout-lab train", (COMMAND, "train", BASELINE, "--runs-dir", "runs"))
     usage = Program("dropout-lab --help", (COMMAND, "--help"))

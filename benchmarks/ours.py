@@ -19,7 +19,7 @@ from dropout_lab.execution import EpochDone, UnitFailed
 from dropout_lab.recording import Job
 from dropout_lab.targets import Options
 
-SMALLER = ["data.train_size=6000", "data.validation_fraction=0.01"]  # a ninth of MNIST, and of its evaluation
+EVALUATION = ["data.validation_fraction=0.01"]  # little of it
 
 
 def configs(name: str, epochs: int) -> list[Config]:
@@ -28,7 +28,7 @@ def configs(name: str, epochs: int) -> list[Config]:
     if name == "sweep":
         planned = sweep.plan(sweep.article([length, "seeds=[0,1,2,3]"]), "0,0.1..0.5", name="sweep")
         return [member.config for member in planned.members]
-    wide = ["network.hidden=[1024,1024,2048]", "training.batch_size=100", *SMALLER]
+    wide = ["network.hidden=[1024,1024,2048]", "training.batch_size=100", *EVALUATION]
     return [sweep.article([length, "dropout.rate=0.5", *(wide if name == "wide" else [])])]
 
 

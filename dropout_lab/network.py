@@ -103,6 +103,7 @@ class Network:
         products: torch.dtype | None = None,
     ) -> None:
         self.sizes, self.placement = tuple(sizes), placement
+        self._spaces: dict[tuple[str, int, int], Tensor] = {}
         self.at_test: list[Tensor | None] = [None] * (len(sizes) - 1)  # factors (lanes, 1, 1) of `predict`
         self.activation, self.slope = ACTIVATIONS[activation]
         widths = (*sizes[:-1], padded(sizes[-1]))
@@ -166,7 +167,7 @@ class Network:
             h = h.to(self._factors[0].dtype)
         self.inputs, self.slopes = [h], []
         for layer, (scale, shift) in enumerate(noise[1:]):
-            z = _affine(h, *self._factors[2 * layer : 2 * layer + 2])
+            z = _affine(h, *self._factors[2 * layer : 2 * layer + 2], out=self._space("output", layer, h))
             if self.placement == "before":
                 disturb(z, scale, shift)
             h = self.activation(z)
@@ -186,10 +187,17 @@ class Network:
             torch.bmm(self.inputs[layer].mT, delta, out=self._results[2 * layer])
             torch.sum(delta, 1, keepdim=True, out=self._results[2 * layer + 1])
             if layer:
-                below = empty_like(self.inputs[layer])
+                below = self._space("delta", layer - 1, delta)
                 delta = torch.bmm(delta, self._factors[2 * layer].mT, out=below).mul_(self.slopes[layer - 1])
         if self.rounded:
             torch._foreach_copy_(self._padded_gradients, self._results)
+
+    def _space(self, what: str, layer: int, like: Tensor) -> Tensor:
+        """Return the tensor for `what` of a hidden layer, with as many rows as `like`; the next step overwrites it."""
+        key = what, layer, like.shape[1]
+        if key not in self._spaces:
+            self._spaces[key] = empty(like, len(self.parameters), like.shape[1], self.sizes[layer + 1])
+        return self._spaces[key]
 
     def penalize(self, l1: float, l2: float) -> None:
         """Add the gradients of l1 * sum|w| and l2 * sum w^2 over all weights, never biases (Keras's convention)."""
@@ -215,8 +223,9 @@ def disturb(h: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
     return h
 
 
-def _affine(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return torch.baddbmm(bias, h, weight, out=empty(h, len(weight), h.shape[1], weight.shape[2]))
+def _affine(h: Tensor, weight: Tensor, bias: Tensor, out: Tensor | None = None) -> Tensor:
+    out = empty(h, len(weight), h.shape[1], weight.shape[2]) if out is None else out
+    return torch.baddbmm(bias, h, weight, out=out)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

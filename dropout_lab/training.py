@@ -206,11 +206,12 @@ def batches(data: Data, order: Tensor, size: int) -> Iterator[tuple[Tensor, Tens
     order: (lanes or 1, images). Both are gathered into buffers that the next batch overwrites. The last batch may be
     smaller; one of fewer than 16 images is filled up with others, that must have no part in the loss.
     """
-    lanes, inputs, classes = len(order), data.images.shape[1], padded(data.classes)
-    all_targets = torch.nn.functional.one_hot(data.labels, classes).to(data.images.dtype)
+    lanes, inputs = len(order), data.images.shape[1]
+    all_targets = torch.nn.functional.one_hot(data.labels, padded(data.classes)).to(data.images.dtype)
     spare = ALIGNMENT // math.gcd(inputs, ALIGNMENT)  # every lane's images must be a multiple of this many rows
     most = -(-max(size, FEWEST_ROWS) // spare) * spare
     images, targets = (table.new_empty(lanes * most, table.shape[1]) for table in (data.images, all_targets))
+    places: dict[int, tuple[Tensor, Tensor]] = {}  # by number of images: the parts of the buffers
     for index in torch.split(order, size, 1):
         count = index.shape[1]
         rows = max(count, FEWEST_ROWS)
@@ -218,9 +219,11 @@ def batches(data: Data, order: Tensor, size: int) -> Iterator[tuple[Tensor, Tens
         if filled > count:
             index = torch.nn.functional.pad(index, (0, filled - count))
         index = index.reshape(-1)
-        x = torch.index_select(data.images, 0, index, out=images[: lanes * filled]).view(lanes, filled, inputs)
-        y = torch.index_select(all_targets, 0, index, out=targets[: lanes * filled]).view(lanes, filled, classes)
-        yield x[:, :rows], y[:, :rows], count
+        x = torch.index_select(data.images, 0, index, out=images[: lanes * filled])
+        y = torch.index_select(all_targets, 0, index, out=targets[: lanes * filled])
+        if count not in places:
+            places[count] = x.view(lanes, filled, -1)[:, :rows], y.view(lanes, filled, -1)[:, :rows]
+        yield *places[count], count
 
 
 def select(data: Data, indices: Sequence[Tensor]) -> Batch:
@@ -282,8 +285,8 @@ def rates_of(lanes: Sequence[Lane], layer: int) -> list[float]:
 
 def cut(drawn: Draw, rows: int) -> Draw:
     """Return the noise of the first `rows` examples."""
-    scale, shift = drawn
-    return scale if scale is None else scale[:, :rows], shift if shift is None else shift[:, :rows]
+    scale, shift = (part if part is None or part.shape[1] <= rows else part[:, :rows] for part in drawn)
+    return scale, shift
 
 
 class State:

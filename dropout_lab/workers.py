@@ -27,7 +27,7 @@ from dropout_lab.schedule import cores
 from dropout_lab.training import Ended, Lane, train
 
 SAVE_EVERY = 2.0  # seconds between checkpoints: beside the epoch under way, the most that a killed process loses ...
-SAVE_SHARE = 0.02  # ... unless one takes so long that saving would cost more than this share of the time
+SAVE_SHARE = 0.01  # ... unless one takes so long that saving would cost more than this share of the time
 
 
 @dataclass(frozen=True)
