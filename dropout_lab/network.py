@@ -167,7 +167,8 @@ class Network:
             h = h.to(self._factors[0].dtype)
         self.inputs, self.slopes = [h], []
         for layer, (scale, shift) in enumerate(noise[1:]):
-            z = _affine(h, *self._factors[2 * layer : 2 * layer + 2], out=self._space("output", layer, h))
+            weight, bias = self._factors[2 * layer : 2 * layer + 2]
+            z = torch.baddbmm(bias, h, weight, out=self._space("output", layer, h))
             if self.placement == "before":
                 disturb(z, scale, shift)
             h = self.activation(z)
@@ -223,9 +224,8 @@ def disturb(h: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
     return h
 
 
-def _affine(h: Tensor, weight: Tensor, bias: Tensor, out: Tensor | None = None) -> Tensor:
-    out = empty(h, len(weight), h.shape[1], weight.shape[2]) if out is None else out
-    return torch.baddbmm(bias, h, weight, out=out)
+def _affine(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return torch.baddbmm(bias, h, weight, out=empty(h, len(weight), h.shape[1], weight.shape[2]))
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -192,11 +192,12 @@ def denormals_flushed() -> Iterator[None]:
 def threads_flush(threads: int) -> bool:
     """Start torch's threads, and return whether all take denormals for 0: not those that another program started."""
     before = torch.get_num_threads()
+    tiny = torch.from_numpy(np.full(threads * 2**16, 1e-40, np.float32))
     torch.set_num_threads(threads)
     with denormals_flushed():
-        flushed = torch.full((threads * 2**16,), 1e-40).mul_(0.5).view(torch.int32)
+        tiny.mul_(0.5)
     torch.set_num_threads(before)
-    return not flushed.any()
+    return not tiny.view(torch.int32).any()
 
 
 def batches(data: Data, order: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor, int]]:
