@@ -70,12 +70,12 @@ def train(lanes: Sequence[Lane], data: Data, device: str = "cpu", threads: int =
     A lane whose loss is no longer finite ends at once as "diverged"; the others go on undisturbed. The test split is
     read once, at the very end, with the last weights and with those of the best epoch (lowest validation loss).
     """
+    if threads > 1 and not threads_flush(threads):  # before anything else here could start torch's threads
+        threads = 1
     config = lanes[0].config
     state = State(lanes, data, device)
     if any(width % ALIGNMENT for width in state.network.sizes[:-1]):
         threads = min(threads, 2)  # of odd widths, products differ between 2 threads and 3 (docs/log.md)
-    if threads > 1 and not threads_flush(threads):
-        threads = 1
     settings = config.data.validation_fraction, config.data.validation_from, config.data.train_size
     seeds = [lane.seed for lane in lanes]
     if len(set(seeds)) == 1:

@@ -367,3 +367,28 @@ def test_threads_that_do_not_flush_denormals_are_found_out(when: str, flush: str
         [sys.executable, "-c", THREADS, when], env=environment, check=True, capture_output=True, text=True
     )
     assert found.stdout.split() == [flush, "2"]
+
+
+TWO = """
+import sys, torch
+from pathlib import Path
+asked, set_num_threads = [], torch.set_num_threads
+torch.set_num_threads = lambda number: (asked.append(number), set_num_threads(number))
+from dropout_lab import config as configs, execution
+from dropout_lab.recording import Job
+mapping = {"data": {"dataset": "digits"}, "network": {"hidden": [1024, 1024]}, "training": {"epochs": 1}}
+job = Job(Path(sys.argv[1]) / "run", configs.resolve(mapping, where="test", name="run"))
+for _ in execution.execute([job], execution.Settings(Path(sys.argv[1]))):
+    pass
+print(asked.count(2))
+"""
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
+def test_a_process_of_its_own_tries_two_threads(tmp_path: Path) -> None:
+    """Nothing on the way to the first step starts torch's threads too early."""
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    found = subprocess.run(
+        [sys.executable, "-c", TWO, tmp_path], env=environment, check=True, capture_output=True, text=True
+    )
+    assert int(found.stdout) >= 3  # to start them, and in two trials
