@@ -152,7 +152,8 @@ def test_every_problem_is_named_once() -> None:
         "dropout.rate: must be a number from 0 to 1",
     ]
     assert refused("0.1", "training.epochs.x=1") == [
-        "training.epochs.x: unknown key, must be one of epochs, batch_size, optimizer, learning_rate, momentum"
+        "training.epochs.x: unknown key, must be one of epochs, batch_size, optimizer, learning_rate, "
+        "momentum, precision"
     ]
 
 
