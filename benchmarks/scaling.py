@@ -9,15 +9,14 @@ import time
 import tracemalloc
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from unittest import mock
 
-import torch
 from ours import measure
 
-from dropout_lab import data, laboratory, sweep, workers
+from dropout_lab import data, laboratory, schedule, sweep, workers
 from dropout_lab.targets import Options
 from dropout_lab.training import Ended, Epoch, Lane, train
 
@@ -26,7 +25,7 @@ WORK = 2e10  # floating-point operations in an epoch of a point: it is shortened
 EPOCHS = 4  # the first is not counted
 FEWEST = 10  # steps in an epoch, at least
 RECORDED = 64  # lanes whose training is replayed: at least as many as the lab puts side by side
-CORES = torch.get_num_threads()
+CORES = schedule.cores()
 MAXRSS = 1e6 if sys.platform == "darwin" else 1e3  # in a megabyte
 
 Point = dict[str, float]  # the cells of a table's row by column
@@ -60,8 +59,8 @@ def threads(mnist: data.Data, changes: Sequence[str], lanes: int = 1) -> Point:
 def seconds(mnist: data.Data, changes: Sequence[str], lanes: int, threads: int) -> float:
     """Train a shortened epoch a few times, and return the seconds that a full one takes each of `lanes` networks."""
     config = sweep.article(changes)
-    weights = sum(a * b for a, b in pairwise((784, *config.network.hidden, 10)))
-    images = min(FULL // 2, max(int(WORK / (6 * weights * lanes)), FEWEST * config.training.batch_size))
+    work = 6 * schedule.weights(config) * lanes  # in operations per image
+    images = min(FULL // 2, max(int(WORK / work), FEWEST * config.training.batch_size))
     shorter = [f"data.train_size={images}", f"data.validation_fraction={images / 9 / len(mnist.images)}"]
     config = sweep.article([*changes, *shorter, f"training.epochs={EPOCHS}", "dropout.rate=0.5"])
     events = train([Lane(config, seed) for seed in range(lanes)], mnist, "cpu", threads)

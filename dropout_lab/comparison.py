@@ -204,10 +204,7 @@ def changes(before: Mapping[str, object], after: Mapping[str, object]) -> Change
 
 def measure(run: Run) -> Side:
     """Read every metric off the run; a value that is not finite is missing. The name is made fit to print."""
-    values = {
-        key: {seed: value for seed, value in metric.values(run).items() if math.isfinite(value)}
-        for key, metric in METRICS.items()
-    }
+    values = {key: metric.finite(run) for key, metric in METRICS.items()}
     return Side(printable(run.name), str(run.path), run.seeds, run.diverged, values)
 
 

@@ -11,8 +11,8 @@ kind. To add one: write its function, enter it in `DROPOUTS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dropout_lab.streams import stream
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 WORDS = 2**32  # a mask compares one 32-bit random word per unit with a threshold
 BLOCK = 2**17  # numbers drawn at once: half a megabyte, so that they and the scales stay in the cache
-SELU_LIMIT = -1.0507009873554805 * 1.6732632423543772  # selu of minus infinity: -1.7580993408473766
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017
+SELU_LIMIT = -SELU_SCALE * SELU_ALPHA  # selu of minus infinity
 
 Draw = tuple["Tensor | None", "Tensor | None"]  # scale and shift; None stands for 1, and for 0
 Fill = Callable[["Tensor", "Tensor", "Tensor"], Draw]  # random numbers, and two tensors to fill
@@ -37,7 +38,8 @@ class Kind:
     title: what it is called in a table. below_one: whether its rate must be, for its noise grows without bound.
     normals: whether it takes standard normal numbers, float32, or else words, int32, uniform over all 32-bit values.
     prepare: from the rates, float64, one per lane, and the float type, what turns such numbers, (steps, lanes or 1,
-    batch, units), into noise, (steps, lanes, batch, units). at_test: the factor of evaluation, given a rate.
+    batch, units), into noise, (steps, lanes, batch, units). at_test: the factor of evaluation, given a rate. needs: the
+    settings that the network must have with it; because: why.
     """
 
     title: str
@@ -45,6 +47,8 @@ class Kind:
     below_one: bool = True
     normals: bool = False
     at_test: Callable[[float], float] = lambda rate: 1.0
+    needs: Mapping[str, str] = field(default_factory=dict)
+    because: str = ""
 
 
 def kept(rates: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,7 +129,12 @@ DROPOUTS = {
     "bernoulli-scaled": Kind("Bernoulli, scaled at test", bernoulli_scaled, below_one=False, at_test=lambda r: 1 - r),
     "gaussian": Kind("Gaussian, multiplicative", gaussian, normals=True),
     "gaussian-additive": Kind("Gaussian, additive", gaussian_additive, below_one=False, normals=True),
-    "alpha": Kind("alpha, for selu", alpha),
+    "alpha": Kind(
+        "alpha, for selu",
+        alpha,
+        needs={"activation": "selu", "init": "lecun-normal"},
+        because="which keeps mean and variance of nothing else",
+    ),
 }
 
 

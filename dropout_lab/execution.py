@@ -79,7 +79,7 @@ def execute(jobs: Iterable[Job], settings: Settings) -> Generator[Event, None, N
     An error in the training of a unit costs that unit alone. Raises `Refused` for bad data, before anything is created,
     and where a run directory cannot be gone on with; `Failed` where the disk refuses.
     """
-    units = deque(plan(jobs, settings.workers, settings.lanes))
+    units = deque(plan(jobs, settings.workers, settings.lanes, settings.device))
     with Writers(units, settings) as writers:
         source = (work_here if settings.workers == 1 else work_apart)(units, writers, settings)
         with contextlib.closing(source):

@@ -101,9 +101,9 @@ def prepare(todo: Sequence[Step], options: Options) -> Generator[Event, None, No
 
     parts = []
     for device, steps in by_device(todo, execution.choose_device).items():
-        chosen = layout(steps, device, options)
-        lanes = options.lanes or (None if device == "cpu" else chosen.lanes)
-        parts.append(([job for job, _ in steps], execution.Settings(options.data, device, chosen.processes, lanes)))
+        processes = layout(steps, device, options).processes
+        settings = execution.Settings(options.data, device, processes, options.lanes)
+        parts.append(([job for job, _ in steps], settings))
     for jobs, settings in parts:
         execution.Writers([(schedule.Task(job, 0),) for job in jobs], settings)
     return (event for jobs, settings in parts for event in execution.execute(jobs, settings))

@@ -52,6 +52,11 @@ def table(lines: Sequence[Line], width: int, fold: int) -> list[str]:
     return [line.rstrip() for line in folded]
 
 
+def markdown_row(cells: Iterable[str]) -> str:
+    """Return one row of a Markdown table, its cells as they are."""
+    return "| " + " | ".join(cells) + " |"
+
+
 def side_by_side(first: Line, others: Sequence[Line], width: int) -> list[str]:
     """Return a table of a first column and, beside it, as many of the others as fit; the rest follows below it."""
     room = width - max(map(len, first)) - GAP

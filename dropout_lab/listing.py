@@ -13,7 +13,7 @@ from dropout_lab import config as configs
 from dropout_lab import runs, statistics
 from dropout_lab.config import Config
 from dropout_lab.errors import Refused
-from dropout_lab.layout import Line, labelled, table
+from dropout_lab.layout import Line, labelled, markdown_row, table
 from dropout_lab.metrics import METRICS
 from dropout_lab.runs import RESULTS, Run
 from dropout_lab.strict_yaml import written
@@ -58,15 +58,14 @@ def run_as_markdown(run: Run) -> str:
     """Return the table of `run_as_text` as Markdown."""
     head, *body = _table(run)
     rows = [head, ("---",) * len(head), *body]
-    return f"**{run.name}**\n\n" + "".join("| " + " | ".join(row) + " |\n" for row in rows)
+    return f"**{run.name}**\n\n" + "".join(markdown_row(row) + "\n" for row in rows)
 
 
 def _table(run: Run) -> list[tuple[str, ...]]:
     last, best = _estimates(run, "last"), _estimates(run, "best")
     spread = " (± sd over seeds)" if len(run.seeds) > 1 else ""
     head = (f"mean{spread}", "last epoch", "best epoch (lowest val loss)")
-    titles = {key: f"{METRICS[key].title} {METRICS[key].unit}".rstrip() for key in RESULTS}
-    return [head, *((title, _shown(key, last), _shown(key, best)) for key, title in titles.items())]
+    return [head, *((METRICS[key].label, _shown(key, last), _shown(key, best)) for key in RESULTS)]
 
 
 def _estimates(run: Run, when: str) -> dict[str, statistics.Estimate]:
@@ -77,10 +76,7 @@ def _estimates(run: Run, when: str) -> dict[str, statistics.Estimate]:
 
 
 def _shown(key: str, estimates: dict[str, statistics.Estimate]) -> str:
-    if key not in estimates:
-        return "-"
-    estimate, metric = estimates[key], METRICS[key]
-    return metric.shown(estimate.mean) + (f" ±{metric.shown(estimate.sd)}" if estimate.sd is not None else "")
+    return METRICS[key].shown_estimate(estimates[key]) if key in estimates else "-"
 
 
 # The list of runs

@@ -6,6 +6,7 @@ fractions from 0 to 1, shown in percent, and their differences in percentage poi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dropout_lab.runs import Run
+    from dropout_lab.statistics import Estimate
 
 Values = dict[int, float]  # by seed
 
@@ -26,6 +28,20 @@ class Metric:
     unit: str  # "%" (a fraction, shown in percent), "s" or ""
     higher_is_better: bool
     values: Callable[[Run], Values]  # of the finished seeds
+
+    @property
+    def label(self) -> str:
+        """The title with its unit."""
+        return f"{self.title} {self.unit}".rstrip()
+
+    def finite(self, run: Run) -> Values:
+        """Return the values that are finite; the others count as missing."""
+        return {seed: value for seed, value in self.values(run).items() if math.isfinite(value)}
+
+    def shown_estimate(self, estimate: Estimate) -> str:
+        """Return "97.51 ±0.15", or the mean alone for one seed."""
+        spread = "" if estimate.sd is None else f" ±{self.shown(estimate.sd)}"
+        return self.shown(estimate.mean) + spread
 
     def shown(self, value: float, *, sign: bool = False) -> str:
         """Return `value` as people read it: percent with two decimals, anything else with four."""

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dropout_lab.dropout import Draw
+from dropout_lab.dropout import SELU_LIMIT, SELU_SCALE, Draw
 from dropout_lab.streams import stream
 
 NONE: Draw = (None, None)  # no dropout
@@ -26,11 +26,9 @@ NONE: Draw = (None, None)  # no dropout
 ALIGNMENT = 16  # float32 numbers in 64 bytes
 FEWEST_ROWS = 16
 
-SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017
-
 
 def _selu_slope(output: Tensor) -> Tensor:
-    return torch.where(output > 0, SELU_SCALE, output + SELU_SCALE * SELU_ALPHA)
+    return torch.where(output > 0, SELU_SCALE, output - SELU_LIMIT)
 
 
 # name -> (the activation, in place; its derivative, written in terms of its own output)

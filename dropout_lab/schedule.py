@@ -20,7 +20,7 @@ from dropout_lab.config import Config
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.recording import Job
 
-MOST_LANES = 16  # more share a step's fixed costs no better (docs/benchmarks.md)
+MOST_LANES = 16  # more share a step's fixed costs no better (docs/log.md)
 MOST_LANES_CUDA = 256
 SPEED = 5e10  # floating-point operations per second of a core in training
 PAYS = 10.0  # seconds of work that each worker process must have, for it takes about four to start
@@ -54,15 +54,17 @@ class Layout:
         return f"{processes}, {lanes}, about {self.memory / GIB:.1f} GiB"
 
 
-def plan(jobs: Iterable[Job], workers: int = 1, lanes: int | None = None) -> list[Unit]:
+def plan(jobs: Iterable[Job], workers: int = 1, lanes: int | None = None, device: str = "cpu") -> list[Unit]:
     """Return the units that bring `jobs` up to date, shared among `workers`; reads what is there, changes nothing.
 
     How far an interrupted training came is seen when its directory is opened; its unit may then be divided.
     """
-    return group(((Task(job, seed), 0) for job in jobs for seed in job.missing()), workers, lanes)
+    return group(((Task(job, seed), 0) for job in jobs for seed in job.missing()), workers, lanes, device)
 
 
-def group(tasks: Iterable[tuple[Task, int]], workers: int = 1, lanes: int | None = None) -> list[Unit]:
+def group(
+    tasks: Iterable[tuple[Task, int]], workers: int = 1, lanes: int | None = None, device: str = "cpu"
+) -> list[Unit]:
     """Group (task, epochs done) into units whose lanes share a `lane_key` and start from the same epoch.
 
     Lanes of one seed come together, because they read the same images at the same time, but only those of a few jobs:
@@ -73,7 +75,7 @@ def group(tasks: Iterable[tuple[Task, int]], workers: int = 1, lanes: int | None
         groups[lane_key(task.job.config), epochs].append(task)
     units: list[Unit] = []
     for members in groups.values():
-        most = lanes or suitable_lanes(members[0].job.config)
+        most = lanes or suitable_lanes(members[0].job.config, device)
         place = {path: number for number, path in enumerate(dict.fromkeys(task.job.path for task in members))}
         members.sort(key=lambda task: (place[task.job.path] // most, task.seed, place[task.job.path]))
         count = -(-len(members) // most)
@@ -116,7 +118,7 @@ def suitable_lanes(config: Config, device: str = "cpu") -> int:
     """Return how many lanes of a network train fastest in one process.
 
     On a CPU as many as fit a core's share of the cache with their weights, gradients and moments: measured for widths
-    16 to 512 (docs/benchmarks.md), 16 of the smallest, 4 of the article's 784-128-128-10, one from 512 on.
+    16 to 512 (docs/log.md), 16 of the smallest, 4 of the article's 784-128-128-10, one from 512 on.
     """
     if device != "cpu":
         return MOST_LANES_CUDA

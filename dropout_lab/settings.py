@@ -252,16 +252,16 @@ def _dropout_findings(config: Config) -> Iterator[Finding]:
     if isinstance(dropout.rate, tuple) and len(dropout.rate) != layers:
         reason = f"must be one number, or a list of exactly {layers}: one per hidden layer"
         yield Finding((("dropout", "rate"), ("network", "hidden")), reason, dropout.rate)
-    if DROPOUTS[dropout.kind].below_one:
+    kind = DROPOUTS[dropout.kind]
+    if kind.below_one:
         for key, value in ("rate", dropout.rate), ("input_rate", dropout.input_rate):
             if max(value if isinstance(value, tuple) else (value,), default=0) == 1:
                 reason = f"must be below 1 with the kind {dropout.kind}, whose noise has no bound there"
                 yield Finding((("dropout", key), ("dropout", "kind")), reason, value)
-    if dropout.kind == "alpha":
-        for key, needed in ("activation", "selu"), ("init", "lecun-normal"):
-            if (value := getattr(config.network, key)) != needed:
-                reason = f"must be {needed} with the kind alpha, which keeps mean and variance of nothing else"
-                yield Finding((("network", key), ("dropout", "kind")), reason, value)
+    for key, needed in kind.needs.items():
+        if (value := getattr(config.network, key)) != needed:
+            reason = f"must be {needed} with the kind {dropout.kind}, {kind.because}"
+            yield Finding((("network", key), ("dropout", "kind")), reason, value)
 
 
 def _data_findings(config: Config) -> Iterator[Finding]:

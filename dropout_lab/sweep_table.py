@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dropout_lab import statistics
 from dropout_lab.config import flatten
-from dropout_lab.layout import table
-from dropout_lab.metrics import METRICS, Metric, Values
+from dropout_lab.layout import markdown_row, table
+from dropout_lab.metrics import METRICS, Metric
 from dropout_lab.runs import Run
 from dropout_lab.statistics import Difference, Estimate
 from dropout_lab.strict_yaml import written
@@ -66,7 +65,7 @@ def judge(sweep: Sweep, runs: Mapping[str, Run]) -> SweepTable:
 def _difference(member: Member, runs: Mapping[str, Run]) -> Difference | None:
     if member.is_baseline or member.baseline is None or not {member.baseline, member.name} <= runs.keys():
         return None
-    before, after = (_values(PRIMARY, runs[name]) for name in (member.baseline, member.name))
+    before, after = (PRIMARY.finite(runs[name]) for name in (member.baseline, member.name))
     common = sorted(before.keys() & after.keys())
     return statistics.paired([before[seed] for seed in common], [after[seed] for seed in common]) if common else None
 
@@ -79,13 +78,8 @@ def _line(member: Member, run: Run | None, difference: Difference | None, holm_p
 
 
 def _estimate(metric: Metric, run: Run) -> Estimate | None:
-    values = list(_values(metric, run).values())
+    values = list(metric.finite(run).values())
     return statistics.interval(values) if values else None
-
-
-def _values(metric: Metric, run: Run) -> Values:
-    """Return the values of a metric by seed; what is not finite is missing."""
-    return {seed: value for seed, value in metric.values(run).items() if math.isfinite(value)}
 
 
 def to_text(result: SweepTable, width: int = 100) -> str:
@@ -112,7 +106,7 @@ def to_markdown(result: SweepTable) -> str:
     for line in result.lines:
         name, *others = _cells(line)
         lines.append((f"**{name}**" if line is result.chosen else name, *others))
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
+    return "".join(markdown_row(cells) + "\n" for cells in lines)
 
 
 def _cells(line: Line) -> tuple[str, ...]:
@@ -127,9 +121,7 @@ def _seeds(line: Line) -> str:
 
 
 def _mean(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return "-"
-    return PRIMARY.shown(estimate.mean) + (f" ±{PRIMARY.shown(estimate.sd)}" if estimate.sd is not None else "")
+    return PRIMARY.shown_estimate(estimate) if estimate else "-"
 
 
 def _shown(line: Line) -> str:
@@ -152,7 +144,7 @@ def to_csv(result: SweepTable) -> str:
             continue
         config = flatten(line.run.config)
         settings = [written(config[key]) for key in keys]
-        values = [_values(METRICS[name], line.run) for name in CSV_METRICS]
+        values = [METRICS[name].finite(line.run) for name in CSV_METRICS]
         for seed in line.run.seeds:
             status = line.run.summary["seeds"][str(seed)]["status"]
             writer.writerow([line.member.name, *settings, seed, status, *(own.get(seed, "") for own in values)])

@@ -16,7 +16,7 @@ from typing import Any
 
 from dropout_lab import wording
 from dropout_lab.comparison import Comparison, Contrast
-from dropout_lab.layout import Line, flow, labelled, side_by_side, table
+from dropout_lab.layout import Line, flow, labelled, markdown_row, side_by_side, table
 from dropout_lab.metrics import METRICS
 from dropout_lab.statistics import Difference, Estimate
 from dropout_lab.wording import about, condition, differences, notes, pairing, shown_p, verdicts
@@ -49,7 +49,7 @@ def to_markdown(comparison: Comparison) -> str:
         lines.append(f"- candidate: {escaped(facts)}")
     lines += [f"- note: {escaped(note)}" for note in notes(comparison)]
     head, *body = metric_lines(comparison) if len(comparison.contrasts) == 1 else run_lines(comparison)
-    lines += ["", markdown_row(head), "|---|" + "---:|" * (len(head) - 2) + "---|", *map(markdown_row, body), ""]
+    lines += ["", escaped_row(head), "|---|" + "---:|" * (len(head) - 2) + "---|", *map(escaped_row, body), ""]
     lines += [f"- **verdict**: {escaped(verdict)}" for verdict in verdicts(comparison)]
     return "\n".join(lines) + "\n"
 
@@ -115,7 +115,7 @@ def metric_lines(comparison: Comparison) -> list[Line]:
     """Return the table of two runs: a head, and one line per metric, the primary one first."""
     (contrast,) = comparison.contrasts
     keys = sorted(contrast.rows, key=lambda key: key != contrast.metric)
-    lines = [(label(key), mean_sd(key, contrast.rows[key].baseline), *figures(contrast, key)) for key in keys]
+    lines = [(METRICS[key].label, mean_sd(key, contrast.rows[key].baseline), *figures(contrast, key)) for key in keys]
     return [("± is sd over seeds", "baseline", "candidate", *heads(comparison, "p")), *lines]
 
 
@@ -124,7 +124,7 @@ def run_lines(comparison: Comparison) -> list[Line]:
     key, estimate = comparison.metric, comparison.baseline.estimate(comparison.metric)
     first = comparison.baseline.name, mean_sd(key, estimate) if estimate else "-", "", "", "", "", ""
     lines = [(contrast.candidate.name, *figures(contrast, key)) for contrast in comparison.contrasts]
-    return [(label(key), "mean ±sd over seeds", *heads(comparison, "Holm p")), first, *lines]
+    return [(METRICS[key].label, "mean ±sd over seeds", *heads(comparison, "Holm p")), first, *lines]
 
 
 def means(comparison: Comparison) -> tuple[Line, list[Line]]:
@@ -134,7 +134,7 @@ def means(comparison: Comparison) -> tuple[Line, list[Line]]:
     for side in (comparison.baseline, *(contrast.candidate for contrast in comparison.contrasts)):
         estimates = [(key, side.estimate(key)) for key in keys]
         columns.append((side.name, *(METRICS[key].shown(found.mean) if found else "-" for key, found in estimates)))
-    return ("means, not judged", *map(label, keys)), columns
+    return ("means, not judged", *(METRICS[key].label for key in keys)), columns
 
 
 def heads(comparison: Comparison, p: str) -> Line:
@@ -153,11 +153,6 @@ def figures(contrast: Contrast, key: str) -> Line:
     shift = METRICS[key].shown(row.difference.mean, sign=True)
     rest = interval(key, row.difference), "-" if p is None else shown_p(p), str(row.difference.n), word
     return mean_sd(key, row.candidate), shift, *rest
-
-
-def label(key: str) -> str:
-    """Return a metric's title and unit."""
-    return f"{METRICS[key].title} {METRICS[key].unit}".rstrip()
 
 
 def mean_sd(key: str, estimate: Estimate) -> str:
@@ -186,9 +181,9 @@ def escaped(text: str) -> str:
     return text.translate(MARKUP)
 
 
-def markdown_row(cells: Line) -> str:
-    """Return one row of a Markdown table."""
-    return "| " + " | ".join(map(escaped, cells)) + " |"
+def escaped_row(cells: Line) -> str:
+    """Return one row of a Markdown table, every cell escaped."""
+    return markdown_row(map(escaped, cells))
 
 
 def csv_record(contrast: Contrast, key: str) -> dict[str, object]:

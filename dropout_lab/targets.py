@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from dropout_lab import config as configs
-from dropout_lab import npz, runs
+from dropout_lab import data, runs
 from dropout_lab.config import Config
-from dropout_lab.data import DATASETS
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.recording import Job
 from dropout_lab.strict_yaml import written
@@ -50,8 +49,7 @@ def smoke(config: Config) -> Config:
     mapping = config.model_dump(mode="json")
     mapping |= {"name": f"{config.name[:58]}-smoke", "seeds": [0, 1]}
     mapping["training"]["epochs"] = 1
-    known = DATASETS.get(config.data.dataset)
-    count = known.train_count if known else len(npz.read(Path(config.data.dataset))[1])
+    count = data.dimensions(config.data.dataset).train
     if count * (1 - config.data.validation_fraction) > SMOKE_IMAGES:
         mapping["data"]["train_size"] = min(config.data.train_size or SMOKE_IMAGES, SMOKE_IMAGES)
     return configs.resolve(mapping, where="the smoke run", name=config.name)

@@ -25,9 +25,9 @@ from dropout_lab.dropout import DROPOUTS, Draw, Noise
 from dropout_lab.network import ALIGNMENT, FEWEST_ROWS, NONE, Network, cross_entropy, empty, empty_like, padded
 from dropout_lab.optimizer import Optimizer
 from dropout_lab.runs import Outcome, Row, Snapshot
+from dropout_lab.schedule import CHUNK
 from dropout_lab.streams import stream
 
-CHUNK = 1000  # images evaluated at once, at most
 TRIAL = 8  # steps, at most, to tell which number of threads is faster
 
 Item = TypeVar("Item")
@@ -84,7 +84,7 @@ def train(lanes: Sequence[Lane], data: Data, device: str = "cpu", threads: int =
     clean = select(data, [indices[: len(held_out)] for indices, held_out in splits])
     validation = select(data, [held_out for _, held_out in splits])
     noises = [noise(lanes, layer, width, device) for layer, width in enumerate(state.network.sizes[:-1])]
-    state.network.at_test = [at_test(lanes, layer, device) for layer in range(len(noises))]
+    targets = torch.nn.functional.one_hot(data.labels, padded(data.classes)).to(data.images.dtype)
     batch = config.training.batch_size
     steps = -(-len(splits[0][0]) // batch)
     training = set(range(len(lanes)))
@@ -94,8 +94,10 @@ def train(lanes: Sequence[Lane], data: Data, device: str = "cpu", threads: int =
         started = time.perf_counter()
         masks = [layer.steps(epoch, steps) if layer else repeat(NONE) for layer in noises]
         order = shuffled([indices for indices, _ in splits], seeds, epoch).to(device)
+        mini_batches = paced(batches(data.images, targets, order, batch), steps, threads)
         with denormals_flushed():
-            losses, right = train_epoch(state, data, order, masks, config, threads)
+            logits = train_epoch(state, mini_batches, masks, config)
+            losses, right = cross_entropy(logits, data.labels[order])
             validated = evaluate(state.network, *clean), evaluate(state.network, *validation)
         numbers = means(losses), means(right), *validated[0], *validated[1]
         rows = [Row(lane.seed, epoch, *n) for lane, *n in zip(lanes, *numbers, strict=True)]
@@ -114,17 +116,15 @@ def train(lanes: Sequence[Lane], data: Data, device: str = "cpu", threads: int =
 
 
 def train_epoch(
-    state: State, data: Data, order: Tensor, masks: Sequence[Iterator[Draw]], config: Config, threads: int
-) -> tuple[Tensor, Tensor]:
-    """Run every step of one epoch; return each example's loss and whether it was classified right, (lanes, examples).
+    state: State, mini_batches: Iterable[tuple[Tensor, Tensor, int]], masks: Sequence[Iterator[Draw]], config: Config
+) -> Tensor:
+    """Run every step of one epoch, and return the logits of its steps, (lanes, examples, padded classes).
 
-    order: the indices of each lane's images, (lanes or 1, examples). Loss and accuracy are those of the steps, with
-    dropout on and while the weights move, as Keras logs them; they are computed when the epoch is over.
+    Loss and accuracy come of these: with dropout on and while the weights move, as Keras logs them.
     """
     network, penalty = state.network, config.regularization
     logits = []
-    size = config.training.batch_size
-    for x, targets, count in paced(batches(data, order, size), -(-order.shape[1] // size), threads):
+    for x, targets, count in mini_batches:
         output = network.forward(x, [cut(next(mask), x.shape[1]) for mask in masks])
         logits.append(output[:, :count])
         delta = torch.softmax(output, 2, out=empty_like(output)).sub_(targets).mul_(1 / count)
@@ -136,7 +136,7 @@ def train_epoch(
         state.optimizer.step()
         if penalty.max_norm is not None:
             network.project(penalty.max_norm)
-    return cross_entropy(torch.cat(logits, 1), data.labels[order])
+    return torch.cat(logits, 1)
 
 
 def diverged(losses: Tensor, batch: int, epoch: int, data: Data) -> Outcome:
@@ -200,18 +200,18 @@ def threads_flush(threads: int) -> bool:
     return not tiny.view(torch.int32).any()
 
 
-def batches(data: Data, order: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor, int]]:
+def batches(all_images: Tensor, all_targets: Tensor, order: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor, int]]:
     """Yield the mini-batches of one epoch: images (lanes or 1, rows, inputs), targets (lanes or 1, rows, padded
     classes), and how many of the rows count.
 
-    order: (lanes or 1, images). Both are gathered into buffers that the next batch overwrites. The last batch may be
-    smaller; one of fewer than 16 images is filled up with others, that must have no part in the loss.
+    order: (lanes or 1, images), indices into all images (n, inputs) and targets (n, padded classes). Both are gathered
+    into buffers that the next batch overwrites. The last batch may be smaller; one of fewer than 16 images is filled up
+    with others, that must have no part in the loss.
     """
-    lanes, inputs = len(order), data.images.shape[1]
-    all_targets = torch.nn.functional.one_hot(data.labels, padded(data.classes)).to(data.images.dtype)
+    lanes, inputs = len(order), all_images.shape[1]
     spare = ALIGNMENT // math.gcd(inputs, ALIGNMENT)  # every lane's images must be a multiple of this many rows
     most = -(-max(size, FEWEST_ROWS) // spare) * spare
-    images, targets = (table.new_empty(lanes * most, table.shape[1]) for table in (data.images, all_targets))
+    images, targets = (table.new_empty(lanes * most, table.shape[1]) for table in (all_images, all_targets))
     places: dict[int, tuple[Tensor, Tensor]] = {}  # by number of images: the parts of the buffers
     for index in torch.split(order, size, 1):
         count = index.shape[1]
@@ -220,7 +220,7 @@ def batches(data: Data, order: Tensor, size: int) -> Iterator[tuple[Tensor, Tens
         if filled > count:
             index = torch.nn.functional.pad(index, (0, filled - count))
         index = index.reshape(-1)
-        x = torch.index_select(data.images, 0, index, out=images[: lanes * filled])
+        x = torch.index_select(all_images, 0, index, out=images[: lanes * filled])
         y = torch.index_select(all_targets, 0, index, out=targets[: lanes * filled])
         if count not in places:
             places[count] = x.view(lanes, filled, -1)[:, :rows], y.view(lanes, filled, -1)[:, :rows]
@@ -298,9 +298,15 @@ class State:
         config = lanes[0].config
         sizes = (data.images.shape[1], *config.network.hidden, data.classes)
         self.data = data
-        network, products = config.network, getattr(torch, config.training.precision)
-        placement = config.dropout.placement
-        self.network = Network(len(lanes), sizes, network.activation, placement, device=device, products=products)
+        self.network = Network(
+            len(lanes),
+            sizes,
+            config.network.activation,
+            config.dropout.placement,
+            device=device,
+            products=getattr(torch, config.training.precision),
+        )
+        self.network.at_test = [at_test(lanes, layer, device) for layer in range(len(sizes) - 1)]
         self.parameters = self.network.parameters
         assert self.parameters.grad is not None
         self.optimizer = Optimizer(config.training, self.parameters.data, self.parameters.grad)

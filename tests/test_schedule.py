@@ -86,7 +86,7 @@ def test_a_plan_of_a_thousand_jobs_is_quick_and_changes_nothing(tmp_path: Path) 
 
 
 def test_small_networks_have_many_lanes_and_large_ones_one(machine: None) -> None:
-    """Those that measured fastest: docs/benchmarks.md."""
+    """Those that measured fastest: docs/log.md."""
     chosen = [suitable_lanes(mnist([width, width])) for width in (16, 64, 128, 256, 512, 2048)]
     assert chosen == [MOST_LANES, 10, 4, 2, 1, 1]
     assert suitable_lanes(mnist([128, 128]), "cuda") == schedule.MOST_LANES_CUDA

@@ -1,6 +1,6 @@
 """The floor under an epoch: its matrix products and nothing else, for LANES networks side by side.
 
-usage: floor.py --widths 784,128,128,16 [--batch 32] [--lanes 8] [--threads 2] [--images 54000] [--evaluated 12000]
+usage: floor.py --widths 784,128,128,10 [--batch 32] [--lanes 8] [--threads 2] [--images 54000] [--evaluated 12000]
 
 Prints seconds per epoch and network: of the training steps alone, and with the forward products of evaluation.
 """
