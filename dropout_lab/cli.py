@@ -249,6 +249,32 @@ def sweep(
     _stop_at(failures)
 
 
+@app.command(epilog=example("evaluate mnist-dropout --samples 50"))
+def evaluate(
+    name: Annotated[str, typer.Argument(help="Run directory or name of a finished run.", metavar="RUN")],
+    samples: Annotated[int, typer.Option(help="Average up to K passes.", metavar="K", min=1, max=1000)] = 50,
+    runs_dir: RunsDir = RUNS,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Look at a finished run: averaging, uncertainty, features.
+
+    Weight scaling is set beside the mean of passes with dropout on; pictures are drawn.
+    """
+    from dropout_lab import laboratory, targets
+
+    options = _options(runs_dir, data_dir, quiet=quiet)
+    (job,) = targets.targets([name], options)
+    found, directory = laboratory.evaluate(job, samples, options)
+    from dropout_lab import evaluation_tables
+
+    as_data = evaluation_tables.as_dict(found)
+    result(laboratory.as_json(as_data) if as_json else evaluation_tables.as_text(found, terminal.width()))
+    terminal.step_summary(evaluation_tables.as_markdown(found))
+    say(f"written   {directory}: evaluation.json, images.csv and pictures")
+
+
 @app.command(epilog=example("plot mnist-baseline mnist-dropout"))
 def plot(
     names: Annotated[list[str], typer.Argument(help="Run directories or names.", metavar="RUN...")],

@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -155,12 +156,15 @@ def load(dataset: str, scale: str, directory: Path, device: str = "cpu") -> Data
     )
 
 
-def split(count: int, fraction: float, how: str, train_size: int | None, seed: int) -> tuple[Tensor, Tensor]:
+def split(
+    count: int, fraction: float, how: str, train_size: int | None, seed: int, train_from: str = "head"
+) -> tuple[Tensor, Tensor]:
     """Return int64 indices of the training and of the validation images among `count`.
 
     "tail": the last `fraction` in file order, cut where Keras's validation_split cuts. "random": as many, chosen by
     `seed`; the validation indices are sorted, the training indices in random order, so that their first N are a random
-    sample. `train_size` keeps the first N training indices. Raises Refused where fewer are left, or one side is empty.
+    sample. `train_size` keeps the first N training indices, `train_from` "random" a sample by `seed`, in random order;
+    of one seed the smaller sample is part of the larger. Raises Refused where fewer are left, or one side is empty.
     """
     import numpy as np
     import torch
@@ -181,7 +185,29 @@ def split(count: int, fraction: float, how: str, train_size: int | None, seed: i
         indices[cut:].sort()
     else:
         raise ValueError(f"unknown split {how!r}")
-    return torch.from_numpy(indices[:cut][:train_size]), torch.from_numpy(indices[cut:])
+    training = indices[:cut]
+    if train_from == "random":
+        training = stream(seed, "subset").permutation(training)
+    return torch.from_numpy(training[:train_size]), torch.from_numpy(indices[cut:])
+
+
+def noisy(labels: Tensor, indices: Sequence[Tensor], fraction: float, classes: int, seeds: Sequence[int]) -> Tensor:
+    """Return `labels` (n,) as each seed sees them, (seeds, n): some of those at its `indices` are of another class.
+
+    They are exactly `fraction` of the indices, to the nearest whole number (ties to even), and all other classes are
+    equally likely. Of one seed those of a smaller fraction are among those of a larger.
+    """
+    import torch
+
+    from dropout_lab.streams import stream
+
+    result = labels.repeat(len(seeds), 1)
+    for own, places, seed in zip(result, indices, seeds, strict=True):
+        generator = stream(seed, "label noise")
+        chosen = torch.from_numpy(generator.permutation(places.numpy())[: round(fraction * len(places))])
+        shift = torch.from_numpy(generator.integers(1, max(2, classes), len(chosen)))
+        own[chosen] = (own[chosen] + shift.to(own.device)) % classes
+    return result
 
 
 def directory(option: Path | None) -> Path:

@@ -1,18 +1,19 @@
 """READ THIRD: every kind of dropout, and the only place that draws a mask.
 
-In training, a kind of dropout turns its input x into
+In training, a kind of dropout turns its input x, the outputs of a layer, into
 
     y = x * scale + shift
 
 where scale, shift or both are random; evaluation leaves x as it is, or multiplies it by a constant. The gradient with
 respect to x is the incoming one times the same scale, which is why `network.py` needs nothing else to train with any
-kind. To add one: write its function, enter it in `DROPOUTS`.
+kind. Of DropConnect, x are the weights into a layer. To add a kind: write its function, enter it in `DROPOUTS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from dropout_lab.streams import stream
@@ -22,12 +23,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, dtype
 
+    from dropout_lab.settings import DropoutConfig
+
+MASKS = "masks"  # the purpose of their streams in training
 WORDS = 2**32  # a mask compares one 32-bit random word per unit with a threshold
 BLOCK = 2**17  # numbers drawn at once: half a megabyte, so that they and the scales stay in the cache
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017
 SELU_LIMIT = -SELU_SCALE * SELU_ALPHA  # selu of minus infinity
 
 Draw = tuple["Tensor | None", "Tensor | None"]  # scale and shift; None stands for 1, and for 0
+NONE: Draw = (None, None)  # no dropout
 Fill = Callable[["Tensor", "Tensor", "Tensor"], Draw]  # random numbers, and two tensors to fill
 
 
@@ -37,9 +42,10 @@ class Kind:
 
     title: what it is called in a table. below_one: whether its rate must be, for its noise grows without bound.
     normals: whether it takes standard normal numbers, float32, or else words, int32, uniform over all 32-bit values.
-    prepare: from the rates, float64, one per lane, and the float type, what turns such numbers, (steps, lanes or 1,
-    batch, units), into noise, (steps, lanes, batch, units). at_test: the factor of evaluation, given a rate. needs: the
-    settings that the network must have with it; because: why.
+    prepare: from the rates, float64, (lanes,) or (steps, lanes), and the float type, what turns such numbers, (steps,
+    lanes or 1, batch, units), into noise, (steps, lanes, batch, units). at_test: from a rate, the factor of evaluation.
+    of_weights: whether it is for the weights into a layer, and not for the layer's outputs. needs: the settings, by
+    section and key, that a config must have with it; because: why.
     """
 
     title: str
@@ -47,18 +53,19 @@ class Kind:
     below_one: bool = True
     normals: bool = False
     at_test: Callable[[float], float] = lambda rate: 1.0
-    needs: Mapping[str, str] = field(default_factory=dict)
+    of_weights: bool = False
+    needs: Mapping[tuple[str, str], object] = field(default_factory=dict)
     because: str = ""
 
 
 def kept(rates: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the fraction kept, (lanes, 1, 1), and the largest signed word that is kept with this probability.
+    """Return the fraction kept, (..., 1, 1), and the largest signed word that is kept with this probability.
 
     It is exact to within 2**-33. At rate 0 all words are kept; at rate 1 one in 2**32 is, and must be multiplied by 0.
     """
     import torch
 
-    keep = (1 - rates).view(-1, 1, 1)
+    keep = (1 - rates)[..., None, None]
     last = (keep * WORDS).round() - WORDS // 2 - 1
     return keep, last.clamp(min=-WORDS // 2).to(torch.int32)
 
@@ -76,7 +83,10 @@ def bernoulli(rates: Tensor, dtype: dtype) -> Fill:
 
 
 def bernoulli_scaled(rates: Tensor, dtype: dtype) -> Fill:
-    """The papers' form: scale = m, and evaluation multiplies by 1 - rate (Srivastava et al. 2014, section 4)."""
+    """The papers' form: scale = m, and evaluation multiplies by 1 - rate (Srivastava et al. 2014, section 4).
+
+    Of weights, this is DropConnect (Wan et al. 2013): y = a((M * W) x + b), with M not scaled, and no mask of b.
+    """
     import torch
 
     keep, last = kept(rates)
@@ -91,7 +101,7 @@ def gaussian(rates: Tensor, dtype: dtype) -> Fill:
     """
     import torch
 
-    deviation = (rates / (1 - rates)).sqrt().view(-1, 1, 1).to(dtype)
+    deviation = (rates / (1 - rates)).sqrt()[..., None, None].to(dtype)
     return lambda normals, scale, shift: (torch.mul(normals, deviation, out=scale).add_(1), None)
 
 
@@ -99,7 +109,7 @@ def gaussian_additive(rates: Tensor, dtype: dtype) -> Fill:
     """Additive noise (Keras's GaussianNoise): shift = rate * z, z ~ N(0, 1). The rate is a standard deviation here."""
     import torch
 
-    deviation = rates.view(-1, 1, 1).to(dtype)
+    deviation = rates[..., None, None].to(dtype)
     return lambda normals, scale, shift: (None, torch.mul(normals, deviation, out=shift))
 
 
@@ -126,22 +136,116 @@ def alpha(rates: Tensor, dtype: dtype) -> Fill:
 
 DROPOUTS = {
     "bernoulli": Kind("inverted (Bernoulli)", bernoulli, below_one=False),
-    "bernoulli-scaled": Kind("Bernoulli, scaled at test", bernoulli_scaled, below_one=False, at_test=lambda r: 1 - r),
-    "gaussian": Kind("Gaussian, multiplicative", gaussian, normals=True),
-    "gaussian-additive": Kind("Gaussian, additive", gaussian_additive, below_one=False, normals=True),
+    "bernoulli-scaled": Kind(
+        "Bernoulli, scaled at test",
+        bernoulli_scaled,
+        below_one=False,
+        at_test=lambda rate: 1 - rate,
+        needs={("dropout", "schedule"): "constant"},
+        because="whose weights are scaled for one rate",
+    ),
+    "gaussian": Kind(
+        "Gaussian, multiplicative",
+        gaussian,
+        normals=True,
+        needs={("network", "widen"): False},
+        because="which drops no unit",
+    ),
+    "gaussian-additive": Kind(
+        "Gaussian, additive",
+        gaussian_additive,
+        below_one=False,
+        normals=True,
+        needs={("network", "widen"): False},
+        because="which drops no unit",
+    ),
     "alpha": Kind(
         "alpha, for selu",
         alpha,
-        needs={"activation": "selu", "init": "lecun-normal"},
+        needs={("network", "activation"): "selu", ("network", "init"): "lecun-normal"},
         because="which keeps mean and variance of nothing else",
     ),
+    "dropconnect": Kind(
+        "DropConnect",
+        bernoulli_scaled,
+        below_one=False,
+        at_test=lambda rate: 1 - rate,
+        of_weights=True,
+        needs={
+            ("dropout", "input_rate"): 0,
+            ("dropout", "placement"): "after",
+            ("dropout", "schedule"): "constant",
+            ("network", "widen"): False,
+            ("training", "precision"): "float32",
+        },
+        because="which drops the weights into each hidden layer",
+    ),
 }
+
+
+# What share of the rates is in force, (steps,), from the steps done before, t (steps,), and from the cutoff in steps or
+# from gamma. Early and late dropout are those of Liu et al. 2023; early-linear is 0 at the cutoff's last step. In the
+# curriculum of Morerio et al. 2017 keep(t) = (1 - keep) exp(-gamma t) + keep: the rate is rate (1 - exp(-gamma t)).
+
+
+def constant(t: NDArray[Any], cutoff: int, gamma: float) -> NDArray[Any]:
+    return t >= 0
+
+
+def early(t: NDArray[Any], cutoff: int, gamma: float) -> NDArray[Any]:
+    return t < cutoff
+
+
+def early_linear(t: NDArray[Any], cutoff: int, gamma: float) -> NDArray[Any]:
+    return (t < cutoff) * (1 - t / max(1, cutoff - 1))
+
+
+def late(t: NDArray[Any], cutoff: int, gamma: float) -> NDArray[Any]:
+    return t >= cutoff
+
+
+def curriculum(t: NDArray[Any], cutoff: int, gamma: float) -> NDArray[Any]:
+    import numpy as np
+
+    return -np.expm1(-gamma * t)
+
+
+SCHEDULES = {
+    "constant": constant,
+    "early": early,
+    "early-linear": early_linear,
+    "late": late,
+    "curriculum": curriculum,
+}
+CUT = ("early", "early-linear", "late")  # those that need a cutoff
+
+
+def shares(config: DropoutConfig, epoch: int, steps: int, epochs: int) -> NDArray[Any]:
+    """Return what share of the rates is in force, 0 to 1, at each of the `steps` of `epoch` (from 1), float64."""
+    import numpy as np
+
+    t = np.arange((epoch - 1) * steps, epoch * steps, dtype=np.float64)
+    gamma = 10 / (steps * epochs) if config.gamma is None else config.gamma
+    return SCHEDULES[config.schedule](t, (config.cutoff or 0) * steps, gamma).astype(np.float64)
+
+
+def normal_parts(count: int) -> list[float]:
+    """Return the means of `count` equally likely parts of the standard normal distribution, in order.
+
+    As samples they have its mean exactly, and that of its positive half too where their number is even.
+    """
+    import numpy as np
+    from scipy.special import ndtri
+
+    density = np.exp(-np.square(ndtri(np.arange(count + 1) / count)) / 2) / np.sqrt(2 * np.pi)
+    parts: list[float] = (-count * np.diff(density)).tolist()
+    return parts
 
 
 class Noise:
     """The noise of one layer for many lanes, drawn for a block of steps at a time.
 
-    Each lane draws from its own stream (seed, "masks", layer, epoch), whatever its neighbours do, and at rate 0 it
+    Each lane draws from its own stream (seed, purpose, layer, epoch), whatever its neighbours do, and at rate 0 it
     draws nothing. Lanes of one seed read the same numbers, so what is kept at a high rate is kept at every lower one.
     """
 
@@ -154,11 +258,12 @@ class Noise:
         shape: tuple[int, int],
         device: str = "cpu",
         dtype: dtype | None = None,
+        purpose: str = MASKS,
     ) -> None:
         """Prepare noise of `shape` (batch, units) for one lane per seed; a batch of 1 is one mask for all examples."""
         import torch
 
-        self.layer, self.kind = layer, DROPOUTS[kind]
+        self.layer, self.kind, self.purpose = layer, DROPOUTS[kind], purpose
         self.seeds = {lane: seed for lane, (seed, rate) in enumerate(zip(seeds, rates, strict=True)) if rate > 0}
         shared = len({*self.seeds.values()}) == 1
         if shared:
@@ -168,20 +273,38 @@ class Noise:
         size = self.block, 1 if shared else len(seeds), (self.units + 1) // 2 * 2
         self.numbers = torch.zeros(size, dtype=torch.float32 if self.kind.normals else torch.int32)
         self.scale, self.shift = torch.empty(2, self.block, len(seeds), *shape, dtype=dtype, device=device)
-        self.fill = self.kind.prepare(torch.tensor(rates, dtype=torch.float64, device=device), self.scale.dtype)
+        self.rates = torch.tensor(rates, dtype=torch.float64, device=device)
+        self.fill = self.kind.prepare(self.rates, self.scale.dtype)
 
-    def steps(self, epoch: int, count: int) -> Iterator[Draw]:
-        """Yield scale and shift, (lanes, batch, units), of each of the `count` steps of `epoch`, valid for one step."""
-        generators = {seed: stream(seed, "masks", self.layer, epoch) for seed in self.seeds.values()}
+    def steps(self, epoch: int, shares: NDArray[Any]) -> Iterator[Draw]:
+        """Yield scale and shift, (lanes, batch, units), of each step of `epoch`, valid for one step.
+
+        shares: (steps,), what share of the rates is in force.
+        """
+        if not shares.any():
+            yield from repeat(NONE, len(shares))
+            return
+        generators = {seed: stream(seed, self.purpose, self.layer, epoch) for seed in self.seeds.values()}
         numbers = self.numbers.numpy()
-        for first in range(0, count, self.block):
+        for first in range(0, len(shares), self.block):
             drawn = {seed: self.draw(generator) for seed, generator in generators.items()}
             for row, seed in self.seeds.items():
                 numbers[:, row] = drawn[seed]
             used = self.numbers[..., : self.units].view(self.block, -1, *self.scale.shape[2:])
-            scale, shift = self.fill(used.to(self.scale.device), self.scale, self.shift)
-            for step in range(min(self.block, count - first)):
+            block = shares[first : first + self.block]
+            scale, shift = self.filling(block)(used.to(self.scale.device), self.scale, self.shift)
+            for step in range(len(block)):
                 yield scale if scale is None else scale[step], shift if shift is None else shift[step]
+
+    def filling(self, shares: NDArray[Any]) -> Fill:
+        """Return what makes noise of a block's numbers, with these shares, (steps,), of the rates."""
+        import numpy as np
+        import torch
+
+        if (shares == 1).all():
+            return self.fill
+        padded = torch.from_numpy(np.resize(shares, self.block)).to(self.rates.device)
+        return self.kind.prepare(padded[:, None] * self.rates, self.scale.dtype)
 
     def draw(self, generator: Generator) -> NDArray[Any]:
         """Return the random numbers of one block, (steps, numbers of a step)."""

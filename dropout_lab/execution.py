@@ -99,7 +99,8 @@ class Writers:
         distinct = dict.fromkeys(task.job.config.data for task, *_ in units)
         for wanted in sorted(distinct, key=lambda data: (data.dataset, data.scale)):  # so that each is loaded once
             data = dataset(wanted.dataset, wanted.scale, settings.data_directory, device)
-            split(len(data.images), wanted.validation_fraction, wanted.validation_from, wanted.train_size, seed=0)
+            chosen = wanted.validation_fraction, wanted.validation_from, wanted.train_size
+            split(len(data.images), *chosen, seed=0, train_from=wanted.train_from)
             self.data[wanted] = data.sha256
         self.environment = environment(settings.device, settings.threads)
         self.waiting: dict[Path, set[int]] = defaultdict(set)  # the seeds planned that have neither ended nor failed

@@ -26,10 +26,12 @@ from dropout_lab.sweep import Sweep
 from dropout_lab.targets import Options, each, overrides
 
 if TYPE_CHECKING:
+    from dropout_lab.evaluation import Evaluation
     from dropout_lab.execution import Event
     from dropout_lab.sweep_table import SweepTable
 
 COMPARISONS = "_comparisons"  # the folder in the runs directory for what `compare` writes
+EVALUATIONS = "_evaluations"  # that for what `evaluate` writes
 LONGEST = 200  # characters of the names in the name of a comparison
 
 
@@ -246,14 +248,45 @@ def compare(jobs: Sequence[Job], asked: Question, directory: Path, seeds: Sequen
 
 def comparison_directory(jobs: Sequence[Job], options: Options) -> Path:
     """Return where the comparison of `jobs` is written: <runs>/_comparisons/<a>-vs-<b>."""
-
-    def label(path: Path) -> str:
-        inside = path.is_relative_to(options.runs)
-        return "_".join(path.relative_to(options.runs).parts) if inside else path.resolve().name
-
-    name = "-vs-".join(label(job.path) for job in jobs)
+    name = "-vs-".join(label(job.path, options) for job in jobs)
     name = name if len(name) <= LONGEST else f"{name[:LONGEST]}-{sha256(name.encode())[:12]}"
     return options.runs / COMPARISONS / name
+
+
+def label(path: Path, options: Options) -> str:
+    """Return what a run is called in the name of what is made of it: its path in the runs directory, as one name."""
+    inside = path.is_relative_to(options.runs)
+    return "_".join(path.relative_to(options.runs).parts) if inside else path.resolve().name
+
+
+# Evaluations
+
+
+def evaluate(job: Job, samples: int, options: Options) -> tuple[Evaluation, Path]:
+    """Evaluate a finished run, and write <runs>/_evaluations/<run>: evaluation.json, images.csv and pictures.
+
+    Raises `Refused` where it is not finished, none of its seeds is, or the data are not those that it was trained on.
+    """
+    run = runs.load(job.path)
+    if len(run.diverged) == len(run.seeds):
+        raise Refused(Problem(str(run.path), "seeds", "all diverged: there is no network to evaluate", len(run.seeds)))
+    dataset, scale = run.config.data.dataset, run.config.data.scale
+    data.check(dataset, options.data)
+    loaded = data.load(dataset, scale, options.data)
+    if loaded.sha256 != run.summary["data_sha256"]:
+        reason = "has changed since the run was trained; --fresh trains on what it is now"
+        raise Refused(Problem(str(run.path), dataset, reason, loaded.sha256))
+    from dropout_lab import evaluation, evaluation_figures, evaluation_tables, plots
+
+    result = evaluation.evaluate(run, loaded, samples, lambda text: None if options.quiet else terminal.say(text))
+    directory = options.runs / EVALUATIONS / label(run.path, options)
+    make_directory(directory)
+    atomic_write(directory / "evaluation.json", as_json(evaluation_tables.as_dict(result)).encode())
+    atomic_write(directory / "images.csv", evaluation_tables.images_csv(result).encode())
+    for name, draw in evaluation_figures.FIGURES.items():
+        if figure := draw(result):
+            plots.save(figure, directory / f"{name}.png")
+    return result, directory
 
 
 # Sweeps

@@ -48,6 +48,12 @@ def run_as_text(run: Run) -> str:
     for seed in run.diverged:
         facts = run.summary["seeds"][str(seed)]
         lines.append(labelled("diverged", f"seed {seed} at epoch {facts['epoch']}, step {facts['step']}"))
+    planned = run.config.training.epochs
+    for seed in run.seeds:
+        facts = run.summary["seeds"][str(seed)]
+        if facts["status"] == "finished" and facts["epochs"] < planned:
+            at = f"seed {seed} after epoch {facts['epochs']} of {planned}, gone back to epoch {facts['best_epoch']}"
+            lines.append(labelled("stopped", at))
     if len(run.diverged) < len(run.seeds):
         lines += ["", *table(_table(run), 100, fold=9), ""]
     files = "metrics.csv, curves.png, summary.json, weights.safetensors, predictions.npz"
@@ -181,7 +187,7 @@ def plan_as_dict(plan: Sequence[tuple[Path, Config, Sequence[int]]], layouts: Ma
 
 def _conditions(config: Config) -> tuple[str, str, str]:
     dropout = config.dropout
-    hidden = "-".join(map(str, config.network.hidden)) or "no hidden layer"
+    hidden = "-".join(map(str, config.widths)) or "no hidden layer"
     what = [f"{dropout.kind} {written(dropout.rate)} {dropout.placement}"] * any(config.rates)
     what += [f"input {written(dropout.input_rate)}"] * bool(dropout.input_rate)
     return f"{config.data.dataset} {hidden}", ", ".join(what) or "no dropout", count(config.training.epochs, "epoch")

@@ -15,10 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dropout_lab.dropout import SELU_LIMIT, SELU_SCALE, Draw
+from dropout_lab.dropout import NONE, SELU_LIMIT, SELU_SCALE, Draw, normal_parts
 from dropout_lab.streams import stream
-
-NONE: Draw = (None, None)  # no dropout
 
 # What gives a lane the same bits alone, beside others, and with any number of threads: matrix products round alike only
 # where every lane's operands start at a multiple of 64 bytes, and the CPU's kernels for fewer rows than 12 split their
@@ -88,6 +86,9 @@ class Network:
 
     With `products` bfloat16, the products of training take weights and activations rounded to 8 bits, and so give
     gradients that are off by 1 to 3 %; the weights themselves, the optimizer and `predict` stay in float32.
+
+    With `samples`, noise and `at_test` are not for the outputs of a hidden layer but for the weights into it
+    (DropConnect), and `predict` averages so many samples of each unit's output.
     """
 
     def __init__(
@@ -99,8 +100,10 @@ class Network:
         dtype: torch.dtype = torch.float32,
         device: str = "cpu",
         products: torch.dtype | None = None,
+        samples: int | None = None,
     ) -> None:
         self.sizes, self.placement = tuple(sizes), placement
+        self.samples = normal_parts(samples) if samples else []
         self._spaces: dict[tuple[str, int, int], Tensor] = {}
         self.at_test: list[Tensor | None] = [None] * (len(sizes) - 1)  # factors (lanes, 1, 1) of `predict`
         self.activation, self.slope = ACTIVATIONS[activation]
@@ -143,6 +146,9 @@ class Network:
         if self.at_test[0] is not None:
             h = torch.mul(x, self.at_test[0], out=empty_like(h))
         for layer, factor in enumerate(self.at_test[1:]):
+            if self.samples and factor is not None:
+                h = self._expected(layer, h, factor)
+                continue
             z = _affine(h, *self._padded[2 * layer : 2 * layer + 2])
             if self.placement == "before":
                 disturb(z, factor, None)
@@ -151,11 +157,32 @@ class Network:
                 disturb(h, factor, None)
         return _affine(h, *self._padded[-2:])
 
+    def _expected(self, layer: int, h: Tensor, keep: Tensor) -> Tensor:
+        """Return the mean output of a hidden layer whose weights are kept with probability `keep`, (lanes, 1, 1).
+
+        A unit's input u is nearly normal, N(keep W h + b, keep (1 - keep) (W * W)(h * h)), and its mean output that of
+        a(u) over samples of u (Wan et al. 2013, section 3.2). Ours are the means of equally likely parts: they are not
+        random, and a sole one is the mean weight's output. What the mean weights give comes first and the rest is
+        added, so that nothing is, to the last bit, where nothing is dropped.
+        """
+        weight, bias = self._padded[2 * layer : 2 * layer + 2]
+        mean = _affine(h, torch.mul(weight, keep, out=empty_like(weight)), bias)
+        middle = self.activation(mean.clone())
+        if len(self.samples) == 1:
+            return middle
+        variances = torch.mul(weight.square(), keep * (1 - keep), out=empty_like(weight))
+        deviation = _affine(torch.mul(h, h, out=empty_like(h)), variances, torch.zeros_like(bias)).sqrt_()
+        rest = torch.zeros_like(mean)
+        for sample in self.samples:
+            rest += self.activation(mean + sample * deviation).sub_(middle)
+        return middle.add_(rest, alpha=1 / len(self.samples))
+
     def forward(self, x: Tensor, noise: Sequence[Draw]) -> Tensor:
         """Return the logits (lanes, batch, padded classes) of x (lanes or 1, batch, inputs), ready for `backward`.
 
         noise: scale and shift (lanes, batch or 1, width) of the input and of each hidden layer; NONE is no dropout.
-        Beside each layer's input we keep the slope of its output, dh/dz, in which the scale is one more factor.
+        Beside each layer's input we keep the slope of its output, dh/dz, in which the scale is one more factor. Of
+        DropConnect, scale is (lanes, batch or 1, inputs * width), and beside the input we keep the weights left.
         """
         h = x.expand(len(self.parameters), -1, -1)
         if noise[0] != NONE:
@@ -163,10 +190,14 @@ class Network:
         if self.rounded:
             torch._foreach_copy_(self._factors, self._padded)
             h = h.to(self._factors[0].dtype)
-        self.inputs, self.slopes = [h], []
+        self.inputs, self.slopes, self.left = [h], [], self._factors[::2]
+        self.masks: list[Tensor | None] = [None] * len(self.left)
         for layer, (scale, shift) in enumerate(noise[1:]):
-            weight, bias = self._factors[2 * layer : 2 * layer + 2]
-            z = torch.baddbmm(bias, h, weight, out=self._space("output", layer, h))
+            if self.samples and scale is not None:
+                self._disconnect(layer, scale)
+                scale = None
+            weight, bias = self.left[layer], self._factors[2 * layer + 1]
+            z = _product(h, weight, bias, self._space("output", layer, h))
             if self.placement == "before":
                 disturb(z, scale, shift)
             h = self.activation(z)
@@ -183,13 +214,24 @@ class Network:
         """Fill the gradients from `delta`, the loss's gradient with respect to the logits, of their shape."""
         delta = delta.to(self._factors[0].dtype)
         for layer in reversed(range(len(self.weights))):
-            torch.bmm(self.inputs[layer].mT, delta, out=self._results[2 * layer])
+            _outer_product(self.inputs[layer], delta, self.masks[layer], self._results[2 * layer])
             torch.sum(delta, 1, keepdim=True, out=self._results[2 * layer + 1])
             if layer:
                 below = self._space("delta", layer - 1, delta)
-                delta = torch.bmm(delta, self._factors[2 * layer].mT, out=below).mul_(self.slopes[layer - 1])
+                delta = _product_below(delta, self.left[layer], below).mul_(self.slopes[layer - 1])
         if self.rounded:
             torch._foreach_copy_(self._padded_gradients, self._results)
+
+    def _disconnect(self, layer: int, mask: Tensor) -> None:
+        """Note a layer's mask, (lanes, batch or 1, inputs * width), and the weights that it leaves for this step."""
+        weight = self._factors[2 * layer]
+        mask = mask.view(len(weight), -1, *weight.shape[1:])
+        if mask.shape[1] == 1:
+            mask = mask[:, 0]
+            self.left[layer] = torch.mul(weight, mask, out=empty_like(weight))
+        else:
+            self.left[layer] = weight[:, None] * mask
+        self.masks[layer] = mask
 
     def _space(self, what: str, layer: int, like: Tensor) -> Tensor:
         """Return the tensor for `what` of a hidden layer, with as many rows as `like`; the next step overwrites it."""
@@ -197,6 +239,11 @@ class Network:
         if key not in self._spaces:
             self._spaces[key] = empty(like, len(self.parameters), like.shape[1], self.sizes[layer + 1])
         return self._spaces[key]
+
+    def decay(self, factor: float) -> None:
+        """Multiply all weights, never biases, by 1 - factor (decoupled weight decay: Loshchilov & Hutter 2019)."""
+        for weight in self.weights:
+            weight.mul_(1 - factor)
 
     def penalize(self, l1: float, l2: float) -> None:
         """Add the gradients of l1 * sum|w| and l2 * sum w^2 over all weights, never biases (Keras's convention)."""
@@ -224,6 +271,34 @@ def disturb(h: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
 
 def _affine(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.baddbmm(bias, h, weight, out=empty(h, len(weight), h.shape[1], weight.shape[2]))
+
+
+# The products of one step. A weight of four dimensions, (lanes, batch, in, out), is every example's own: with sums, not
+# matrix products, whose bits would depend on what is computed beside.
+
+
+def _product(h: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Tensor:
+    """Return h weight + bias, (lanes, batch, out)."""
+    if weight.dim() == 3:
+        return torch.baddbmm(bias, h, weight, out=out)
+    return torch.sum(h[..., None] * weight, 2, out=out).add_(bias)
+
+
+def _product_below(delta: Tensor, weight: Tensor, out: Tensor) -> Tensor:
+    """Return the gradient (lanes, batch, in) of what went in, from `delta` (lanes, batch, out), of what came out."""
+    if weight.dim() == 3:
+        return torch.bmm(delta, weight.mT, out=out)
+    return torch.sum(delta[:, :, None] * weight, 3, out=out)
+
+
+def _outer_product(h: Tensor, delta: Tensor, mask: Tensor | None, out: Tensor) -> None:
+    """Write the gradient of the weights, (lanes, in, out): that of the masked ones, times their mask."""
+    if mask is None or mask.dim() == 3:
+        torch.bmm(h.mT, delta, out=out)
+        if mask is not None:
+            out.mul_(mask)
+    else:
+        torch.sum(h[..., None] * delta[:, :, None] * mask, 1, out=out)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,54 +1,96 @@
-"""The rules that move the weights: torch.optim's, over all lanes at once."""
+"""The rules that move the weights, over all lanes at once, and how fast they move in time."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.optim.rmsprop import rmsprop
-from torch.optim.sgd import sgd
 
 from dropout_lab.config import TrainingConfig
 
+BETAS = 0.9, 0.999  # of Adam
+RHO = 0.9  # of RMSprop, Keras's default
+EPSILON = {"pytorch": 1e-8, "keras": 1e-7}  # each one's default
+
+
+def pace(config: TrainingConfig, epoch: int, step: int, steps: int) -> tuple[float, float]:
+    """Return learning rate and momentum of a step (from 0) of an epoch (from 1) that has so many steps.
+
+    The learning rate is multiplied by `decay` after every epoch and divided by 1 + t / decay_steps, where t steps were
+    done before. Momentum rises in equal parts, epoch by epoch (Hinton et al. 2012, appendix A.1).
+    """
+    rate = config.learning_rate * config.decay ** (epoch - 1)
+    if config.decay_steps is not None:
+        rate /= 1 + ((epoch - 1) * steps + step) / config.decay_steps
+    if config.momentum_start is None:
+        return rate, config.momentum
+    share = min(1.0, (epoch - 1) / config.momentum_epochs)
+    return rate, config.momentum_start + share * (config.momentum - config.momentum_start)
+
 
 class Optimizer:
-    """One of torch.optim's rules over all lanes' parameters at once; it works element by element, so lanes do not mix.
+    """One rule over all lanes' parameters at once; it works element by element, so lanes do not mix.
 
-    We call the rules in their functional form: the classes import torch's compiler first, which takes a second, and
-    with an open state a snapshot is a copy of it. `state` holds tensors (lanes, padded), and "step", a count. Adam's is
-    the kernel under its functional form, whose checks cost as much as a fifth of it.
+    `state` holds tensors (lanes, padded), and "step", a count. Adam's step is torch's kernel, called directly:
+    torch.optim imports torch's compiler, which takes a second, and its checks take a fifth of the kernel's time. The
+    other rules are written out as the papers and Keras have them, with the learning rate in the velocity; torch
+    multiplies by it later, which is the same as long as it is constant.
     """
 
     STATE = {
         "adam": ("exp_avg", "exp_avg_sq"),
-        "sgd": ("momentum_buffer",),
-        "rmsprop": ("square_avg", "momentum_buffer"),
+        "sgd": ("velocity",),
+        "rmsprop": ("square_avg", "velocity"),
     }
 
     def __init__(self, config: TrainingConfig, parameters: Tensor, gradient: Tensor) -> None:
-        self.config, self.parameters, self.gradient = config, [parameters], [gradient]
-        names = [name for name in self.STATE[config.optimizer] if name != "momentum_buffer" or config.momentum]
+        self.config, self.parameters, self.gradient = config, parameters, gradient
+        names = [
+            name
+            for name in self.STATE[config.optimizer]
+            if name != "velocity" or config.momentum or config.momentum_start
+        ]
         self.state = {name: torch.zeros_like(parameters) for name in names}
         self.state["step"] = torch.zeros((), device=parameters.device)
 
-    def step(self) -> None:
-        """Move the parameters once. Betas and epsilon of Adam are PyTorch's; alpha (rho) of RMSprop is Keras's."""
-        state, rate, momentum = self.state, self.config.learning_rate, self.config.momentum
-        parameters, gradient, count = self.parameters, self.gradient, [state["step"]]
-        if self.config.optimizer == "adam":
-            state["step"].add_(1)
-            torch._fused_adam_(
-                parameters, gradient, [state["exp_avg"]], [state["exp_avg_sq"]], [], count,
-                lr=rate, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, amsgrad=False, maximize=False,
-            )  # fmt: skip
+    def step(self, rate: float, momentum: float) -> None:
+        """Move the parameters once, with this learning rate and momentum."""
+        self.state["step"].add_(1)
+        {"adam": self._adam, "sgd": self._sgd, "rmsprop": self._rmsprop}[self.config.optimizer](rate, momentum)
+
+    def _adam(self, rate: float, momentum: float) -> None:
+        """Kingma & Ba 2015. Keras adds epsilon to the root of the average before that is corrected for its start."""
+        state, epsilon = self.state, EPSILON[self.config.epsilon_form]
+        if self.config.epsilon_form == "keras":
+            epsilon /= (1 - BETAS[1] ** float(state["step"])) ** 0.5
+        torch._fused_adam_(
+            [self.parameters], [self.gradient], [state["exp_avg"]], [state["exp_avg_sq"]], [], [state["step"]],
+            lr=rate, beta1=BETAS[0], beta2=BETAS[1], eps=epsilon, weight_decay=0.0, amsgrad=False, maximize=False,
+        )  # fmt: skip
+
+    def _sgd(self, rate: float, momentum: float) -> None:
+        """v = momentum v - rate g, w = w + v; Nesterov's w = w + momentum v - rate g (Sutskever et al. 2013).
+
+        Dampened, the rate is multiplied by 1 - momentum (Hinton et al. 2012, appendix A.1).
+        """
+        if "velocity" not in self.state:
+            self.parameters.add_(self.gradient, alpha=-rate)
             return
-        buffers: list[Tensor | None] = [state.get("momentum_buffer")]
-        if self.config.optimizer == "sgd":
-            sgd(
-                parameters, gradient, buffers, fused=True,
-                lr=rate, momentum=momentum, dampening=0.0, weight_decay=0.0, nesterov=False, maximize=False,
-            )  # fmt: skip
+        if self.config.dampened:
+            rate *= 1 - momentum
+        velocity = self.state["velocity"].mul_(momentum).add_(self.gradient, alpha=-rate)
+        if self.config.nesterov:
+            self.parameters.add_(velocity, alpha=momentum).add_(self.gradient, alpha=-rate)
         else:
-            rmsprop(
-                parameters, gradient, [state["square_avg"]], [], [b for b in buffers if b is not None], count,
-                lr=rate, alpha=0.9, eps=1e-7, momentum=momentum, weight_decay=0.0, centered=False,
-            )  # fmt: skip
+            self.parameters.add_(velocity)
+
+    def _rmsprop(self, rate: float, momentum: float) -> None:
+        """Tieleman & Hinton 2012. Keras adds epsilon to the average of squares, PyTorch to its root."""
+        average, epsilon = self.state["square_avg"], EPSILON[self.config.epsilon_form]
+        average.mul_(RHO).addcmul_(self.gradient, self.gradient, value=1 - RHO)
+        inside = self.config.epsilon_form == "keras"
+        root = (average + epsilon).sqrt_() if inside else average.sqrt().add_(epsilon)
+        if "velocity" not in self.state:
+            self.parameters.addcdiv_(self.gradient, root, value=-rate)
+            return
+        velocity = self.state["velocity"].mul_(momentum).addcdiv_(self.gradient, root, value=-rate)
+        self.parameters.add_(velocity)

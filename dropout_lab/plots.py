@@ -187,6 +187,11 @@ def _facts(runs: Sequence[Run]) -> tuple[str, list[str]]:
     return " · ".join(values[topic].pop() for topic in shared), own
 
 
+def conditions(run: Run) -> str:
+    """Return what a reader must know about one run, as one line."""
+    return _facts([run])[0]
+
+
 def _conditions(run: Run) -> dict[str, str]:
     """Return what a reader must know about a run, one phrase a topic; "" where the topic does not arise."""
     config = run.config
@@ -194,7 +199,7 @@ def _conditions(run: Run) -> dict[str, str]:
     rate = "rate " + ("/".join(f"{rate:g}" for rate in rates) or "0")
     return {
         "data": f"data {shown(Path(config.data.dataset).name)}",
-        "network": f"network {'-'.join(map(str, config.network.hidden))} {config.network.activation}",
+        "network": f"network {'-'.join(map(str, config.widths))} {config.network.activation}",
         "kind": f"{config.dropout.kind} dropout {config.dropout.placement} the activation" if _drops(run) else "",
         "rate": rate + (f", input rate {config.dropout.input_rate:g}" if config.dropout.input_rate else ""),
         "seeds": _seeds([run]),

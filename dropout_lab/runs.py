@@ -39,6 +39,7 @@ class Row:
 
     train_*: mean over the epoch's batches with dropout on, while the weights move (as Keras logs them).
     clean_train_*: after the epoch with dropout off, on as many training images as there are validation images.
+    rate: the dropout rate in force, the mean over the steps of the epoch and over the hidden layers.
     """
 
     seed: int
@@ -49,6 +50,7 @@ class Row:
     clean_train_accuracy: float
     val_loss: float
     val_accuracy: float
+    rate: float
 
 
 COLUMNS = tuple(field.name for field in fields(Row))

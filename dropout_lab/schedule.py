@@ -17,6 +17,7 @@ from pathlib import Path
 
 from dropout_lab import data
 from dropout_lab.config import Config
+from dropout_lab.dropout import DROPOUTS
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.recording import Job
 
@@ -87,9 +88,15 @@ def group(
 
 @lru_cache(maxsize=4096)
 def lane_key(config: Config) -> str:
-    """Return what lanes must share to train side by side: everything but the rates (and seeds, names and devices)."""
-    dropout = config.dropout.model_copy(update={"rate": 0.0, "input_rate": 0.0})
-    return config.model_copy(update={"dropout": dropout}).identity
+    """Return what lanes must share to train side by side: everything but the rates (and seeds, names and devices).
+
+    Of widened networks the widths count. With DropConnect a layer is computed otherwise where its rate is 0.
+    """
+    of_weights = DROPOUTS[config.dropout.kind].of_weights
+    rate = tuple(float(rate > 0) for rate in config.rates) if of_weights else 0.0
+    dropout = config.dropout.model_copy(update={"rate": rate, "input_rate": 0.0})
+    network = config.network.model_copy(update={"hidden": config.widths, "widen": False})
+    return config.model_copy(update={"dropout": dropout, "network": network}).identity
 
 
 def layout(
@@ -111,6 +118,8 @@ def layout(
         if result.memory <= free:
             return result
     reason = f"is too little for this plan ({result}); ask for fewer --jobs or --lanes, or for a smaller network"
+    if any(DROPOUTS[config.dropout.kind].of_weights and config.dropout.mask == "example" for config, _ in wanted):
+        reason += ", or for dropout.mask=batch: every example has a mask of all weights"
     raise Refused(Problem("this machine", "free memory", reason, f"{free / GIB:.1f} GiB"))
 
 
@@ -134,19 +143,22 @@ def cost(config: Config) -> float:
 def weights(config: Config) -> int:
     """Return how many weights a network has on its data."""
     of = data.dimensions(config.data.dataset)
-    return sum(a * b for a, b in pairwise((of.features, *config.network.hidden, of.classes)))
+    return sum(a * b for a, b in pairwise((of.features, *config.widths, of.classes)))
 
 
 def footprint(config: Config, lanes: int) -> int:
     """Return about how many bytes a process takes that trains so many lanes of `config`."""
-    of, hidden, batch = data.dimensions(config.data.dataset), config.network.hidden, config.training.batch_size
-    own = config.data.validation_from == "random"  # each lane has its own validation images
+    of, hidden, batch = data.dimensions(config.data.dataset), config.widths, config.training.batch_size
+    own = "random" in (config.data.validation_from, config.data.train_from)  # each lane has its own images to evaluate
     held_out = int(2 * config.data.validation_fraction * of.train) * (lanes if own else 1)
     images = 4 * of.features * (of.train * 1.25 + of.test * 1.25 + held_out)  # stored as bytes, used as float32
     parameters = 4 * weights(config) * 8  # themselves, gradients, two moments, the best, and copies to save
     logits = 4 * max(16, of.classes) * 4 * of.train  # one epoch's, and what becomes of them
     step = 4 * batch * (of.features + 8 * sum(hidden)) + 4 * CHUNK * 2 * max(hidden, default=0)
-    return int(TORCH + images + lanes * (parameters + logits + step))
+    masks = 4 * 4 * sum(a * b for a, b in pairwise((of.features, *hidden)))  # masks, what they leave, random numbers
+    masks *= DROPOUTS[config.dropout.kind].of_weights * (batch if config.dropout.mask == "example" else 1)
+    noise = 4 * 17 * of.train * (config.data.label_noise > 0)  # labels and targets of its own
+    return int(TORCH + images + lanes * (parameters + logits + step + masks + noise))
 
 
 def cores() -> int:

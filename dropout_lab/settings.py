@@ -20,10 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, field_v
 from pydantic_core import CoreSchema, core_schema
 
 from dropout_lab.data import DATASETS
-from dropout_lab.dropout import DROPOUTS
+from dropout_lab.dropout import CUT, DROPOUTS, SCHEDULES
 from dropout_lab.ranges import MAX_SEED, MAX_VALUES
 from dropout_lab.rules import Schema
-from dropout_lab.strict_yaml import Keys
+from dropout_lab.strict_yaml import Keys, written
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_RULE = "1 to 64 of A-Z a-z 0-9 . _ - with a letter or digit first, in quotes where it is a number"
@@ -92,7 +92,13 @@ class DataConfig(Section):
         default="unit", description="unit: /255; column-l2: keras.utils.normalize(axis=1); standardize: mean 0, sd 1"
     )
     train_size: int | None = Field(
-        default=None, ge=1, description="train on only the first N images that validation leaves; null: on all"
+        default=None, ge=1, description="train on only N of the images that validation leaves; null: on all"
+    )
+    train_from: Literal["head", "random"] = Field(
+        default="head", description="which N: head: the first; random: drawn by seed, fewer out of more"
+    )
+    label_noise: float = Field(
+        default=0.0, ge=0, le=1, description="fraction of the training labels replaced by another class, drawn by seed"
     )
 
 
@@ -108,12 +114,15 @@ class NetworkConfig(Section):
     init: Literal["glorot-uniform", "lecun-normal", "pytorch", "normal"] = Field(
         default="glorot-uniform", description="first weights: glorot-uniform (as Keras), lecun-normal, pytorch, normal"
     )
+    widen: bool = Field(
+        default=False, description="true: units / (1 - rate) in each hidden layer, so that as many are kept"
+    )
 
 
 class DropoutConfig(Section):
     """What is dropped, and where. A rate is the fraction dropped, never the fraction kept."""
 
-    kind: Annotated[str, Words((*DROPOUTS,))] = Field(default="bernoulli", description=f"which: {', '.join(DROPOUTS)}")
+    kind: Annotated[str, Words((*DROPOUTS,))] = Field(default="bernoulli", description=", ".join(DROPOUTS))
     rate: Rate | Annotated[tuple[Rate, ...], Field(max_length=32, strict=False)] = Field(
         default=0.5, description="fraction of hidden units dropped; a list gives one per hidden layer; 0: none"
     )
@@ -121,6 +130,18 @@ class DropoutConfig(Section):
     placement: Literal["after", "before"] = Field(default="after", description="after or before the activation")
     mask: Literal["example", "batch"] = Field(
         default="example", description="example: a mask for each image; batch: one mask for the whole batch"
+    )
+    schedule: Annotated[str, Words((*SCHEDULES,))] = Field(
+        default="constant", description=f"of the rates in time: {', '.join(SCHEDULES)}"
+    )
+    cutoff: int | None = Field(
+        default=None, ge=0, le=100_000, description="epochs after which early dropout ends, or late dropout begins"
+    )
+    gamma: float | None = Field(
+        default=None, gt=0, le=1000, description="curriculum: how fast the rates rise, per step; null: 10 / all steps"
+    )
+    samples: int = Field(
+        default=10, ge=1, le=1000, description="dropconnect: of its inference by moment matching; 1: mean weights"
     )
 
 
@@ -131,6 +152,9 @@ class RegularizationConfig(Section):
     l2: float = Field(default=0.0, ge=0, le=1000, description="weight of the sum of squared weights in the loss")
     max_norm: float | None = Field(
         default=None, gt=0, le=1000, description="largest norm of the weights into one unit; null: any"
+    )
+    weight_decay: float = Field(
+        default=0.0, ge=0, le=1000, description="decoupled: each step takes learning rate * this * weight off a weight"
     )
 
 
@@ -143,7 +167,28 @@ class TrainingConfig(Section):
         default="adam", description="how steps follow from gradients: adam, sgd, rmsprop"
     )
     learning_rate: float = Field(default=0.001, gt=0, le=1e30, description="size of the steps")
+    decay: float = Field(default=1.0, gt=0, le=1, description="factor of the learning rate after every epoch")
+    decay_steps: int | None = Field(
+        default=None, ge=1, le=10**9, description="T: the learning rate is divided by 1 + steps / T; null: it is not"
+    )
     momentum: float = Field(default=0.0, ge=0, lt=1, description="share of the last step kept; sgd and rmsprop only")
+    momentum_start: float | None = Field(
+        default=None, ge=0, lt=1, description="momentum of the first epoch, from where it rises; null: the same"
+    )
+    momentum_epochs: int = Field(
+        default=500, ge=1, le=100_000, description="epochs in which momentum_start becomes momentum, in equal parts"
+    )
+    nesterov: bool = Field(default=False, description="true: Nesterov's momentum; sgd only")
+    dampened: bool = Field(default=False, description="true: gradients times 1 - momentum (Hinton 2012); sgd only")
+    epsilon_form: Literal["pytorch", "keras"] = Field(
+        default="pytorch", description="where epsilon stands in adam and rmsprop: as in pytorch, or as in keras"
+    )
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="stop when val_loss has no new best for so many epochs, restore it",
+    )
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32", description="of training's products: float32, bfloat16 (8 bits, faster for wide layers)"
     )
@@ -184,6 +229,14 @@ class Config(Section):
         """The dropout rate of each hidden layer."""
         rate = self.dropout.rate
         return rate if isinstance(rate, tuple) else (rate,) * len(self.network.hidden)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The units of each hidden layer; of a network to be widened, n / keep (Srivastava et al. 2014, A.1)."""
+        if not self.network.widen:
+            return self.network.hidden
+        pairs = zip(self.network.hidden, self.rates, strict=True)
+        return tuple(round(units / (1 - rate)) if rate < 1 else units for units, rate in pairs)
 
 
 SECTIONS = {
@@ -238,13 +291,29 @@ def findings(config: Config) -> Iterator[Finding]:
     yield from _dropout_findings(config)
     yield from _data_findings(config)
     yield from _size_findings(config)
-    training = config.training
-    if training.momentum and training.optimizer == "adam":
-        keys = ("training", "momentum"), ("training", "optimizer")
-        yield Finding(keys, "must be 0 with the optimizer adam: only sgd and rmsprop use momentum", training.momentum)
+    yield from _training_findings(config.training)
     repeated = [seed for index, seed in enumerate(config.seeds) if seed in config.seeds[:index]]
     if repeated:
         yield Finding((("seeds",),), "must name every seed only once", repeated[0])
+
+
+def _training_findings(training: TrainingConfig) -> Iterator[Finding]:
+    """What only some optimizers have must not be asked of the others, as if it had a part in the result."""
+    optimizer = ("training", "optimizer")
+    for key, neutral, optimizers in (
+        ("momentum", 0, ("sgd", "rmsprop")),
+        ("momentum_start", None, ("sgd", "rmsprop")),
+        ("nesterov", False, ("sgd",)),
+        ("dampened", False, ("sgd",)),
+        ("epsilon_form", "pytorch", ("adam", "rmsprop")),
+    ):
+        value = getattr(training, key)
+        if value != neutral and training.optimizer not in optimizers:
+            users = f"{' and '.join(optimizers)} {'use' if len(optimizers) > 1 else 'uses'} {key}"
+            reason = f"must be {written(neutral)} with the optimizer {training.optimizer}: only {users}"
+            yield Finding((("training", key), optimizer), reason, value)
+    if training.nesterov and not training.momentum:
+        yield Finding((("training", "nesterov"), ("training", "momentum")), "must be false without momentum", True)
 
 
 def _dropout_findings(config: Config) -> Iterator[Finding]:
@@ -258,10 +327,16 @@ def _dropout_findings(config: Config) -> Iterator[Finding]:
             if max(value if isinstance(value, tuple) else (value,), default=0) == 1:
                 reason = f"must be below 1 with the kind {dropout.kind}, whose noise has no bound there"
                 yield Finding((("dropout", key), ("dropout", "kind")), reason, value)
-    for key, needed in kind.needs.items():
-        if (value := getattr(config.network, key)) != needed:
-            reason = f"must be {needed} with the kind {dropout.kind}, {kind.because}"
-            yield Finding((("network", key), ("dropout", "kind")), reason, value)
+    for (section, key), needed in kind.needs.items():
+        if (value := getattr(getattr(config, section), key)) != needed:
+            reason = f"must be {written(needed)} with the kind {dropout.kind}, {kind.because}"
+            yield Finding(((section, key), ("dropout", "kind")), reason, value)
+    if dropout.schedule in CUT and dropout.cutoff is None:
+        reason = f"must be a number of epochs with the schedule {dropout.schedule}"
+        yield Finding((("dropout", "cutoff"), ("dropout", "schedule")), reason, None)
+    if config.network.widen and max(config.rates, default=0) == 1:
+        reason = "must be below 1 with network.widen, which divides by what is kept"
+        yield Finding((("dropout", "rate"), ("network", "widen")), reason, dropout.rate)
 
 
 def _data_findings(config: Config) -> Iterator[Finding]:
@@ -282,7 +357,7 @@ def _data_findings(config: Config) -> Iterator[Finding]:
 def _size_findings(config: Config) -> Iterator[Finding]:
     """Bound the job before memory is taken; of a data set of the user's own, only the hidden layers are known here."""
     entry = DATASETS.get(config.data.dataset)
-    units = (math.prod(entry.shape), *config.network.hidden, entry.classes) if entry else config.network.hidden
+    units = (math.prod(entry.shape), *config.widths, entry.classes) if entry else config.widths
     parameters = sum((inputs + 1) * outputs for inputs, outputs in pairwise(units))
     if parameters > MAX_PARAMETERS:
         reason = f"must make a network of at most {MAX_PARAMETERS} parameters, not {parameters}"

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-PURPOSES = {"init": 0, "order": 1, "masks": 2, "split": 3}
+PURPOSES = {"init": 0, "order": 1, "masks": 2, "split": 3, "subset": 4, "label noise": 5, "evaluation": 6}
 
 
 def stream(seed: int, purpose: str, *more: int) -> Generator:
-    """Return a fresh generator for `purpose` ("init", "order", "masks" or "split"), further named by integers.
+    """Return a fresh generator for `purpose`, a key of PURPOSES, further named by integers.
 
     SFC64 is the fastest of NumPy's generators; `SeedSequence` keeps streams of neighbouring names apart.
     """

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from dropout_lab.config import Config
-from dropout_lab.data import Data, split
-from dropout_lab.dropout import DROPOUTS, Draw, Noise
-from dropout_lab.network import ALIGNMENT, FEWEST_ROWS, NONE, Network, cross_entropy, empty, empty_like, padded
-from dropout_lab.optimizer import Optimizer
+from dropout_lab.data import Data, noisy, split
+from dropout_lab.dropout import DROPOUTS, MASKS, NONE, Draw, Noise, shares
+from dropout_lab.network import ALIGNMENT, FEWEST_ROWS, Network, cross_entropy, empty, empty_like, padded
+from dropout_lab.optimizer import Optimizer, pace
 from dropout_lab.runs import Outcome, Row, Snapshot
 from dropout_lab.schedule import CHUNK
 from dropout_lab.streams import stream
@@ -67,8 +67,9 @@ def train(lanes: Sequence[Lane], data: Data, device: str = "cpu", threads: int =
 
     `threads` is the most that may be used; the numbers do not depend on it.
 
-    A lane whose loss is no longer finite ends at once as "diverged"; the others go on undisturbed. The test split is
-    read once, at the very end, with the last weights and with those of the best epoch (lowest validation loss).
+    A lane whose loss is no longer finite ends at once as "diverged"; the others go on undisturbed, as they do where one
+    runs out of patience. The test split is read once, at the very end of a lane, with its last weights and with those
+    of its best epoch (lowest validation loss).
     """
     if threads > 1 and not threads_flush(threads):  # before anything else here could start torch's threads
         threads = 1
@@ -76,30 +77,43 @@ def train(lanes: Sequence[Lane], data: Data, device: str = "cpu", threads: int =
     state = State(lanes, data, device)
     if any(width % ALIGNMENT for width in state.network.sizes[:-1]):
         threads = min(threads, 2)  # of odd widths, products differ between 2 threads and 3 (docs/log.md)
-    settings = config.data.validation_fraction, config.data.validation_from, config.data.train_size
+    settings = config.data
+    chosen = settings.validation_fraction, settings.validation_from, settings.train_size
     seeds = [lane.seed for lane in lanes]
     if len(set(seeds)) == 1:
         seeds = seeds[:1]  # all lanes see the same images in the same order: one copy stands for all
-    splits = [split(len(data.images), *settings, seed) for seed in seeds]
-    clean = select(data, [indices[: len(held_out)] for indices, held_out in splits])
-    validation = select(data, [held_out for _, held_out in splits])
-    noises = [noise(lanes, layer, width, device) for layer, width in enumerate(state.network.sizes[:-1])]
-    targets = torch.nn.functional.one_hot(data.labels, padded(data.classes)).to(data.images.dtype)
-    batch = config.training.batch_size
+    splits = [split(len(data.images), *chosen, seed, settings.train_from) for seed in seeds]
+    labels = data.labels[None]
+    if settings.label_noise:
+        labels = noisy(data.labels, [indices for indices, _ in splits], settings.label_noise, data.classes, seeds)
+    clean = select(data.images, labels, [indices[: len(held_out)] for indices, held_out in splits])
+    validation = select(data.images, data.labels[None], [held_out for _, held_out in splits])
+    targets = torch.nn.functional.one_hot(labels, padded(data.classes)).to(data.images.dtype)
+    batch, epochs = config.training.batch_size, config.training.epochs
+    sizes, examples = state.network.sizes, max(batch, FEWEST_ROWS)
+    noises = [noise(lanes, layer, sizes, examples, device) for layer in range(len(sizes) - 1)]
     steps = -(-len(splits[0][0]) // batch)
     training = set(range(len(lanes)))
     first = lanes[0].snapshot.last.epoch + 1 if lanes[0].snapshot else 1
 
-    for epoch in range(first, config.training.epochs + 1):
+    for epoch in range(first, epochs + 1):
+        if stopped := state.out_of_patience(training):
+            yield from state.outcomes(stopped)
+            training.difference_update(stopped)
+            if not training:
+                return
         started = time.perf_counter()
-        masks = [layer.steps(epoch, steps) if layer else repeat(NONE) for layer in noises]
+        force = shares(config.dropout, epoch, steps, epochs)
+        masks = [layer.steps(epoch, force) if layer else repeat(NONE) for layer in noises]
         order = shuffled([indices for indices, _ in splits], seeds, epoch).to(device)
         mini_batches = paced(batches(data.images, targets, order, batch), steps, threads)
+        paces = [pace(config.training, epoch, step, steps) for step in range(steps)]
         with denormals_flushed():
-            logits = train_epoch(state, mini_batches, masks, config)
-            losses, right = cross_entropy(logits, data.labels[order])
+            logits = train_epoch(state, mini_batches, masks, paces, config)
+            losses, right = cross_entropy(logits, torch.take_along_dim(labels, order, 1))
             validated = evaluate(state.network, *clean), evaluate(state.network, *validation)
-        numbers = means(losses), means(right), *validated[0], *validated[1]
+        rates = [float(np.mean(lane.config.rates or 0.0) * force.mean()) for lane in lanes]
+        numbers = means(losses), means(right), *validated[0], *validated[1], rates
         rows = [Row(lane.seed, epoch, *n) for lane, *n in zip(lanes, *numbers, strict=True)]
         for lane in sorted(training):
             if math.isfinite(rows[lane].train_loss) and math.isfinite(rows[lane].val_loss):
@@ -116,15 +130,20 @@ def train(lanes: Sequence[Lane], data: Data, device: str = "cpu", threads: int =
 
 
 def train_epoch(
-    state: State, mini_batches: Iterable[tuple[Tensor, Tensor, int]], masks: Sequence[Iterator[Draw]], config: Config
+    state: State,
+    mini_batches: Iterable[tuple[Tensor, Tensor, int]],
+    masks: Sequence[Iterator[Draw]],
+    paces: Sequence[tuple[float, float]],
+    config: Config,
 ) -> Tensor:
     """Run every step of one epoch, and return the logits of its steps, (lanes, examples, padded classes).
 
-    Loss and accuracy come of these: with dropout on and while the weights move, as Keras logs them.
+    Loss and accuracy come of these: with dropout on and while the weights move, as Keras logs them. `paces` are the
+    learning rate and the momentum of each step.
     """
     network, penalty = state.network, config.regularization
     logits = []
-    for x, targets, count in mini_batches:
+    for (x, targets, count), (rate, momentum) in zip(mini_batches, paces, strict=True):
         output = network.forward(x, [cut(next(mask), x.shape[1]) for mask in masks])
         logits.append(output[:, :count])
         delta = torch.softmax(output, 2, out=empty_like(output)).sub_(targets).mul_(1 / count)
@@ -133,7 +152,9 @@ def train_epoch(
         network.backward(delta)
         if penalty.l1 or penalty.l2:
             network.penalize(penalty.l1, penalty.l2)
-        state.optimizer.step()
+        if penalty.weight_decay:
+            network.decay(rate * penalty.weight_decay)
+        state.optimizer.step(rate, momentum)
         if penalty.max_norm is not None:
             network.project(penalty.max_norm)
     return torch.cat(logits, 1)
@@ -204,11 +225,13 @@ def batches(all_images: Tensor, all_targets: Tensor, order: Tensor, size: int) -
     """Yield the mini-batches of one epoch: images (lanes or 1, rows, inputs), targets (lanes or 1, rows, padded
     classes), and how many of the rows count.
 
-    order: (lanes or 1, images), indices into all images (n, inputs) and targets (n, padded classes). Both are gathered
-    into buffers that the next batch overwrites. The last batch may be smaller; one of fewer than 16 images is filled up
-    with others, that must have no part in the loss.
+    order: (lanes or 1, images), indices into all images (n, inputs) and into the targets of all lanes or of each one,
+    (lanes or 1, n, padded classes). Both are gathered into buffers that the next batch overwrites. The last batch may
+    be smaller; one of fewer than 16 images is filled up with others, that must have no part in the loss.
     """
     lanes, inputs = len(order), all_images.shape[1]
+    starts = torch.arange(len(all_targets), device=order.device)[:, None] * len(all_images)
+    all_targets = all_targets.flatten(0, 1)
     spare = ALIGNMENT // math.gcd(inputs, ALIGNMENT)  # every lane's images must be a multiple of this many rows
     most = -(-max(size, FEWEST_ROWS) // spare) * spare
     images, targets = (table.new_empty(lanes * most, table.shape[1]) for table in (all_images, all_targets))
@@ -219,23 +242,24 @@ def batches(all_images: Tensor, all_targets: Tensor, order: Tensor, size: int) -
         filled = -(-rows // spare) * spare
         if filled > count:
             index = torch.nn.functional.pad(index, (0, filled - count))
-        index = index.reshape(-1)
-        x = torch.index_select(all_images, 0, index, out=images[: lanes * filled])
-        y = torch.index_select(all_targets, 0, index, out=targets[: lanes * filled])
+        places_of_targets = index + starts if len(starts) > 1 else index
+        x = torch.index_select(all_images, 0, index.reshape(-1), out=images[: lanes * filled])
+        y = torch.index_select(all_targets, 0, places_of_targets.reshape(-1), out=targets[: lanes * filled])
         if count not in places:
             places[count] = x.view(lanes, filled, -1)[:, :rows], y.view(lanes, filled, -1)[:, :rows]
         yield *places[count], count
 
 
-def select(data: Data, indices: Sequence[Tensor]) -> Batch:
-    """Gather images and labels of one index list per lane; where all lanes have the same one, only once."""
+def select(images: Tensor, labels: Tensor, indices: Sequence[Tensor]) -> Batch:
+    """Gather from images (n, inputs) and labels (lanes or 1, n) what is at one index list per lane; where all have the
+    same list, its images only once."""
     if all(torch.equal(other, indices[0]) for other in indices[1:]):
         indices = indices[:1]
-    stacked = torch.stack(list(indices)).to(data.images.device)
-    images = empty(data.images, len(indices), stacked.shape[1], data.images.shape[1])
-    for own, index in zip(images, stacked, strict=True):
-        torch.index_select(data.images, 0, index, out=own)
-    return images, data.labels[stacked]
+    stacked = torch.stack(list(indices)).to(images.device)
+    gathered = empty(images, len(indices), stacked.shape[1], images.shape[1])
+    for own, index in zip(gathered, stacked, strict=True):
+        torch.index_select(images, 0, index, out=own)
+    return gathered, torch.take_along_dim(labels, stacked, 1)
 
 
 def evaluate(network: Network, images: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:
@@ -263,13 +287,33 @@ def means(values: Tensor) -> list[float]:
     return [float(row.mean(dtype=np.float64)) for row in values.cpu().numpy()]
 
 
-def noise(lanes: Sequence[Lane], layer: int, width: int, device: str) -> Noise | None:
-    """Return the dropout noise on the input (layer 0) or behind hidden layer 1, 2, ...; None where no lane has any."""
-    config, rates = lanes[0].config, rates_of(lanes, layer)
+def network(lanes: Sequence[Lane], data: Data, device: str) -> Network:
+    """Return networks for `lanes` on `data`, their weights still 0."""
+    config = lanes[0].config
+    result = Network(
+        len(lanes),
+        (data.images.shape[1], *config.widths, data.classes),
+        config.network.activation,
+        config.dropout.placement,
+        device=device,
+        products=getattr(torch, config.training.precision),
+        samples=config.dropout.samples if DROPOUTS[config.dropout.kind].of_weights else None,
+    )
+    result.at_test = [at_test(lanes, layer, device) for layer in range(len(result.sizes) - 1)]
+    return result
+
+
+def noise(
+    lanes: Sequence[Lane], layer: int, sizes: Sequence[int], rows: int, device: str = "cpu", purpose: str = MASKS
+) -> Noise | None:
+    """Return the noise of `rows` examples on the input (layer 0), or behind or within hidden layer 1, 2, ..., of
+    networks of these layer widths; None where no lane has any."""
+    dropout, rates = lanes[0].config.dropout, rates_of(lanes, layer)
     if not any(rates):
         return None
-    rows = max(config.training.batch_size, FEWEST_ROWS) if config.dropout.mask == "example" else 1
-    return Noise(config.dropout.kind, rates, [lane.seed for lane in lanes], layer, (rows, width), device)
+    units = sizes[layer - 1] * sizes[layer] if DROPOUTS[dropout.kind].of_weights else sizes[layer]
+    shape = (rows if dropout.mask == "example" else 1, units)
+    return Noise(dropout.kind, rates, [lane.seed for lane in lanes], layer, shape, device, purpose=purpose)
 
 
 def at_test(lanes: Sequence[Lane], layer: int, device: str) -> Tensor | None:
@@ -296,17 +340,8 @@ class State:
     def __init__(self, lanes: Sequence[Lane], data: Data, device: str) -> None:
         """Start every lane from its first weights, or all from their snapshots."""
         config = lanes[0].config
-        sizes = (data.images.shape[1], *config.network.hidden, data.classes)
-        self.data = data
-        self.network = Network(
-            len(lanes),
-            sizes,
-            config.network.activation,
-            config.dropout.placement,
-            device=device,
-            products=getattr(torch, config.training.precision),
-        )
-        self.network.at_test = [at_test(lanes, layer, device) for layer in range(len(sizes) - 1)]
+        self.data, self.patience = data, config.training.patience
+        self.network = network(lanes, data, device)
         self.parameters = self.network.parameters
         assert self.parameters.grad is not None
         self.optimizer = Optimizer(config.training, self.parameters.data, self.parameters.grad)
@@ -323,6 +358,12 @@ class State:
         if best is None or row.val_loss < best.val_loss:
             self.best[lane] = row
             self.best_parameters[lane] = self.parameters[lane]
+
+    def out_of_patience(self, lanes: Iterable[int]) -> list[int]:
+        """Return those of `lanes` whose validation loss has not fallen for `patience` epochs."""
+        rows = ((lane, self.last[lane], self.best[lane]) for lane in sorted(lanes))
+        patience = math.inf if self.patience is None else self.patience
+        return [lane for lane, last, best in rows if last and best and last.epoch - best.epoch >= patience]
 
     def snapshot(self, lane: int) -> Snapshot:
         """Copy all that this lane's training depends on. The random streams are named by epoch and need no saving."""
@@ -346,8 +387,13 @@ class State:
             )
 
     def outcomes(self, lanes: Iterable[int]) -> Iterator[Ended]:
-        """Read the test split, with the last weights and with the best ones, and yield what each of `lanes` came to."""
-        data, network = self.data, self.network
+        """Read the test split, with the last weights and with the best ones, and yield what each of `lanes` came to.
+
+        With patience, training goes back to the best epoch at its end: what it ends with are the best weights.
+        """
+        data, network, lanes = self.data, self.network, list(lanes)
+        if self.patience is not None:
+            self.parameters[lanes] = self.best_parameters[lanes]
         images, labels = data.test_images[None], data.test_labels[None]
         logits = predict(network, images)
         at_last, weights = list(zip(*score(logits, labels), strict=True)), self.weights("last")
@@ -362,7 +408,7 @@ class State:
                 "status": "finished",
                 "epochs": last.epoch,
                 "best_epoch": best.epoch,
-                "last": final(last, *at_last[lane]),
+                "last": final(last if self.patience is None else best, *at_last[lane]),
                 "best": final(best, *at_best[lane]),
             }
             test = {

@@ -45,7 +45,7 @@ def write_run(
     for seed, accuracy in by_seed.items():
         val = (0.4, 0.2, last_val_loss + seed / 100)
         for epoch in range(1, 2 if seed in diverged else EPOCHS + 1):
-            metrics.append(f"{seed},{epoch},0.5,0.8,{0.4 - epoch / 10},0.9,{val[epoch - 1]},0.96")
+            metrics.append(f"{seed},{epoch},0.5,0.8,{0.4 - epoch / 10},0.9,{val[epoch - 1]},0.96,{rate}")
             timing.append(f"{seed},{epoch},2.0")
         last = {"val_loss": val[2], "val_accuracy": 0.96, "test_loss": 1 - accuracy, "test_accuracy": accuracy}
         best = {"val_loss": 0.2, "val_accuracy": 0.95, "test_loss": 0.15, "test_accuracy": 0.955}

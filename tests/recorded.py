@@ -26,7 +26,7 @@ def config(seeds: Iterable[int] = (0,), **changes: Any) -> Config:
 
 
 def row(seed: int, epoch: int) -> Row:
-    return Row(seed, epoch, *np.random.default_rng((seed, epoch)).random(6).tolist())
+    return Row(seed, epoch, *np.random.default_rng((seed, epoch)).random(7).tolist())
 
 
 def snapshot(seed: int, epoch: int, best: Row | None = None) -> Snapshot:

@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dropout_lab import config as configs
-from dropout_lab.config import Config, commented_yaml, flatten, json_schema, load, resolve, to_yaml
+from dropout_lab.config import Config, TrainingConfig, commented_yaml, flatten, json_schema, load, resolve, to_yaml
 from dropout_lab.data import DATASETS, split
 from dropout_lab.dropout import DROPOUTS
 from dropout_lab.errors import Refused
@@ -29,22 +29,38 @@ DEFAULTS = {
     "data.validation_from": "tail",
     "data.scale": "unit",
     "data.train_size": None,
+    "data.train_from": "head",
+    "data.label_noise": 0.0,
     "network.hidden": [128, 128],
     "network.activation": "relu",
     "network.init": "glorot-uniform",
+    "network.widen": False,
     "dropout.kind": "bernoulli",
     "dropout.rate": 0.5,
     "dropout.input_rate": 0.0,
     "dropout.placement": "after",
     "dropout.mask": "example",
+    "dropout.schedule": "constant",
+    "dropout.cutoff": None,
+    "dropout.gamma": None,
+    "dropout.samples": 10,
     "regularization.l1": 0.0,
     "regularization.l2": 0.0,
     "regularization.max_norm": None,
+    "regularization.weight_decay": 0.0,
     "training.epochs": 10,
     "training.batch_size": 32,
     "training.optimizer": "adam",
     "training.learning_rate": 0.001,
+    "training.decay": 1.0,
+    "training.decay_steps": None,
     "training.momentum": 0.0,
+    "training.momentum_start": None,
+    "training.momentum_epochs": 500,
+    "training.nesterov": False,
+    "training.dampened": False,
+    "training.epsilon_form": "pytorch",
+    "training.patience": None,
     "training.precision": "float32",
     "seeds": [0],
     "device": "auto",
@@ -57,22 +73,38 @@ OTHER = {
     "data.validation_from": "random",
     "data.scale": "column-l2",
     "data.train_size": 500,
+    "data.train_from": "random",
+    "data.label_noise": 0.25,
     "network.hidden": [64, 32],
     "network.activation": "tanh",
     "network.init": "normal",
+    "network.widen": True,
     "dropout.kind": "bernoulli",
     "dropout.rate": [0.1 + 0.2, 1e-05],
     "dropout.input_rate": 0.2,
     "dropout.placement": "before",
     "dropout.mask": "batch",
+    "dropout.schedule": "late",
+    "dropout.cutoff": 2,
+    "dropout.gamma": 0.001,
+    "dropout.samples": 1,
     "regularization.l1": 1e-300,
     "regularization.l2": 5e-324,
     "regularization.max_norm": 3.0,
+    "regularization.weight_decay": 0.01,
     "training.epochs": 3,
     "training.batch_size": 100,
     "training.optimizer": "sgd",
     "training.learning_rate": 0.1,
+    "training.decay": 0.998,
+    "training.decay_steps": 10000,
     "training.momentum": 0.95,
+    "training.momentum_start": 0.5,
+    "training.momentum_epochs": 20,
+    "training.nesterov": True,
+    "training.dampened": True,
+    "training.epsilon_form": "pytorch",
+    "training.patience": 7,
     "training.precision": "bfloat16",
     "seeds": [4294967295, 0, 7],
     "device": "cuda:1",
@@ -117,7 +149,7 @@ STEP = "must be a number above 0 and at most 1e+30"
 POSITIVE = "must be a number above 0 and at most 1000"
 FRACTION = "must be a number above 0 and at most 0.9"
 MAPPING = "must be a mapping of keys to values, such as `seeds: [0]`"
-TRAINING = "epochs, batch_size, optimizer, learning_rate, momentum, precision"
+TRAINING = ", ".join(TrainingConfig.model_fields)
 
 BAD = [
     # the file as a whole
@@ -458,6 +490,52 @@ class TestConfig:
             f"toy.yaml:3: network.activation: must be selu {reason} (got tanh)",
         ]
 
+    @pytest.mark.parametrize("kind", DROPOUTS)
+    def test_every_kind_says_what_it_needs_and_why(self, kind: str) -> None:
+        other: dict[tuple[str, str], object] = {
+            ("network", "activation"): "tanh",
+            ("network", "init"): "normal",
+            ("network", "widen"): True,
+            ("dropout", "input_rate"): 0.25,
+            ("dropout", "placement"): "before",
+            ("dropout", "schedule"): "curriculum",
+            ("training", "precision"): "bfloat16",
+        }
+        needs = DROPOUTS[kind].needs
+        mapping: dict[str, Any] = {"dropout": {"kind": kind}, "network": {}, "training": {}}
+        for section, key in needs:
+            mapping[section][key] = needs[section, key]
+        resolve(mapping, where="here", name="toy")
+        for section, key in needs:
+            with pytest.raises(Refused) as caught:
+                resolve(mapping | {section: mapping[section] | {key: other[section, key]}}, where="here", name="toy")
+            (problem,) = caught.value.problems
+            assert problem.key == f"{section}.{key}"
+            assert f"with the kind {kind}, {DROPOUTS[kind].because}" in problem.reason and DROPOUTS[kind].because
+
+    @pytest.mark.parametrize(
+        "text, problem",
+        [
+            ("dropout: {schedule: early}", "dropout.cutoff: must be a number of epochs with the schedule early"),
+            ("dropout: {rate: 1}\nnetwork: {widen: true}", "dropout.rate: must be below 1 with network.widen, which "),
+            ("training: {nesterov: true}", "training.nesterov: must be false with the optimizer adam: only sgd uses "),
+            ("training: {optimizer: sgd, nesterov: true}", "training.nesterov: must be false without momentum (got "),
+            ("training: {dampened: true}", "training.dampened: must be false with the optimizer adam: only sgd uses "),
+            ("training: {momentum_start: 0.5}", "training.momentum_start: must be null with the optimizer adam: only "),
+            (
+                "training: {optimizer: sgd, epsilon_form: keras}",
+                "training.epsilon_form: must be pytorch with the optimizer sgd: only adam and rmsprop use epsilon_form",
+            ),
+            (
+                "network: {hidden: [8000, 8000], widen: true}\ndropout: {rate: 0.5}",  # 16,000 each
+                "network.hidden: must make a network of at most 100000000 parameters, not 268736010 (got [8000, 8000])",
+            ),
+        ],
+    )
+    def test_what_does_not_go_together_is_refused_with_the_reason(self, text: str, problem: str) -> None:
+        (line,) = refused(text)
+        assert problem in line
+
     @pytest.mark.parametrize("dataset", ["mnist", "digits"])
     @pytest.mark.parametrize("fraction", [0.1, 0.2, 1 / 3, 0.7, 0.9])
     def test_train_size_reaches_to_all_that_the_split_leaves(self, dataset: str, fraction: float) -> None:
@@ -501,8 +579,13 @@ class TestIdentity:
     def test_every_other_key_counts(self, key: str) -> None:
         base = nested(OTHER | {"dropout.rate": 0.25})
         changed = nested(OTHER | {"dropout.rate": 0.25} | {key: 0.125 if key == "dropout.rate" else DEFAULTS[key]})
-        if key == "training.optimizer":
-            base["training"]["momentum"] = changed["training"]["momentum"] = 0
+        for mapping in base, changed:
+            if key == "training.optimizer":  # only sgd and rmsprop have them
+                mapping["training"] |= {"momentum": 0, "momentum_start": None, "nesterov": False, "dampened": False}
+            if key == "training.momentum":
+                mapping["training"]["nesterov"] = False
+            if key == "dropout.cutoff":
+                mapping["dropout"]["schedule"] = "constant"
         identities = {resolve(mapping, where="here", name="toy").identity for mapping in (base, changed)}
         assert len(identities) == (1 if key in ("name", "seeds", "device") else 2)
 

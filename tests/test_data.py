@@ -234,6 +234,42 @@ def test_train_size_keeps_the_first_training_images(how: str) -> None:
     assert torch.equal(data.split(100, 0.2, how, 80, seed=0)[0], train)
 
 
+@pytest.mark.parametrize("how", ["tail", "random"])
+def test_a_random_subset_is_its_seeds_own_and_holds_the_smaller_ones(how: str) -> None:
+    train, validation = data.split(100, 0.2, how, None, seed=0)
+    subsets = []
+    for seed in range(4):
+        large, same = data.split(100, 0.2, how, 30, seed, train_from="random")
+        small, _ = data.split(100, 0.2, how, 10, seed, train_from="random")
+        assert torch.equal(small, large[:10]) and len(set(large.tolist())) == 30
+        assert not {*large.tolist()} & {*same.tolist()}
+        subsets.append(frozenset(large.tolist()))
+    assert len(set(subsets)) == 4 and subsets[0] <= {*train.tolist()}
+    assert torch.equal(data.split(100, 0.2, how, 30, 0, train_from="random")[1], validation)
+    everything, _ = data.split(100, 0.2, how, None, 0, train_from="random")
+    assert torch.equal(everything.sort().values, train.sort().values)
+
+
+def test_noise_replaces_exactly_its_share_of_the_training_labels_by_other_classes() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 10, (20_000,), generator=generator)
+    indices = [torch.arange(15_000), torch.arange(15_000)]
+    before, replaced = labels.clone(), {}
+    for fraction in (0.0, 0.2, 0.5, 1.0):
+        noisy = data.noisy(labels, indices, fraction, 10, [0, 1])
+        replaced[fraction] = noisy != labels
+        assert noisy.shape == (2, 20_000) and (replaced[fraction].sum(1) == round(15_000 * fraction)).all()
+        assert not replaced[fraction][:, 15_000:].any()  # validation is not touched
+        assert noisy.min() >= 0 and noisy.max() <= 9
+    assert torch.equal(labels, before)
+    assert (replaced[0.2] <= replaced[0.5]).all() and not torch.equal(replaced[0.5][0], replaced[0.5][1])
+    shifts = ((data.noisy(labels, indices, 1.0, 10, [0, 1])[0] - labels) % 10)[:15_000]
+    counts = torch.bincount(shifts, minlength=10)[1:].double()
+    assert (counts - 15_000 / 9).abs().max() < 5 * (15_000 * 8 / 81) ** 0.5  # no class is favoured
+    alone = data.noisy(labels, indices[1:], 0.5, 10, [1])
+    assert torch.equal(alone[0], data.noisy(labels, indices, 0.5, 10, [0, 1])[1])
+
+
 def test_an_impossible_split_is_refused() -> None:
     with pytest.raises(Refused) as caught:
         data.split(100, 0.2, "tail", 81, seed=0)

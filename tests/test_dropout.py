@@ -14,7 +14,8 @@ from scipy import stats
 from torch import Tensor
 
 import dropout_lab
-from dropout_lab.dropout import DROPOUTS, Noise
+from dropout_lab.config import DropoutConfig
+from dropout_lab.dropout import CUT, DROPOUTS, SCHEDULES, Noise, normal_parts, shares
 from dropout_lab.streams import PURPOSES, stream
 
 RATES = [0.1, 0.2, 0.25, 0.5, 0.9]
@@ -28,7 +29,7 @@ def noise(
     one = torch.ones(len(seeds), *shape, dtype=source.scale.dtype)
     drawn = [
         (one if scale is None else scale.clone(), 0 * one if shift is None else shift.clone())
-        for scale, shift in source.steps(more.get("epoch", 1), steps)
+        for scale, shift in source.steps(more.get("epoch", 1), more.get("shares", np.ones(steps)))
     ]
     return torch.stack([scale for scale, _ in drawn]), torch.stack([shift for _, shift in drawn])
 
@@ -52,6 +53,7 @@ def test_mean_and_variance_of_an_output_are_the_papers(kind: str, rate: float) -
         "gaussian": (2, 4 * rate / (1 - rate)),
         "gaussian-additive": (2, rate**2),
         "alpha": (0, 1),
+        "dropconnect": (2 * (1 - rate), 4 * rate * (1 - rate)),
     }[kind]
     assert float(y.mean()) == pytest.approx(mean, abs=5 * math.sqrt(variance / y.numel()))
     assert float(y.var()) == pytest.approx(variance, rel=0.05)
@@ -79,12 +81,14 @@ def test_alpha_is_torchs_formula(rate: float) -> None:
     """torch.nn.AlphaDropout on its own draws: the same two lines, on which every output lies."""
     x = torch.linspace(-1.7, 3, 64_000, dtype=torch.float64)
     theirs = torch.nn.functional.alpha_dropout(x, rate, training=True)
+    features = torch.nn.functional.feature_alpha_dropout(x.view(1, -1, 1), rate, training=True).flatten()
     scale, shift = noise("alpha", [rate], [0], steps=1, shape=(1, 64_000), dtype=torch.float64)
     ours = x * scale[0, 0, 0] + shift[0, 0, 0]
     dropped = scale[0, 0, 0] == 0
     a, b = scale.max(), shift[scale != 0][0]
     lines = torch.stack([ours[dropped][0].expand_as(x), a * x + b])
-    assert (theirs - lines).abs().min(0).values.max() < 1e-6  # torch's constants have 8 digits
+    for output in theirs, features:
+        assert (output - lines).abs().min(0).values.max() < 1e-6  # torch's constants have 8 digits
     assert float(dropped.double().mean()) == pytest.approx(rate, abs=0.01)
 
 
@@ -120,7 +124,7 @@ def test_rate_zero_is_exactly_one_and_draws_nothing(kind: str, monkeypatch: pyte
     assert drawn == [2]
 
 
-@pytest.mark.parametrize("kind", ["bernoulli", "bernoulli-scaled"])
+@pytest.mark.parametrize("kind", ["bernoulli", "bernoulli-scaled", "dropconnect"])
 def test_rate_one_drops_everything(kind: str) -> None:
     assert not scales(kind, [1.0], [0]).any()
 
@@ -152,6 +156,64 @@ def test_layers_epochs_and_seeds_have_their_own_streams() -> None:
 def test_a_batch_mask_is_one_row_for_all_examples() -> None:
     drawn = scales("bernoulli", [0.5], [0], shape=(1, 50))
     assert drawn.shape == (40, 1, 1, 50)
+
+
+EPOCHS, STEPS = 6, 5
+
+
+def in_force(schedule: str, **more: Any) -> Any:
+    """The shares of a whole training of EPOCHS epochs of STEPS steps."""
+    config = DropoutConfig(schedule=schedule, **more)
+    parts = [shares(config, epoch, STEPS, EPOCHS) for epoch in range(1, EPOCHS + 1)]
+    assert all(part.shape == (STEPS,) and part.dtype == np.float64 for part in parts)
+    return np.concatenate(parts)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_schedule_gives_a_share_from_0_to_1_for_every_step(schedule: str) -> None:
+    for cutoff in range(EPOCHS + 2) if schedule in CUT else [None]:
+        found = in_force(schedule, cutoff=cutoff)
+        assert len(found) == EPOCHS * STEPS and found.min() >= 0 and found.max() <= 1
+
+
+def test_schedules_are_the_papers() -> None:
+    always, never = np.ones(EPOCHS * STEPS), np.zeros(EPOCHS * STEPS)
+    assert (in_force("constant") == always).all()
+    assert (in_force("early", cutoff=EPOCHS) == always).all() and (in_force("early", cutoff=0) == never).all()
+    assert (in_force("late", cutoff=0) == always).all() and (in_force("late", cutoff=EPOCHS) == never).all()
+    assert (in_force("early", cutoff=2) + in_force("late", cutoff=2) == always).all()
+    for cutoff in range(EPOCHS + 1):  # Liu et al. 2023, drop_scheduler.py: np.linspace, then zeros
+        linear = np.concatenate([np.linspace(1, 0, cutoff * STEPS), np.zeros((EPOCHS - cutoff) * STEPS)])
+        np.testing.assert_allclose(in_force("early-linear", cutoff=cutoff), linear, atol=1e-15)
+    t, keep = np.arange(EPOCHS * STEPS), 0.3  # Morerio et al. 2017
+    rising = 1 - (1 - keep) * in_force("curriculum", gamma=0.07)
+    np.testing.assert_allclose(rising, (1 - keep) * np.exp(-0.07 * t) + keep, rtol=1e-14)
+    assert in_force("curriculum", gamma=1000)[0] == 0 and (in_force("curriculum", gamma=1000)[1:] == 1).all()
+    assert in_force("curriculum")[-1] == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", DROPOUTS)
+def test_a_share_of_the_rate_is_that_rate(kind: str) -> None:
+    """Step by step, for lanes of any rates, and over several blocks."""
+    force = np.resize([1.0, 0.25, 0.0, 0.6], 70)
+    scale, shift = noise(kind, [0.5, 0.8], [1, 2], shape=(40, 60), shares=force)
+    for share in set(force.tolist()):
+        constant = noise(kind, [0.5 * share, 0.8 * share], [1, 2], 70, shape=(40, 60))
+        same = force == share
+        if share:  # else no numbers are drawn, which gives the identity all the same
+            assert torch.equal(scale[same], constant[0][same]) and torch.equal(shift[same], constant[1][same])
+        else:
+            assert (scale[same] == 1).all() and (shift[same] == 0).all()
+    nothing = noise(kind, [0.5, 0.8], [1, 2], shape=(4, 6), shares=np.zeros(3))
+    assert (nothing[0] == 1).all() and (nothing[1] == 0).all()
+
+
+def test_parts_of_the_normal_distribution_are_the_means_of_its_equal_parts() -> None:
+    assert normal_parts(1) == [0.0]
+    for count in (2, 5, 10):
+        edges = stats.norm.ppf(np.arange(count + 1) / count)
+        wanted = [count * stats.norm.expect(lambda z: z, lb=a, ub=b) for a, b in zip(edges, edges[1:], strict=False)]
+        np.testing.assert_allclose(normal_parts(count), wanted, atol=1e-7)
 
 
 def test_streams_are_named_and_reproducible() -> None:

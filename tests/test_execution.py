@@ -234,7 +234,7 @@ def test_a_damaged_checkpoint_is_noted_and_changes_no_byte(names: list[str], tmp
 def test_saving_takes_a_small_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a slow disk, checkpoints are further apart."""
     now = 0.0
-    epoch = training.Epoch({0: runs.Row(0, 1, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)}, 0.5, lambda lane: None)  # type: ignore[arg-type, return-value]
+    epoch = training.Epoch({0: runs.Row(0, 1, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5)}, 0.5, lambda lane: None)  # type: ignore[arg-type, return-value]
 
     def fake(*arguments: Any) -> Iterator[Any]:
         nonlocal now

@@ -155,7 +155,7 @@ def epoch(done: Mapping[int, int], seconds: float = 0.5) -> Any:
     """The event of an epoch: for each task (a number) the epoch that it has done, of 4."""
     from dropout_lab.execution import EpochDone
 
-    return EpochDone({task(n): Row(n, e, 0.5, 0.8, 0.4, 0.9, 0.3, 0.9) for n, e in done.items()}, seconds)
+    return EpochDone({task(n): Row(n, e, 0.5, 0.8, 0.4, 0.9, 0.3, 0.9, 0.5) for n, e in done.items()}, seconds)
 
 
 def task(number: int) -> Any:

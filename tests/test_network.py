@@ -8,9 +8,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor
 
-from dropout_lab.network import ACTIVATIONS, ALIGNMENT, INITS, NONE, Network, cross_entropy
+from dropout_lab.dropout import NONE
+from dropout_lab.network import ACTIVATIONS, ALIGNMENT, INITS, Network, cross_entropy
 
 SIZES = (13, 7, 5, 4)
 LANES, BATCH = 3, 6
@@ -116,6 +118,93 @@ def test_relu_does_not_care_where_the_mask_multiplies() -> None:
         results.append((logits, network.parameters.grad))
     assert torch.equal(results[0][0], results[1][0])
     assert torch.equal(results[0][1], results[1][1])  # type: ignore[arg-type]
+
+
+def connected(samples: int = 1, rate: float = 0.4) -> Network:
+    network = Network(LANES, SIZES, dtype=torch.float64, samples=samples)
+    for lane in range(LANES):
+        network.initialize(lane, "pytorch", lane)
+    keep = torch.full((LANES, 1, 1), 1 - rate, dtype=torch.float64)
+    network.at_test = [None, keep, keep]
+    return network
+
+
+@pytest.mark.parametrize("rows", [1, BATCH])
+@torch.no_grad()
+def test_dropconnects_gradients_equal_autograd(rows: int) -> None:
+    """With a mask per example, and with one per batch; of the weights into every hidden layer, never of biases."""
+    network = connected()
+    x, y, _ = a_batch()
+    generator = torch.Generator().manual_seed(3)
+    shapes = list(itertools.pairwise(SIZES[:-1]))
+    masks = [(torch.rand(LANES, rows, a, b, generator=generator) < 0.6).double() for a, b in shapes]
+    logits = network.forward(x, [NONE, *((mask.flatten(2), None) for mask in masks)])
+    network.backward((torch.softmax(logits, 2) - torch.nn.functional.one_hot(y, logits.shape[2])) / BATCH)
+    with torch.enable_grad():
+        weights = [w.detach().clone().requires_grad_() for w in network.weights]
+        biases = [b.detach().clone().requires_grad_() for b in network.biases]
+        h = x
+        for w, b, mask in zip(weights, biases, masks, strict=False):
+            h = torch.relu(torch.einsum("lbi,lbio->lbo", h, w[:, None] * mask.expand(-1, BATCH, -1, -1)) + b)
+        expected = h @ weights[-1] + biases[-1]
+        torch.nn.functional.cross_entropy(expected.flatten(0, 1), y.flatten(), reduction="sum").div(BATCH).backward()
+    assert torch.allclose(logits[..., : SIZES[-1]], expected, rtol=1e-12)
+    for got, wanted in zip(network.weight_gradients, weights, strict=True):
+        assert torch.allclose(got, wanted.grad, rtol=1e-10, atol=1e-14)  # type: ignore[arg-type]
+    for got, wanted in zip(network.bias_gradients, biases, strict=True):
+        assert torch.allclose(got, wanted.grad, rtol=1e-10, atol=1e-14)  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def test_dropconnects_inference_has_the_moments_of_all_masks_and_the_normals_mean_output() -> None:
+    """Of one unit with 10 weights all 2^10 masks; of relu's output the closed form m Phi(m / s) + s phi(m / s)."""
+    generator = torch.Generator().manual_seed(5)
+    x, w = (torch.randn(10, generator=generator, dtype=torch.float64) for _ in range(2))
+    masks = torch.tensor(list(itertools.product([0.0, 1.0], repeat=10)), dtype=torch.float64)
+    for keep in (0.3, 0.5, 0.8):
+        chances = keep ** masks.sum(1) * (1 - keep) ** (10 - masks.sum(1))
+        inputs = masks @ (x * w)
+        mean = float(chances @ inputs)
+        deviation = math.sqrt(float(chances @ (inputs - mean) ** 2))
+        ratio = mean / deviation
+        exact = mean * stats.norm.cdf(ratio) + deviation * stats.norm.pdf(ratio)
+        results = []
+        for samples in (1, 10, 1000):
+            network = Network(1, (10, 1, 1), dtype=torch.float64, samples=samples)
+            network.at_test = [None, torch.full((1, 1, 1), keep, dtype=torch.float64)]
+            network.weights[0][0, :, 0], network.weights[1][0] = w, 1.0
+            results.append(float(network.predict(x[None, None].expand(1, 16, 10))[0, 0, 0]))
+        assert results[0] == pytest.approx(max(mean, 0), rel=1e-12)  # of the mean weights
+        assert results[1] == pytest.approx(exact, rel=0.02)
+        assert results[2] == pytest.approx(exact, rel=1e-5)
+
+
+@torch.no_grad()
+def test_dropconnect_that_drops_nothing_is_a_plain_network() -> None:
+    x, _, _ = a_batch()
+    plain = a_network()
+    for samples in (1, 7):
+        network = connected(samples, rate=0.0)
+        assert torch.equal(network.predict(x), plain.predict(x))
+        ones = [torch.ones(LANES, 1, a * b, dtype=torch.float64) for a, b in itertools.pairwise(SIZES[:-1])]
+        assert torch.equal(network.forward(x, [NONE, *((one, None) for one in ones)]), plain.predict(x))
+
+
+@torch.no_grad()
+def test_decoupled_weight_decay_is_torchs_and_spares_biases() -> None:
+    network = a_network()
+    weights = [w.clone() for w in network.weights]
+    biases = [torch.ones_like(b) for b in network.biases]
+    for bias in network.biases:
+        bias.fill_(1)
+    optimizer = torch.optim.AdamW(weights, lr=0.01, weight_decay=0.3)
+    for w in weights:
+        w.grad = torch.zeros_like(w)
+    optimizer.step()
+    network.decay(0.01 * 0.3)
+    for got, wanted in zip(network.weights, weights, strict=True):
+        assert torch.allclose(got, wanted, rtol=1e-14)
+    assert all(torch.equal(got, wanted) for got, wanted in zip(network.biases, biases, strict=True))
 
 
 @torch.no_grad()

@@ -63,7 +63,7 @@ class Toys:
                 clean = 0.3 * np.exp(-epoch * (0.5 - 0.3 * rate)) + 0.02 + noise[seed, epoch]
                 val = 0.1 + 0.1 * np.exp(-epoch) + 0.01 * epoch * (1 - rate) + noise[seed, epoch - 1]
                 train = clean + 0.02 + 0.4 * rate
-                rows.append((seed, epoch, train, 1 - train / 4, clean, 1 - clean / 4, val, 1 - val / 4))
+                rows.append((seed, epoch, train, 1 - train / 4, clean, 1 - clean / 4, val, 1 - val / 4, rate))
             end = {
                 "val_loss": val,
                 "val_accuracy": 1 - val / 4,

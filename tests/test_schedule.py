@@ -56,6 +56,14 @@ def test_units_share_a_lane_key_and_a_first_epoch(tmp_path: Path) -> None:
 
 def test_lanes_must_share_all_but_rates() -> None:
     assert len({lane_key(variant(dropout={"rate": rate})) for rate in (0, 0.5, [0.1, 0.2])}) == 1
+    widened = {"network": {"hidden": [12, 24], "widen": True}}
+    assert len({lane_key(variant(widened | {"dropout": {"rate": rate}})) for rate in (0, 0.25, 0.5)}) == 3
+    plain = {"network": {"hidden": [24, 48]}, "dropout": {"rate": 0.3}}
+    assert lane_key(variant(widened | {"dropout": {"rate": 0.5}})) == lane_key(variant(plain))  # one shape
+    connected = [
+        lane_key(variant(dropout={"kind": "dropconnect", "rate": rate})) for rate in (0, 0.2, [0.5, 0.1], [0, 0.1])
+    ]
+    assert connected[1] == connected[2] and len(set(connected)) == 3  # a layer is computed otherwise at rate 0
     others = [variant(VARIANTS[name]) for name in VARIANTS]
     assert len({lane_key(other) for other in others}) == len(others)
 
@@ -99,6 +107,21 @@ def test_a_process_must_have_enough_to_do(machine: None) -> None:
     assert layout([(large, 1)]).processes == 1
     assert layout([(config(), 5)], workers=3, lanes=2) == layout([(config(), 6)], workers=3, lanes=2)
     assert layout([(large, 5)], "cuda").processes == 1
+
+
+def test_masks_of_all_weights_for_every_example_must_fit(machine: None) -> None:
+    """784-800-800-10, batches of 100: 100 masks of 1,267,200 weights, each 4 times, are 1.9 GiB; of 4000, 28 GiB."""
+    dropconnect = {"kind": "dropconnect", "mask": "example"}
+
+    def wanted(width: int, **more: str) -> list[tuple[Config, int]]:
+        changes = {"network": {"hidden": [width, width]}, "training": {"batch_size": 100}}
+        return [(config(data={"dataset": "mnist"}, dropout=dropconnect | more, **changes), 1)]
+
+    small = layout(wanted(800)).memory
+    assert 1.8 * GIB < small - layout(wanted(800, mask="batch")).memory < 2 * GIB
+    with pytest.raises(Refused, match=r"free memory: .* or for dropout.mask=batch: every example has a mask of all w"):
+        layout(wanted(4000))
+    assert layout(wanted(4000, mask="batch")).memory < 3 * GIB
 
 
 def test_fewer_processes_where_memory_is_short_and_a_refusal_where_it_will_not_do(

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from dropout_lab import config as configs
 from dropout_lab import execution, schedule, statistics, sweep, sweep_table
-from dropout_lab.config import RUN_NAME, Config
+from dropout_lab.config import RUN_NAME, Config, TrainingConfig
 from dropout_lab.errors import Refused
 from dropout_lab.metrics import Metric
 from dropout_lab.sweep import Sweep
@@ -152,8 +152,7 @@ def test_every_problem_is_named_once() -> None:
         "dropout.rate: must be a number from 0 to 1",
     ]
     assert refused("0.1", "training.epochs.x=1") == [
-        "training.epochs.x: unknown key, must be one of epochs, batch_size, optimizer, learning_rate, "
-        "momentum, precision"
+        f"training.epochs.x: unknown key, must be one of {', '.join(TrainingConfig.model_fields)}"
     ]
 
 
@@ -260,6 +259,31 @@ def test_the_article_is_swept_without_a_config(lab: Lab) -> None:
     ]
     assert all("mnist 128-128" in line and "10 epochs" in line for line in lines)
     assert lab.tree() == before
+
+
+def test_kinds_and_schedules_are_swept_like_any_setting(lab: Lab) -> None:
+    kinds = "bernoulli,bernoulli-scaled,gaussian,gaussian-additive,dropconnect"
+    assert lab(f"sweep tiny.yaml --vary dropout.kind={kinds} --rates 0.3 --seeds 2 --quiet --name kinds").code == 0
+    with (lab.runs / "kinds/sweep.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["status"] for row in rows} == {"finished"} and len(rows) == 2 * (1 + kinds.count(",") + 1)
+    schedules = "constant,early,early-linear,late,curriculum"
+    (lab.path / "cut.yaml").write_text("data: {dataset: digits}\ndropout: {cutoff: 1}\ntraining: {epochs: 2}\n")
+    assert lab(f"sweep cut.yaml --vary dropout.schedule={schedules} --rates 0.4 --quiet --name schedules").code == 0
+    rates = {}
+    for path in (lab.runs / "schedules").glob("*/metrics.csv"):
+        rates[path.parent.name.removeprefix("schedule-").removesuffix("_rate-0.4")] = [
+            float(line.rpartition(",")[2]) for line in path.read_text().splitlines()[1:]
+        ]
+    rising = rates.pop("curriculum")
+    assert 0.2 < rising[0] < rising[1] < 0.4
+    assert rates == {
+        "rate-0": [0.0, 0.0],
+        "constant": [0.4, 0.4],
+        "early": [0.4, 0.0],
+        "early-linear": [pytest.approx(0.2), 0.0],
+        "late": [0.0, 0.4],
+    }
 
 
 def test_a_sweep_in_two_processes_leaves_a_tidy_table_and_is_done_once(lab: Lab) -> None:

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from dropout_lab import config as configs
-from dropout_lab import execution, runs, training
+from dropout_lab import execution, listing, runs, training
 from dropout_lab.config import Config
 from dropout_lab.data import load
 from dropout_lab.network import Network
@@ -46,6 +46,40 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "dropout": {"kind": "alpha", "rate": 0.1},
         "network": {"activation": "selu", "init": "lecun-normal"},
     },
+    "dropconnect": {"dropout": {"kind": "dropconnect", "mask": "batch"}},
+    "dropconnect, mean weights": {"dropout": {"kind": "dropconnect", "mask": "batch", "samples": 1}},
+    "dropconnect per example": {
+        "data": {"dataset": "digits", "train_size": 200},
+        "dropout": {"kind": "dropconnect"},
+        "network": {"hidden": [33, 16]},
+    },
+    "early": {"dropout": {"schedule": "early", "cutoff": 2}},
+    "early-linear": {"dropout": {"schedule": "early-linear", "cutoff": 2, "kind": "gaussian"}},
+    "late": {"dropout": {"schedule": "late", "cutoff": 1}},
+    "curriculum": {"dropout": {"schedule": "curriculum", "input_rate": 0.2}},
+    "weight decay, keras's adam": {
+        "regularization": {"weight_decay": 0.1},
+        "training": {"epsilon_form": "keras", "decay": 0.9, "epochs": 3},
+    },
+    "nesterov, rising momentum": {
+        "training": {
+            "optimizer": "sgd",
+            "learning_rate": 0.1,
+            "momentum": 0.9,
+            "momentum_start": 0.5,
+            "momentum_epochs": 2,
+            "nesterov": True,
+            "dampened": True,
+            "decay_steps": 50,
+            "epochs": 3,
+        }
+    },
+    "keras's rmsprop": {"training": {"optimizer": "rmsprop", "epsilon_form": "keras", "epochs": 3}},
+    "widened": {"network": {"hidden": [24, 40], "widen": True}, "dropout": {"rate": [0.25, 0.5]}},
+    "own images and labels": {
+        "data": {"dataset": "digits", "train_size": 500, "train_from": "random", "label_noise": 0.3}
+    },
+    "patience": {"training": {"patience": 1, "learning_rate": 0.05, "epochs": 9}},
     "odd sizes": {"network": {"hidden": [33]}, "training": {"batch_size": 50, "epochs": 3}},
 }
 
@@ -109,7 +143,22 @@ def test_the_number_of_threads_does_not_matter(tmp_path: Path) -> None:
     assert results[0] == results[1]
 
 
-@pytest.mark.parametrize("variant", ["adam", "sgd with momentum", "plain sgd", "rmsprop"])
+@pytest.mark.parametrize(
+    "variant",
+    [
+        "adam",
+        "sgd with momentum",
+        "plain sgd",
+        "rmsprop",
+        "dropconnect",
+        "early-linear",
+        "curriculum",
+        "weight decay, keras's adam",
+        "nesterov, rising momentum",
+        "own images and labels",
+        "patience",
+    ],
+)
 @pytest.mark.parametrize("rate", [0.0, 0.5])
 def test_resume_from_every_epoch_is_exact(variant: str, rate: float) -> None:
     wanted = config(VARIANTS[variant]).model_copy(update={"seeds": (0,)})
@@ -228,7 +277,7 @@ def test_training_equals_torch_nn_and_torch_optim(optimizer: str) -> None:
     make = {
         "adam": lambda p: torch.optim.Adam(p, lr=0.01),
         "sgd": lambda p: torch.optim.SGD(p, lr=0.01),
-        "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.01, alpha=0.9, eps=1e-7),
+        "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.01, alpha=0.9, eps=1e-8),
     }
     steps = make[optimizer](model.parameters())
     from dropout_lab.streams import stream
@@ -243,6 +292,103 @@ def test_training_equals_torch_nn_and_torch_optim(optimizer: str) -> None:
             steps.step()
             losses.append(float(loss.detach()) * len(batch))
         assert sum(losses) / 1293 == pytest.approx(row.train_loss, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "one, other, first, second",
+    [
+        ("early", "constant", {"cutoff": 3}, {}),
+        ("late", "constant", {"cutoff": 0}, {}),
+        ("early", "constant", {"cutoff": 0}, {"rate": 0.0}),
+        ("late", "constant", {"cutoff": 3}, {"rate": 0.0}),
+    ],
+)
+def test_schedules_that_come_to_the_same_give_the_same_bytes(
+    one: str, other: str, first: dict[str, Any], second: dict[str, Any], tmp_path: Path
+) -> None:
+    configs = [config(dropout={"schedule": name} | more) for name, more in ((one, first), (other, second))]
+    results = [run(tmp_path / str(number), own, [0, 1]) for number, own in enumerate(configs)]
+    assert results[0] == results[1]
+
+
+def test_the_row_says_which_rate_was_in_force() -> None:
+    data = load("digits", "unit", Path())
+    wanted = config(dropout={"rate": [0.2, 0.6], "schedule": "early-linear", "cutoff": 2})
+    rows = [event.rows[0] for event in train([Lane(wanted, 0)], data) if isinstance(event, Epoch)]
+    steps = np.linspace(0.4, 0, 2 * 41).reshape(2, 41).mean(1)
+    assert [row.rate for row in rows] == pytest.approx([*steps, 0.0])
+
+
+def test_t8_the_papers_form_and_the_inverted_one_follow_the_same_trajectory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights U = keep V, learning rate keep^2 (not for biases), max-norm c keep: facts of the papers' recipes."""
+    data, keep = load("digits", "unit", Path()), 0.5
+    sgd = {"optimizer": "sgd", "momentum": 0.9, "epochs": 3}
+    rates = {"rate": 1 - keep, "input_rate": 1 - keep}
+    raw = config(
+        dropout={"kind": "bernoulli-scaled"} | rates,
+        regularization={"max_norm": 1.2},
+        training=sgd | {"learning_rate": 0.2},
+    )
+    inverted = config(
+        dropout=rates, regularization={"max_norm": 1.2 * keep}, training=sgd | {"learning_rate": 0.2 * keep**2}
+    )
+    ours = [event for event in train([Lane(raw, 0)], data) if isinstance(event, Epoch)]
+    initialize, backward = Network.initialize, Network.backward
+
+    def mapped(self: Network, lane: int, init: str, seed: int) -> None:
+        initialize(self, lane, init, seed)
+        for weight in self.weights:
+            weight[lane] *= keep
+
+    def unmapped_biases(self: Network, delta: torch.Tensor) -> None:
+        backward(self, delta)
+        for gradient in self.bias_gradients:
+            gradient /= keep**2
+
+    monkeypatch.setattr(Network, "initialize", mapped)
+    monkeypatch.setattr(Network, "backward", unmapped_biases)
+    theirs = [event for event in train([Lane(inverted, 0)], data) if isinstance(event, Epoch)]
+    for a, b in zip(ours, theirs, strict=True):
+        assert vars(a.rows[0]) == pytest.approx(vars(b.rows[0]), rel=1e-3)
+    assert ours[-1].rows[0].train_loss < ours[0].rows[0].train_loss
+    network = Network(1, (64, 97, 100, 10))
+    lengths = []
+    with torch.no_grad():
+        for event in (ours[-1], theirs[-1]):
+            network.parameters.copy_(torch.from_numpy(event.snapshot(0).arrays["parameters"])[None])
+            lengths.append([float(weight.norm(dim=1).max()) for weight in network.weights])
+    assert lengths[1] == pytest.approx([keep * length for length in lengths[0]], rel=1e-3)
+    assert max(lengths[0]) == pytest.approx(1.2, rel=1e-5)  # the constraint has had its part
+
+
+def test_patience_ends_a_lane_at_its_best_epoch_and_disturbs_nobody(tmp_path: Path) -> None:
+    wanted = config(dropout={"rate": 0.0}, training={"epochs": 60, "patience": 3, "learning_rate": 0.02})
+    run(tmp_path, wanted, [0, 1, 2, 3])
+    stopped = runs.load(tmp_path / "run")
+    free = config(dropout={"rate": 0.0}, training={"epochs": 60, "learning_rate": 0.02})
+    run(tmp_path, free, [0, 1, 2, 3], name="free")
+    whole, weights = runs.load(tmp_path / "free").metrics, stopped.weights()
+    ends = []
+    for seed, facts in stopped.summary["seeds"].items():
+        rows = stopped.metrics[stopped.metrics["seed"] == int(seed)]
+        same = whole[(whole["seed"] == int(seed)) & (whole["epoch"] <= len(rows))]
+        assert rows.to_numpy().tolist() == same.to_numpy().tolist()
+        best = rows["val_loss"].tolist().index(rows["val_loss"].min()) + 1
+        assert facts["best_epoch"] == best and facts["epochs"] == len(rows) == best + 3
+        assert facts["last"] == facts["best"]
+        for name in ("0.weight", "2.bias"):
+            assert np.array_equal(weights[f"{seed}.last.{name}"], weights[f"{seed}.best.{name}"])
+        ends.append(len(rows))
+    assert len(set(ends)) > 1 and max(ends) < 60  # each in its own time
+    assert "stopped" in listing.run_as_text(stopped)
+
+
+def test_noisy_labels_are_learned_by_heart_and_validated_against_the_true_ones(tmp_path: Path) -> None:
+    """Of the labels as trained a network that knew the digits would get 0.6 right."""
+    noise = {"dataset": "digits", "label_noise": 0.4, "train_size": 300}
+    run(tmp_path, config(data=noise, dropout={"rate": 0.0}, training={"epochs": 80}), [0, 1])
+    last = runs.load(tmp_path / "run").metrics.groupby("seed").tail(1)
+    assert (last["clean_train_accuracy"] > 0.8).all() and (last["val_accuracy"] < 0.75).all()
 
 
 def test_a_diverging_lane_ends_and_the_others_do_not_notice(tmp_path: Path) -> None:

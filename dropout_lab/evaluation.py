@@ -1,0 +1,296 @@
+"""A finished run looked at closely: weight scaling beside Monte-Carlo averaging, ensembles, uncertainty, features.
+
+All of it is about the weights that training ended with and the test images, and changes nothing on disk. With dropout
+on, a network is another one in every pass; what its passes say on average is what weight scaling approximates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import rotate
+from torch import Tensor
+
+from dropout_lab.config import Config
+from dropout_lab.data import Data
+from dropout_lab.dropout import DROPOUTS, NONE
+from dropout_lab.network import FEWEST_ROWS, Network
+from dropout_lab.runs import Run
+from dropout_lab.schedule import CHUNK
+from dropout_lab.streams import stream
+from dropout_lab.training import Lane, cut, network, noise, predict
+
+POOL = 4  # times as many passes as are averaged, at most: draws of k of them are then nearly independent
+DRAWS = 100  # sets of k passes, for each k
+BINS = 15  # of confidence, for calibration (Guo et al. 2017)
+ANGLES = tuple(range(0, 180, 15))  # degrees: the twelve digits of Gal & Ghahramani 2016, figure 4
+POINTS = 33  # numbers of ablated units that are tried, at most
+TINY = 1e-38  # a probability is taken for no less, so that its logarithm is finite
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How good probabilities are: fraction of errors, mean cross-entropy in nats, expected calibration error (0 to 1).
+
+    bins: for each of the BINS of confidence, how many images fall into it, their accuracy and their mean confidence.
+    """
+
+    error: float
+    loss: float
+    calibration_error: float
+    bins: Array  # (BINS, 3)
+
+
+@dataclass(frozen=True)
+class Close:
+    """One seed's network, looked at closely.
+
+    averaging: (K, 2), for k = 1..K passes the mean error of their averaged softmax outputs, and its sd over redraws.
+    reached: the first k whose mean error is within one sd of weight scaling's, None where none is.
+    entropy, information: (n,), of each test image in nats: predictive entropy, and the mutual information of prediction
+    and mask, both over all passes (Gal & Ghahramani 2016).
+    ablation: (points, 3), error on the test images where the k most important units of the first hidden layer are taken
+    out: k, the error, and that without k random ones.
+    """
+
+    seed: int
+    weight_scaling: Scores
+    monte_carlo: Scores
+    geometric: Scores
+    averaging: Array
+    reached: int | None
+    probabilities: Array  # (n, classes), of weight scaling
+    entropy: Array
+    information: Array
+    ablation: Array
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found. The pictures are of the first seed's network.
+
+    ensemble, vote: the networks of all seeds together, by the mean of their probabilities and by majority; None for one
+    seed. Of a vote there is only the error.
+    rotated: (angles, classes) mean probabilities of one test image turned by ANGLES, with its entropy and information,
+    (angles,); None where images have no height and width.
+    activations: of each hidden layer its outputs (n, units) with dropout off. images: the test images (n, inputs), as
+    the network reads them; shape: their height and width, None where they have none.
+    """
+
+    run: Run
+    samples: int
+    passes: int
+    labels: Array
+    seeds: tuple[Close, ...]
+    ensemble: Scores | None
+    vote: float | None
+    rotated: Mapping[str, Array] | None
+    activations: tuple[Array, ...]
+    features: Array  # (inputs, units), the weights into the first layer
+    images: Array
+    shape: tuple[int, int] | None
+
+
+def evaluate(run: Run, data: Data, samples: int, show: Callable[[str], None] = lambda text: None) -> Evaluation:
+    """Evaluate every finished seed of `run` on the test images of `data`, which must be those of its training.
+
+    samples: K, the most passes that are averaged; `show` is told of each seed done.
+    """
+    seeds = [seed for seed in run.seeds if seed not in run.diverged]
+    close = []
+    for seed in seeds:
+        close.append(_close(run, seed, data, samples))
+        show(f"seed {seed}: evaluated with {POOL * samples} passes")
+    labels = data.test_labels.numpy()
+    each = np.stack([own.probabilities for own in close])
+    together = scores(each.mean(0), labels) if len(seeds) > 1 else None
+    first = load(run, seeds[0], data)
+    return Evaluation(
+        run,
+        samples,
+        POOL * samples,
+        labels,
+        tuple(close),
+        together,
+        float((majority(each) != labels).mean()) if len(seeds) > 1 else None,
+        _rotated(run.config, seeds[0], first, data, POOL * samples),
+        tuple(t[0].numpy() for t in activations(first, data.test_images[None])),
+        first.weights[0][0].numpy(),
+        data.test_images.numpy(),
+        (data.shape[0], data.shape[1]) if len(data.shape) == 2 else None,
+    )
+
+
+@torch.no_grad()
+def load(run: Run, seed: int, data: Data) -> Network:
+    """Return the network of one seed, with the weights that its training ended with."""
+    result, weights = network([Lane(run.config, seed)], data, "cpu"), run.weights()
+    for layer, (weight, bias) in enumerate(zip(result.weights, result.biases, strict=True)):
+        weight[0] = torch.from_numpy(weights[f"{seed}.last.{layer}.weight"]).mT
+        bias[0, 0] = torch.from_numpy(weights[f"{seed}.last.{layer}.bias"])
+    return result
+
+
+def _close(run: Run, seed: int, data: Data, samples: int) -> Close:
+    net, labels = load(run, seed, data), data.test_labels.numpy()
+    scaled = softmax(predict(net, data.test_images[None]), data.classes)[0]
+    pool = np.stack([*passes(run.config, seed, net, data.test_images, POOL * samples, data.classes)])
+    geometric = np.exp(np.log(pool.clip(TINY)).mean(0))
+    curve = averaging(pool, labels, samples, stream(seed, "evaluation").permutation)
+    weight_scaling = scores(scaled, labels)
+    near = np.flatnonzero(np.abs(curve[:, 0] - weight_scaling.error) <= curve[:, 1])
+    mean = pool.mean(0)
+    return Close(
+        seed,
+        weight_scaling,
+        scores(mean, labels),
+        scores(geometric / geometric.sum(1, keepdims=True), labels),
+        curve,
+        int(near[0]) + 1 if len(near) else None,
+        scaled,
+        *uncertainty(pool),
+        ablation(lambda: load(run, seed, data), data, stream(seed, "evaluation", 0, 0).permutation),
+    )
+
+
+@torch.no_grad()
+def passes(config: Config, seed: int, net: Network, images: Tensor, count: int, classes: int) -> Iterator[Array]:
+    """Yield the probabilities (images, classes) of `count` passes over images (n, inputs) with dropout on.
+
+    Each pass draws from its own streams (seed, "evaluation", layer, pass). With `mask: batch` a pass has one mask.
+    """
+    kind, per_example = DROPOUTS[config.dropout.kind], config.dropout.mask == "example"
+    rows = max(config.training.batch_size, FEWEST_ROWS) if kind.of_weights and per_example else CHUNK
+    lane, chunks = Lane(config, seed), torch.split(images, rows)
+    noises = [noise([lane], layer, net.sizes, rows, purpose="evaluation") for layer in range(len(net.sizes) - 1)]
+    for number in range(1, count + 1):
+        full = np.ones(len(chunks) if per_example else 1)
+        masks = [layer.steps(number, full) if layer else repeat(NONE) for layer in noises]
+        drawn = [next(mask) for mask in masks]
+        parts = []
+        for index, chunk in enumerate(chunks):
+            if index and per_example:
+                drawn = [next(mask) for mask in masks]
+            parts.append(net.forward(chunk[None], [cut(own, len(chunk)) for own in drawn]))
+        yield softmax(torch.cat(parts, 1), classes)[0]
+
+
+def softmax(logits: Tensor, classes: int) -> Array:
+    """Return the probabilities (lanes, n, classes) of logits (lanes, n, padded classes)."""
+    result: Array = torch.softmax(logits, 2)[..., :classes].numpy()
+    return result
+
+
+def averaging(pool: Array, labels: Array, most: int, permutation: Callable[[int], Array]) -> Array:
+    """Return mean and sd, (most, 2), of the error of k = 1..most averaged passes, over DRAWS random sets of k.
+
+    pool: (passes, n, classes) probabilities, which are not changed. The sets are the beginnings of DRAWS random orders.
+    """
+    errors = np.empty((DRAWS, most))
+    for draw in errors:
+        total = np.zeros_like(pool[0])
+        for k, chosen in enumerate(permutation(len(pool))[:most]):
+            total += pool[chosen]
+            draw[k] = (total.argmax(1) != labels).mean()
+    return np.stack([errors.mean(0), errors.std(0, ddof=1)], 1)
+
+
+def scores(probabilities: Array, labels: Array) -> Scores:
+    """Return how good probabilities (n, classes) are for labels (n,).
+
+    The calibration error is the mean distance of accuracy and confidence (the largest probability) over BINS equal bins
+    of confidence, each with the weight of its images (Guo et al. 2017).
+    """
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    index = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    count = np.bincount(index, minlength=BINS)
+    sums = [np.bincount(index, weights, BINS) for weights in (right, confidence)]
+    accuracy, mean = (total / np.maximum(count, 1) for total in sums)
+    loss = -np.log(probabilities[np.arange(len(labels)), labels].clip(TINY)).mean(dtype=np.float64)
+    distance = (count * np.abs(accuracy - mean)).sum() / len(labels)
+    return Scores(float((~right).mean()), float(loss), float(distance), np.stack([count, accuracy, mean], 1))
+
+
+def uncertainty(pool: Array) -> tuple[Array, Array]:
+    """Return predictive entropy and mutual information, (n,), in nats, of passes (passes, n, classes)."""
+
+    def entropy(p: Array) -> Array:
+        result: Array = -(p * np.log(p.clip(TINY))).sum(-1, dtype=np.float64)
+        return result
+
+    total = entropy(pool.mean(0, dtype=np.float64))
+    return total, np.maximum(0, total - entropy(pool).mean(0))
+
+
+def majority(probabilities: Array) -> Array:
+    """Return the class (n,) that most of the networks choose, (networks, n, classes); of equal votes the probabler."""
+    votes = np.eye(probabilities.shape[2])[probabilities.argmax(2)].sum(0)
+    result: Array = (votes + probabilities.mean(0) / 2).argmax(1)
+    return result
+
+
+@torch.no_grad()
+def activations(net: Network, images: Tensor) -> list[Tensor]:
+    """Return the outputs (lanes, n, units) of every hidden layer for images (1, n, inputs), dropout off.
+
+    They are what the next layer reads: in the papers' form of dropout, outputs times keep.
+    """
+    factors: list[Tensor | None] = list(net.at_test)
+    if net.samples:  # of weights: their means
+        sizes = [a * b for a, b in zip(net.sizes, net.sizes[1:], strict=False)]
+        expanded = (f if f is None else f.expand(-1, 1, n) for f, n in zip(factors[1:], sizes, strict=False))
+        factors = [None, *expanded]
+    net.forward(images, [(factor, None) for factor in factors])
+    return [h.clone() for h in net.inputs[1:]]
+
+
+@torch.no_grad()
+def ablation(fresh: Callable[[], Network], data: Data, permutation: Callable[[int], Array]) -> Array:
+    """Return (points, 3): k, and the test error without the k most important and without k random units of layer 1.
+
+    A unit's importance is what it sends on: its mean absolute output over the first training images, times the norm of
+    its outgoing weights. To take it out is to set these to 0. Without a hidden layer there are no points.
+    """
+    net = fresh()
+    if len(net.sizes) == 2:
+        return np.empty((0, 3))
+    output = activations(net, data.images[None, : 10 * CHUNK])[0][0].abs().mean(0)
+    order = (output * net.weights[1][0].norm(dim=1)).argsort(descending=True, stable=True)
+    orders = order, torch.from_numpy(permutation(len(order)))
+    rows = []
+    for k in np.unique(np.linspace(0, len(order), POINTS).round().astype(int)).tolist():
+        errors = []
+        for chosen in orders:
+            net = fresh()
+            net.weights[1][0, chosen[:k]] = 0
+            wrong = predict(net, data.test_images[None])[0].argmax(1) != data.test_labels
+            errors.append(float(wrong.double().mean()))
+        rows.append((k, *errors))
+    return np.array(rows)
+
+
+def _rotated(config: Config, seed: int, net: Network, data: Data, count: int) -> dict[str, Array] | None:
+    """Turn the first test image of a 1 (class 1), and say what the passes make of it."""
+    chosen = (data.test_labels == min(1, data.classes - 1)).nonzero()
+    if len(data.shape) != 2 or not len(chosen):
+        return None
+    image = data.test_images[chosen[0, 0]].reshape(data.shape).numpy()
+    turned = [rotate(image, angle, reshape=False, order=1, cval=float(image.min())) for angle in ANGLES]
+    images = torch.from_numpy(np.stack(turned).reshape(len(ANGLES), -1))
+    filled = torch.nn.functional.pad(images, (0, 0, 0, max(0, FEWEST_ROWS - len(images))))
+    pool = np.stack([*passes(config, seed, net, filled, count, data.classes)])[:, : len(ANGLES)]
+    entropy, information = uncertainty(pool)
+    return {
+        "images": np.stack(turned),
+        "probabilities": pool.mean(0),
+        "entropy": entropy,
+        "information": information,
+    }

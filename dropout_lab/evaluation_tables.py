@@ -1,0 +1,152 @@
+"""An evaluation as people and programs read it: a table, plain data, and one line per test image."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dropout_lab.evaluation import Close, Evaluation, Scores
+from dropout_lab.layout import Line, flow, labelled, markdown_row, table
+from dropout_lab.statistics import interval
+from dropout_lab.wording import count, shown_seeds
+
+SCHEMA_VERSION = 1
+HEAD: Line = ("", "test error %", "test loss", "calibration error %")
+WAYS: dict[str, tuple[str, Callable[[Close], Scores]]] = {  # from logits to probabilities, of one network
+    "weight_scaling": ("weight scaling", lambda close: close.weight_scaling),
+    "monte_carlo": ("Monte-Carlo mean of {} passes", lambda close: close.monte_carlo),
+    "geometric": ("geometric mean of {} passes", lambda close: close.geometric),
+}
+
+
+def as_text(evaluation: Evaluation, width: int) -> str:
+    """Return what an evaluation found, in a table and a few lines."""
+    run, seeds = evaluation.run, [close.seed for close in evaluation.seeds]
+    spread = ", ± is sd over seeds" if len(seeds) > 1 else ""
+    lines = [labelled("run", f"{run.name}  {count(len(seeds), 'seed')} ({shown_seeds(seeds)}){spread}"), ""]
+    lines += table([HEAD, *rows(evaluation)], width, fold=9)
+    lines.append("")
+    lines += flow([labelled("averaging", reached(evaluation)), labelled("uncertain", uncertain(evaluation))], width)
+    if zeros := sparsity(evaluation):
+        lines += flow([labelled("zeros", zeros)], width)
+    return "\n".join(lines)
+
+
+def as_markdown(evaluation: Evaluation) -> str:
+    """Return the table as Markdown."""
+    lines = [HEAD, ("---", *("---:",) * (len(HEAD) - 1)), *rows(evaluation)]
+    return f"**{evaluation.run.name}**\n\n" + "".join(markdown_row(line) + "\n" for line in lines)
+
+
+def rows(evaluation: Evaluation) -> list[Line]:
+    """Return a line for each way to make one prediction of a network, or of all together."""
+    lines: list[Line] = []
+    for text, of in WAYS.values():
+        found = [of(close) for close in evaluation.seeds]
+        cells = (
+            _mean([100 * own.error for own in found], 2),
+            _mean([own.loss for own in found], 4),
+            _mean([100 * own.calibration_error for own in found], 2),
+        )
+        lines.append((text.format(evaluation.passes), *cells))
+    if (own := evaluation.ensemble) and evaluation.vote is not None:
+        name = f"{len(evaluation.seeds)} networks"
+        cells = (f"{100 * own.error:.2f}", f"{own.loss:.4f}", f"{100 * own.calibration_error:.2f}")
+        lines += [(f"{name}, mean", *cells), (f"{name}, majority vote", f"{100 * evaluation.vote:.2f}", "-", "-")]
+    return lines
+
+
+def reached(evaluation: Evaluation) -> str:
+    """Say from how many passes on averaging is as good as weight scaling."""
+    numbers = sorted(close.reached for close in evaluation.seeds if close.reached)
+    never = f"the mean of k passes stays off weight scaling's error by more than one sd, up to k = {evaluation.samples}"
+    if not numbers:
+        return never
+    low, high = numbers[0], numbers[-1]
+    text = f"k = {low}" if low == high else f"k = {low} to {high}"
+    missed = len(evaluation.seeds) - len(numbers)
+    return f"the mean of k passes comes within one sd of weight scaling's error at {text}" + (
+        f" (with {count(missed, 'seed')} not up to k = {evaluation.samples})" if missed else ""
+    )
+
+
+def uncertain(evaluation: Evaluation) -> str:
+    """Say how much more the passes disagree about the images that they get wrong."""
+    right, wrong = [], []
+    for close in evaluation.seeds:
+        good = close.probabilities.argmax(1) == evaluation.labels
+        right += close.information[good].tolist()
+        wrong += close.information[~good].tolist()
+    means = [f"{sum(values) / len(values):.4f}" if values else "-" for values in (wrong, right)]
+    return f"mutual information {means[0]} where the network is wrong, {means[1]} where it is right (nats, mean)"
+
+
+def sparsity(evaluation: Evaluation) -> str:
+    """Say of each hidden layer what share of its outputs is 0, and the mean of all."""
+    parts = [f"{100 * float((h == 0).mean()):.1f} % of layer {n}" for n, h in enumerate(evaluation.activations, 1)]
+    means = [f"{float(h.mean()):.3g}" for h in evaluation.activations]
+    return f"{', '.join(parts)}; mean output {', '.join(means)} (dropout off)" if parts else ""
+
+
+def as_dict(evaluation: Evaluation) -> dict[str, Any]:
+    """Return an evaluation as plain data, fractions from 0 to 1; that of single images is in `images_csv`."""
+
+    def scored(own: Scores | None) -> dict[str, Any] | None:
+        if own is None:
+            return None
+        keys = ("count", "accuracy", "confidence")
+        reliability = [dict(zip(keys, row, strict=True)) for row in own.bins.tolist()]
+        facts = {"error": own.error, "loss": own.loss, "calibration_error": own.calibration_error}
+        return {**facts, "reliability": reliability}
+
+    seeds = {
+        str(close.seed): {
+            **{key: scored(of(close)) for key, (_, of) in WAYS.items()},
+            "averaging": [
+                {"k": k, "error": mean, "sd": sd} for k, (mean, sd) in enumerate(close.averaging.tolist(), start=1)
+            ],
+            "reached": close.reached,
+            "ablation": [
+                dict(zip(("k", "error", "random_error"), row, strict=True)) for row in close.ablation.tolist()
+            ],
+        }
+        for close in evaluation.seeds
+    }
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": evaluation.run.name,
+        "path": str(evaluation.run.path),
+        "identity": evaluation.run.config.identity,
+        "samples": evaluation.samples,
+        "passes": evaluation.passes,
+        "seeds": seeds,
+        "ensemble": scored(evaluation.ensemble),
+        "vote": None if evaluation.vote is None else {"error": evaluation.vote},
+        "zeros": [float((h == 0).mean()) for h in evaluation.activations],
+        "mean_output": [float(h.mean()) for h in evaluation.activations],
+    }
+
+
+def images_csv(evaluation: Evaluation) -> str:
+    """Return one line per seed and test image: label, prediction, its probability, entropy and mutual information."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(("seed", "image", "label", "prediction", "probability", "entropy", "mutual_information"))
+    for close in evaluation.seeds:
+        columns = (
+            evaluation.labels,
+            close.probabilities.argmax(1),
+            close.probabilities.max(1),
+            close.entropy,
+            close.information,
+        )
+        lines = zip(*(column.tolist() for column in columns), strict=True)
+        writer.writerows((close.seed, number, *line) for number, line in enumerate(lines))
+    return buffer.getvalue()
+
+
+def _mean(values: Sequence[float], digits: int) -> str:
+    estimate = interval(values)
+    return f"{estimate.mean:.{digits}f}" + ("" if estimate.sd is None else f" ±{estimate.sd:.{digits}f}")
