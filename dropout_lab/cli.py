@@ -275,6 +275,61 @@ def evaluate(
     say(f"written   {directory}: evaluation.json, images.csv and pictures")
 
 
+@app.command(epilog=example("reproduce --quick", "reproduce S3 P10 --out report.html"))
+def reproduce(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Ids, or articles, theory, papers.", metavar="[CLAIM ...]")
+    ] = None,
+    list_claims: Annotated[bool, typer.Option("--list", help="List them with their costs, and stop.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Only what fits into 5 minutes on 2 cores.")] = False,
+    seeds: Annotated[
+        int | None, typer.Option(help="Seeds of each run; default: each claim's.", metavar="N", min=1, max=1000)
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Worker processes; default: as many as pay.", metavar="N", min=1, max=256)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write a page: .html or .md.", metavar="FILE")] = None,
+    runs_dir: RunsDir = RUNS,
+    data_dir: DataDir = None,
+    device: Device = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run claims of articles and papers, and judge them.
+
+    HOLDS, FAILS or UNDECIDED, with the numbers. Runs are shared, and resumed.
+    """
+    from dropout_lab import laboratory, reproduction, targets
+    from dropout_lab.claims import CLAIMS
+
+    if out and out.suffix not in (".html", ".md"):
+        raise Refused(Problem("command line", "--out", "must be a file that ends in .html or .md", str(out)))
+    if out:
+        targets.check_directory("--out", out.parent)
+    if list_claims:
+        from dropout_lab import claims_page
+
+        chosen = (
+            reproduction.select(names or (), quick=quick, seeds=seeds) if names or quick else tuple(CLAIMS.values())
+        )
+        result(claims_page.listed(chosen, terminal.width()))
+        return
+    options = _options(runs_dir, data_dir, device, jobs=jobs, quiet=quiet)
+    experiment = reproduction.plan(reproduction.select(names or (), quick=quick, seeds=seeds), options.runs)
+    failures = _train(experiment.jobs, options, dry_run=dry_run, as_json=as_json, sweep=experiment.sweep)
+    judged = reproduction.judge(experiment, options.data)
+    from dropout_lab import claims_page
+
+    result(
+        laboratory.as_json(claims_page.as_dict(judged)) if as_json else claims_page.as_text(judged, terminal.width())
+    )
+    if out:
+        laboratory.write_claims(judged, out, shlex.join([PROGRAM, *sys.argv[1:]]))
+        say(f"written   {out}")
+    _stop_at(failures)
+
+
 @app.command(epilog=example("plot mnist-baseline mnist-dropout"))
 def plot(
     names: Annotated[list[str], typer.Argument(help="Run directories or names.", metavar="RUN...")],

@@ -67,6 +67,7 @@ class Close:
     geometric: Scores
     averaging: Array
     reached: int | None
+    labels: Array  # (n,), of the test images
     probabilities: Array  # (n, classes), of weight scaling
     entropy: Array
     information: Array
@@ -155,6 +156,7 @@ def _close(run: Run, seed: int, data: Data, samples: int) -> Close:
         scores(geometric / geometric.sum(1, keepdims=True), labels),
         curve,
         int(near[0]) + 1 if len(near) else None,
+        labels,
         scaled,
         *uncertainty(pool),
         ablation(lambda: load(run, seed, data), data, stream(seed, "evaluation", 0, 0).permutation),

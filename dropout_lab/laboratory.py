@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,6 +29,7 @@ from dropout_lab.targets import Options, each, overrides
 if TYPE_CHECKING:
     from dropout_lab.evaluation import Evaluation
     from dropout_lab.execution import Event
+    from dropout_lab.reproduction import Judged
     from dropout_lab.sweep_table import SweepTable
 
 COMPARISONS = "_comparisons"  # the folder in the runs directory for what `compare` writes
@@ -287,6 +289,27 @@ def evaluate(job: Job, samples: int, options: Options) -> tuple[Evaluation, Path
         if figure := draw(result):
             plots.save(figure, directory / f"{name}.png")
     return result, directory
+
+
+# Claims
+
+
+def write_claims(results: Sequence[Judged], path: Path, command: str) -> None:
+    """Write the page of judged claims: HTML, or Markdown with its pictures in images/ beside it, by the suffix."""
+    from dropout_lab import claims_page, environment
+
+    facts = [f"`{command}`, {date.today()}, {environment.cpu_model()}, {schedule.cores()} cores."]
+    pictures = {judged.claim.id: own for judged in results if (own := claims_page.picture(judged))}
+    make_directory(path.parent)
+    if path.suffix == ".md":
+        names = {id: f"images/claims-{id}.png" for id in pictures}
+        make_directory(path.parent / "images")
+        for id, name in names.items():
+            atomic_write(path.parent / name, pictures[id])
+        text = claims_page.as_markdown(results, facts, names)
+    else:
+        text = claims_page.as_html(results, facts, pictures)
+    atomic_write(path, text.encode())
 
 
 # Sweeps

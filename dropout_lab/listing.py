@@ -175,7 +175,8 @@ def plan_as_text(plan: Sequence[tuple[Path, Config, Sequence[int]]], layouts: Ma
     head = f"plan: {count(len(plan), 'run')}, {count(total, 'network') if total else 'nothing'} to train"
     body = [(f"  {path}", *_conditions(config), _left(config, missing)) for path, config, missing in plan]
     how = [f"  on {device}: {layout}" for device, layout in layouts.items()]
-    return "\n".join([head, *table([("",) * len(body[0]), *body], UNFOLDED, fold=9)[1:], *how])
+    lines = table([("",) * len(body[0]), *body], UNFOLDED, fold=9)[1:] if body else []
+    return "\n".join([head, *lines, *how])
 
 
 def plan_as_dict(plan: Sequence[tuple[Path, Config, Sequence[int]]], layouts: Mapping[str, Layout]) -> dict[str, Any]:

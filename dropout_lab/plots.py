@@ -135,11 +135,16 @@ def sweep(
 
 
 @styled
-def save(figure: Figure, path: Path) -> None:
-    """Write `figure` to `path` as a PNG, atomically; equal figures give equal bytes on one machine."""
+def png(figure: Figure) -> bytes:
+    """Return `figure` as a PNG; equal figures give equal bytes on one machine."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
-    atomic_write(path, buffer.getvalue())
+    return buffer.getvalue()
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write `figure` to `path` as a PNG, atomically."""
+    atomic_write(path, png(figure))
 
 
 PLOTS: dict[str, Plot] = {

@@ -91,7 +91,7 @@ def plan(base: Config, rates: str | None, vary: Sequence[str] = (), *, name: str
         raise Refused(*problems.values())
     names: dict[str, str] = {}
     for identity, (settings, _, _) in found.items():
-        names[identity] = _name(settings, identity, names.values())
+        names[identity] = run_name(settings, identity, names.values())
     members = (
         Member(names[identity], settings, config.model_copy(update={"name": names[identity]}), names.get(off))
         for identity, (settings, config, off) in found.items()
@@ -150,7 +150,7 @@ def _apply(base: Config, settings: Settings) -> Config:
     return configs.resolve(base.model_dump(mode="json"), overrides, where="config", name=base.name)
 
 
-def _name(settings: Settings, identity: str, taken: Collection[str]) -> str:
+def run_name(settings: Settings, identity: str, taken: Collection[str] = ()) -> str:
     """Return a directory name such as "rate-0.5_kind-gaussian", the same in every sweep that has this run.
 
     Where that is too long, or another run has it, the beginning of the identity tells them apart.

@@ -71,7 +71,7 @@ def test_statistics_imports_nothing_of_ours() -> None:
 
 def test_every_config_loads_and_holds_only_what_differs_from_the_defaults() -> None:
     defaults = configs.flatten(configs.resolve({}, where="defaults", name="x"))
-    files = sorted((ROOT / "configs").glob("*.yaml"))
+    files = sorted((ROOT / "configs").rglob("*.yaml"))
     assert len(files) >= 5
     for file in files:
         text = file.read_text()

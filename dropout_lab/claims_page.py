@@ -1,0 +1,174 @@
+"""Claims and their rulings as people and programs read them: text, plain data, Markdown and one HTML page."""
+
+from __future__ import annotations
+
+import base64
+import html
+import textwrap
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from dropout_lab.claims import GROUPS, Claim
+from dropout_lab.criteria import Ruling
+from dropout_lab.layout import markdown_row
+from dropout_lab.reproduction import Judged, cost
+from dropout_lab.wording import count
+
+SCHEMA_VERSION = 1
+INDENT = 5
+TITLES = {"articles": "The articles", "theory": "The theory", "papers": "The papers"}
+STYLE = """
+:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}
+article{border-top:1px solid #8888;padding:.5rem 0 1rem}h3{margin:.5rem 0 0}.source{opacity:.75;margin:0}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;margin:.5rem 0}dt{opacity:.75}dd{margin:0}
+.HOLDS,.FAILS,.UNDECIDED{font-weight:bold;padding:0 .4rem;border-radius:.2rem;color:#fff}
+.HOLDS{background:#1a6b34}.FAILS{background:#a3202c}.UNDECIDED{background:#5f6673}
+img{max-width:100%;background:#fff}@media print{article{break-inside:avoid}}
+"""
+
+
+def listed(claims: Sequence[Claim], width: int) -> str:
+    """Return the claims with what they would cost, before anything is run."""
+    lines = []
+    for claim in claims:
+        published = f"; published: {claim.published}" if claim.published else ""
+        lines.append(f"{claim.id:<{INDENT}}{claim.sentence}")
+        runs = f"{count(len(claim.arms), 'run')} of {count(claim.seeds, 'seed')}, " if claim.arms else ""
+        lines += wrapped(f"{claim.source}{published}; {runs}{duration(cost(claim))} of one core", width)
+    return "\n".join(lines)
+
+
+def as_text(results: Sequence[Judged], width: int) -> str:
+    """Return every claim with its rulings, and the sum of them."""
+    lines: list[str] = []
+    for judged in results:
+        claim = judged.claim
+        lines += textwrap.wrap(f"{claim.id:<{INDENT}}{claim.sentence}", width, subsequent_indent=" " * INDENT)
+        for ruling in judged.rulings:
+            reading = f" ({ruling.reading})" if ruling.reading else ""
+            lines += wrapped(f"{ruling.word}{reading}: {ruling.measured}", width)
+        published = f"published: {claim.published}; " if claim.published else ""
+        lines += wrapped(f"{published}{claim.source}{trained(judged)}", width)
+    return "\n".join([*lines, "", summed(results)])
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    indent = " " * INDENT
+    return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def trained(judged: Judged) -> str:
+    """Say how many seeds a claim rests on, and what they took; "" where it needs none."""
+    return f"; {count(judged.seeds, 'seed')}, {duration(judged.seconds)}" if judged.claim.arms else ""
+
+
+def duration(seconds: float) -> str:
+    """Return about how long that is: "3 s", "12 min", "2.5 h"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def summed(results: Sequence[Judged]) -> str:
+    """Count the claims by what their readings say."""
+    words = Counter(overall(judged.rulings) for judged in results)
+    order = ("HOLDS", "FAILS", "UNDECIDED", "depends on the reading")
+    return f"{count(len(results), 'claim')}: " + ", ".join(f"{words[word]} {word}" for word in order if words[word])
+
+
+def overall(rulings: Sequence[Ruling]) -> str:
+    """Return the one verdict of all readings, or that there is more than one."""
+    words = {ruling.word for ruling in rulings}
+    return words.pop() if len(words) == 1 else "depends on the reading"
+
+
+def as_dict(results: Sequence[Judged]) -> dict[str, Any]:
+    """Return the results as plain data."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "claims": [
+            {
+                "id": judged.claim.id,
+                "source": judged.claim.source,
+                "sentence": judged.claim.sentence,
+                "published": judged.claim.published,
+                "verdict": overall(judged.rulings),
+                "rulings": [asdict(ruling) | {"verdict": ruling.word} for ruling in judged.rulings],
+                "seeds": judged.seeds,
+                "seconds": judged.seconds,
+                "runs": {name: str(run.path) for name, run in judged.runs.items()},
+            }
+            for judged in results
+        ],
+    }
+
+
+def as_markdown(results: Sequence[Judged], facts: Sequence[str], pictures: Mapping[str, str]) -> str:
+    """Return the page for people: a table for each group, and the pictures, by claim, below it.
+
+    facts: lines on how and where the results were made. pictures: of some claims the path of a picture.
+    """
+    lines = ["# Claims of the literature, run and judged", "", *facts, "", summed(results) + "."]
+    for group, letter in GROUPS.items():
+        own = [judged for judged in results if judged.claim.id.startswith(letter)]
+        if not own:
+            continue
+        head = ("claim", "verdict", "measured", "published", "seeds", "time")
+        lines += ["", f"## {TITLES[group]}", "", markdown_row(head), markdown_row(("---",) * len(head))]
+        for judged in own:
+            lines.append(markdown_row(tuple(cell.replace("|", "\\|") for cell in _cells(judged))))
+        for judged in own:
+            if picture := pictures.get(judged.claim.id):
+                lines += ["", f"**{judged.claim.id}** {judged.claim.sentence}", "", f"![{judged.claim.id}]({picture})"]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(judged: Judged) -> tuple[str, ...]:
+    claim = judged.claim
+    several = len(judged.rulings) > 1
+    words = [f"**{own.word}**" + (f" {own.reading}" if own.reading else "") for own in judged.rulings]
+    measured = [(f"{own.reading}: " if several and own.reading else "") + own.measured for own in judged.rulings]
+    seeds = str(judged.seeds) if claim.arms else "-"
+    sentence = f"**{claim.id}** {claim.sentence} *{claim.source}*"
+    time = duration(judged.seconds) if claim.arms else "-"
+    return sentence, "<br>".join(words), "<br>".join(measured), claim.published or "-", seeds, time
+
+
+def as_html(results: Sequence[Judged], facts: Sequence[str], pictures: Mapping[str, bytes]) -> str:
+    """Return one page that needs no other file and no network. pictures: of some claims a PNG."""
+    parts = [
+        "<!doctype html>",
+        '<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
+        f"<title>Claims of the literature, run and judged</title><style>{STYLE}</style>",
+        "<h1>Claims of the literature, run and judged</h1>",
+        *(f"<p>{html.escape(fact)}</p>" for fact in [*facts, summed(results) + "."] if fact),
+    ]
+    for judged in results:
+        claim = judged.claim
+        parts.append(f'<article id="{claim.id}"><h3>{claim.id} {html.escape(claim.sentence)}</h3>')
+        parts.append(f'<p class="source">{html.escape(claim.source + trained(judged))}</p><dl>')
+        for own in judged.rulings:
+            reading = f"{html.escape(own.reading)}: " if own.reading else ""
+            text = f"{reading}{html.escape(own.measured)} ({html.escape(own.reason)})"
+            parts.append(f'<dt><span class="{own.word}">{own.word}</span></dt><dd>{text}</dd>')
+        if claim.published:
+            parts.append(f"<dt>published</dt><dd>{html.escape(claim.published)}</dd>")
+        parts.append("</dl>")
+        if picture := pictures.get(claim.id):
+            data = base64.b64encode(picture).decode()
+            parts.append(f'<img alt="the runs of {claim.id}" src="data:image/png;base64,{data}">')
+        parts.append("</article>")
+    return "\n".join([*parts, "</html>\n"])
+
+
+def picture(judged: Judged) -> bytes | None:
+    """Return the picture of a claim's runs as PNG; None where it has none. Of several networks the first is drawn."""
+    from dropout_lab.plots import PLOTS, png
+
+    loaded = list(judged.runs.values())
+    if not judged.claim.draw or not loaded:
+        return None
+    own = [run for run in loaded if run.config.network == loaded[0].config.network]
+    return png(PLOTS[judged.claim.draw].draw(own)[0])

@@ -1,0 +1,164 @@
+"""When a claim holds: numbers of paired seeds in, a ruling out. Pure functions, with no knowledge of any claim.
+
+A claim HOLDS where the 95 % interval says so, FAILS where it says the opposite, and is UNDECIDED where it says neither
+or there are too few seeds for an interval. Values are by seed; what is compared is paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from dropout_lab.statistics import FEWEST, Difference, interval, paired
+
+Word = Literal["HOLDS", "FAILS", "UNDECIDED"]
+OPPOSITE: Mapping[Word, Word] = {"HOLDS": "FAILS", "FAILS": "HOLDS", "UNDECIDED": "UNDECIDED"}
+Values = Mapping[int, float]  # by seed
+Show = Callable[[float], str]
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """A verdict with the numbers it rests on and the reason; `reading` names one of several senses of a claim."""
+
+    word: Word
+    measured: str
+    reason: str
+    reading: str = ""
+
+
+def percent(value: float) -> str:
+    """Return a fraction as "97.25 %"."""
+    return f"{100 * value:.2f} %"
+
+
+def points(value: float) -> str:
+    """Return a difference of fractions as "+0.12 pp"."""
+    return f"{100 * value:+.2f} pp"
+
+
+def plain(value: float) -> str:
+    """Return a number with four significant digits."""
+    return f"{value:.4g}"
+
+
+def decide(low: float, high: float, bound: float, margin: float = 0.0) -> Word:
+    """Return the verdict on "more than `bound`" from an interval: FAILS where `bound + margin` is out of its reach."""
+    if low > bound and (low + high) / 2 > bound + margin:
+        return "HOLDS"
+    return "FAILS" if high < bound + margin else "UNDECIDED"
+
+
+def above(values: Values, bound: float, show: Show = plain, reading: str = "") -> Ruling:
+    """Rule on "the mean is above `bound`"."""
+    if len(values) < FEWEST:
+        return too_few(values, reading)
+    estimate = interval(list(values.values()))
+    low, high = estimate.interval or (estimate.mean, estimate.mean)
+    measured = f"{show(estimate.mean)} (95 % interval {show(low)} to {show(high)}, {estimate.n} seeds)"
+    return Ruling(decide(low, high, bound), measured, f"the mean must be above {show(bound)}", reading)
+
+
+def higher(
+    candidate: Values, baseline: Values, margin: float = 0.0, show: Show = plain, what: str = "", reading: str = ""
+) -> Ruling:
+    """Rule on "the candidate's mean is higher": by more than chance, and by `margin`, which is what would count."""
+    difference, text = compared(candidate, baseline, show, what)
+    if difference is None:
+        return too_few(candidate, reading)
+    low, high = ends(difference)
+    least = f" and by {show(margin)} on average" if margin else ""
+    return Ruling(decide(low, high, 0.0, margin), text, f"the difference must be above 0{least}", reading)
+
+
+def lower(
+    candidate: Values, baseline: Values, margin: float = 0.0, show: Show = plain, what: str = "", reading: str = ""
+) -> Ruling:
+    """Rule on "the candidate's mean is lower", as `higher` does."""
+    difference, text = compared(candidate, baseline, show, what)
+    if difference is None:
+        return too_few(candidate, reading)
+    low, high = ends(difference)
+    least = f" and by {show(margin)} on average" if margin else ""
+    return Ruling(decide(-high, -low, 0.0, margin), text, f"the difference must be below 0{least}", reading)
+
+
+def alike(candidate: Values, baseline: Values, margin: float, show: Show = plain, reading: str = "") -> Ruling:
+    """Rule on "the two means differ by less than `margin`": the interval must lie within it."""
+    difference, text = compared(candidate, baseline, show)
+    if difference is None:
+        return too_few(candidate, reading)
+    low, high = ends(difference)
+    inside, outside = -margin < low and high < margin, low > margin or high < -margin
+    word: Word = "HOLDS" if inside else "FAILS" if outside else "UNDECIDED"
+    return Ruling(word, text, f"the interval must lie within {show(margin).lstrip('+')} of 0", reading)
+
+
+def highest(
+    arms: Mapping[str, Values], chosen: Sequence[str], show: Show = plain, within: bool = False, reading: str = ""
+) -> Ruling:
+    """Rule on "the best arm is among `chosen`"; with `within`, on "the best of them is within one standard error".
+
+    The best of `chosen` is paired with the best of the others.
+    """
+    means = {name: interval(list(values.values())).mean for name, values in arms.items() if values}
+    others = [name for name in means if name not in chosen]
+    ours = [name for name in means if name in chosen]
+    if not ours or not others:
+        return too_few({}, reading)
+    best, rival = max(ours, key=means.__getitem__), max(others, key=means.__getitem__)
+    table = ", ".join(f"{name} {show(mean)}" for name, mean in means.items())
+    difference, text = compared(arms[best], arms[rival], show, f"{best} against {rival}")
+    if difference is None or difference.n < FEWEST:
+        return too_few(arms[best], reading)
+    low, high = ends(difference)
+    if within:
+        error = (difference.sd or 0.0) / difference.n**0.5
+        word: Word = "HOLDS" if difference.mean >= -error else "FAILS" if high < 0 else "UNDECIDED"
+        reason = f"{best} must be within one standard error of the best"
+    else:
+        word = decide(low, high, 0.0)
+        reason = f"the best of {', '.join(chosen)} must beat the best of the others"
+    return Ruling(word, f"{table}; {text}", reason, reading)
+
+
+def slope(places: Sequence[float], values: Sequence[Values]) -> dict[int, float]:
+    """Return each seed's least-squares slope of its values over `places`; of the seeds that have them all."""
+    seeds = set.intersection(*(set(own) for own in values)) if values else set()
+    middle = sum(places) / len(places)
+    square = sum((place - middle) ** 2 for place in places)
+    return {
+        seed: sum((place - middle) * own[seed] for place, own in zip(places, values, strict=True)) / square
+        for seed in sorted(seeds)
+    }
+
+
+def exact(holds: bool, measured: str, reason: str, reading: str = "") -> Ruling:
+    """Return the ruling on what is computed without chance."""
+    return Ruling("HOLDS" if holds else "FAILS", measured, reason, reading)
+
+
+def too_few(values: Values, reading: str = "") -> Ruling:
+    """Return the ruling where there are not enough seeds for any other."""
+    return Ruling("UNDECIDED", f"{len(values)} seeds", f"{FEWEST} seeds are needed, at least", reading)
+
+
+def compared(candidate: Values, baseline: Values, show: Show, what: str = "") -> tuple[Difference | None, str]:
+    """Return the paired difference over the seeds of both, None for too few of them, and it in words."""
+    seeds = sorted(candidate.keys() & baseline.keys())
+    if len(seeds) < FEWEST:
+        return None, ""
+    before, after = [baseline[seed] for seed in seeds], [candidate[seed] for seed in seeds]
+    difference = paired(before, after)
+    low, high = ends(difference)
+    means = f"{show(interval(after).mean).lstrip('+')} against {show(interval(before).mean).lstrip('+')}"
+    text = (
+        f"{means}, difference {show(difference.mean)} (95 % interval {show(low)} to {show(high)}, {len(seeds)} seeds)"
+    )
+    return difference, f"{what}: {text}" if what else text
+
+
+def ends(difference: Difference) -> tuple[float, float]:
+    """Return the interval of a difference; where it has none, as all pairs differ alike, the mean twice."""
+    return difference.interval or (difference.mean, difference.mean)

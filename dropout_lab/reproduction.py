@@ -1,0 +1,236 @@
+"""Run claims and judge them: which runs they need, what these recorded, and the rulings.
+
+Runs are shared: between claims, and with those that the user has already, wherever they are in the runs directory. What
+decides is the identity of a config; the same config and seed is never trained twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dropout_lab import config as configs
+from dropout_lab import runs, schedule
+from dropout_lab.claims import CLAIMS, GROUPS, Arm, Claim
+from dropout_lab.config import Config
+from dropout_lab.criteria import Ruling
+from dropout_lab.errors import Problem, Refused
+from dropout_lab.judges import Curves
+from dropout_lab.metrics import METRICS, Values
+from dropout_lab.recording import Job
+from dropout_lab.rules import did_you_mean, nearest
+from dropout_lab.runs import Run
+from dropout_lab.sweep import Member, Sweep, run_name
+
+if TYPE_CHECKING:
+    from dropout_lab.data import Data
+    from dropout_lab.evaluation import Close, Evaluation
+
+FOLDER = "claims"  # in the runs directory
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+QUICK = 420.0  # seconds of one core's training that `--quick` may cost: less than 5 minutes on two
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The claims to judge and the jobs that their arms are; `arms` names each arm's job by (claim, arm)."""
+
+    claims: tuple[Claim, ...]
+    jobs: tuple[Job, ...]
+    arms: Mapping[tuple[str, str], Job]
+    seeds: Mapping[tuple[str, str], tuple[int, ...]]
+
+    @property
+    def sweep(self) -> Sweep:
+        """The runs that are no one else's, as the sweep that they are on disk."""
+        own = [job for job in self.jobs if job.path.parent.name == FOLDER]
+        return Sweep(FOLDER, tuple(Member(job.path.name, {}, job.config, None) for job in own))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim and its rulings. seconds: of training (each network's share) and of judging."""
+
+    claim: Claim
+    rulings: tuple[Ruling, ...]
+    seeds: int
+    seconds: float
+    runs: Mapping[str, Run]
+
+
+def select(names: Sequence[str], *, quick: bool = False, seeds: int | None = None) -> tuple[Claim, ...]:
+    """Return the claims that `names` mean: ids, or articles, theory, papers. With `quick`, of these (or of all) those
+    that fit into 5 minutes, the cheapest first. `seeds` replaces each claim's own number.
+
+    Raises `Refused` for names that mean nothing, and for none at all without `quick`.
+    """
+    if not names and not quick:
+        reason = "is missing: name claims such as S3 P10, or articles, theory, papers; --list shows them all"
+        raise Refused(Problem("command line", "CLAIM", reason, "nothing"))
+    wanted: dict[str, Claim] = {}
+    problems = []
+    for name in names or GROUPS:
+        if name in GROUPS:
+            wanted |= {id: claim for id, claim in CLAIMS.items() if id.startswith(GROUPS[name])}
+        elif name.upper() in CLAIMS:
+            wanted[name.upper()] = CLAIMS[name.upper()]
+        else:
+            near = did_you_mean(nearest(name, [*CLAIMS, *GROUPS]))
+            reason = f"is no claim{near}" if near else "is no claim; --list shows them all"
+            problems.append(Problem("command line", "CLAIM", reason, name))
+    if problems:
+        raise Refused(*problems)
+    chosen = [replace(claim, seeds=seeds or claim.seeds) for claim in wanted.values()]
+    return tuple(affordable(chosen) if quick else chosen)
+
+
+def affordable(claims: Iterable[Claim]) -> list[Claim]:
+    """Return the claims that fit into QUICK seconds together, the cheapest first to be taken, in their own order."""
+    claims = list(claims)
+    spent, trained, taken = 0.0, dict[str, int](), set[str]()
+    for claim in sorted(claims, key=cost):
+        own = {config(arm).identity: schedule.cost(config(arm)) for arm in claim.arms.values()}
+        more = sum(seconds * max(0, claim.seeds - trained.get(identity, 0)) for identity, seconds in own.items())
+        if spent + more + evaluating(claim) > QUICK:
+            continue
+        spent += more + evaluating(claim)
+        taken.add(claim.id)
+        for identity in own:
+            trained[identity] = max(trained.get(identity, 0), claim.seeds)
+    return [claim for claim in claims if claim.id in taken]
+
+
+def cost(claim: Claim) -> float:
+    """Return about how many seconds of one core the claim costs alone."""
+    return sum(schedule.cost(config(arm)) for arm in claim.arms.values()) * claim.seeds + evaluating(claim)
+
+
+def evaluating(claim: Claim) -> float:
+    """Return about how many seconds of one core the evaluation of its networks takes."""
+    operations = sum(schedule.weights(config(arm)) for arm in claim.arms.values())
+    return 10_000 * 8 * 2 * claim.samples * operations * claim.seeds / schedule.SPEED
+
+
+def config(arm: Arm) -> Config:
+    """Return the config of an arm. Raises `Refused` where its file is not there: it is part of a checkout."""
+    return configs.load(CONFIGS / f"{arm.config}.yaml", arm.changes)
+
+
+def plan(claims: Sequence[Claim], directory: Path) -> Experiment:
+    """Return the jobs that the claims need; a run in `directory` of the same identity is used, wherever it is."""
+    known = existing(directory)
+    wanted: dict[str, tuple[Path, Config, set[int]]] = {}
+    arms: dict[tuple[str, str], str] = {}
+    seeds: dict[tuple[str, str], tuple[int, ...]] = {}
+    for claim in claims:
+        for name, arm in claim.arms.items():
+            own = config(arm)
+            path = known.get(own.identity) or directory / FOLDER / name_of(arm, own)
+            _, _, numbers = wanted.setdefault(own.identity, (path, own, set()))
+            numbers.update(range(claim.seeds))
+            arms[claim.id, name] = own.identity
+            seeds[claim.id, name] = tuple(range(claim.seeds))
+    jobs = {
+        identity: Job(path, configs.resolve(
+            own.model_dump(mode="json") | {"name": path.name, "seeds": sorted(numbers)}, where=str(path), name=path.name
+        ))
+        for identity, (path, own, numbers) in wanted.items()
+    }  # fmt: skip
+    return Experiment(tuple(claims), tuple(jobs.values()), {key: jobs[own] for key, own in arms.items()}, seeds)
+
+
+def existing(directory: Path) -> dict[str, Path]:
+    """Return the runs in a directory by the identity of their config; those that cannot be read are left out."""
+    found: dict[str, Path] = {}
+    for path in reversed(list(runs.find(directory))):
+        try:
+            found[configs.load(path / "config.yaml", check_files=False).identity] = path
+        except Refused:
+            continue
+    return found
+
+
+def name_of(arm: Arm, own: Config) -> str:
+    """Return a name for an arm's run: its config file's, and what is changed."""
+    settings = dict(change.split("=", 1) for change in arm.changes)
+    return run_name({"": arm.config.rpartition("/")[2], **settings}, own.identity)
+
+
+class Records:
+    """What the runs of one claim's arms recorded, as its judge asks for it; an arm without a run recorded nothing."""
+
+    def __init__(
+        self,
+        loaded: Mapping[str, Run],
+        data: Data | None = None,
+        samples: int = 0,
+        done: dict[tuple[Path, tuple[int, ...], int], Evaluation] | None = None,
+    ) -> None:
+        """Take the runs by arm and, where networks are to be evaluated, the data, K, and the evaluations shared."""
+        self.runs, self.data, self.samples = loaded, data, samples
+        self._done = {} if done is None else done
+
+    def values(self, arm: str, metric: str) -> Values:
+        return METRICS[metric].finite(self.runs[arm]) if arm in self.runs else {}
+
+    def curves(self, arm: str, column: str) -> Curves:
+        if arm not in self.runs:
+            return {}
+        rows = self.runs[arm].metrics
+        finished = METRICS["val_loss"].finite(self.runs[arm])
+        return {seed: rows[rows["seed"] == seed][column].tolist() for seed in finished}
+
+    def averaging(self, arm: str) -> Mapping[int, tuple[Sequence[tuple[float, float]], float]]:
+        seeds = self._evaluation(arm)
+        return {own.seed: ([(m, sd) for m, sd in own.averaging.tolist()], own.weight_scaling.error) for own in seeds}
+
+    def ablation(self, arm: str) -> Values:
+        return {own.seed: float(own.ablation[:, 1].mean()) for own in self._evaluation(arm)}
+
+    def information(self, arm: str) -> tuple[Values, Values]:
+        wrong, right = {}, {}
+        for own in self._evaluation(arm):
+            good = own.probabilities.argmax(1) == own.labels
+            wrong[own.seed] = float(own.information[~good].mean())
+            right[own.seed] = float(own.information[good].mean())
+        return wrong, right
+
+    def _evaluation(self, arm: str) -> Sequence[Close]:
+        if arm not in self.runs or self.data is None:
+            return ()
+        run = self.runs[arm]
+        key = run.path, run.seeds, self.samples
+        if key not in self._done:
+            from dropout_lab.evaluation import evaluate
+
+            self._done[key] = evaluate(run, self.data, self.samples)
+        return self._done[key].seeds
+
+
+def judge(experiment: Experiment, directory: Path) -> list[Judged]:
+    """Judge the claims by the runs that are finished; `directory` is where data sets are kept."""
+    from dropout_lab import data
+
+    loaded = {job.path: runs.load(job.path) for job in experiment.jobs if (job.path / "summary.json").exists()}
+    results = []
+    done: dict[tuple[Path, tuple[int, ...], int], Evaluation] = {}
+    for claim in experiment.claims:
+        started = time.perf_counter()
+        own = {
+            name: loaded[job.path].only(experiment.seeds[claim.id, name])
+            for name in claim.arms
+            if (job := experiment.arms[claim.id, name]).path in loaded
+        }
+        held = None
+        if claim.samples and own:
+            first = next(iter(own.values())).config.data
+            held = data.load(first.dataset, first.scale, directory)
+        rulings = claim.judge(Records(own, held, claim.samples, done))
+        seconds = time.perf_counter() - started + sum(sum(run.seconds.values()) for run in own.values())
+        seeds = min((len(run.seeds) - len(run.diverged) for run in own.values()), default=0)
+        seeds = seeds if len(own) == len(claim.arms) else 0
+        results.append(Judged(claim, rulings, seeds, seconds, own))
+    return results
