@@ -274,6 +274,10 @@ def evaluate(job: Job, samples: int, options: Options) -> tuple[Evaluation, Path
         raise Refused(Problem(str(run.path), "seeds", "all diverged: there is no network to evaluate", len(run.seeds)))
     dataset, scale = run.config.data.dataset, run.config.data.scale
     data.check(dataset, options.data)
+    of = data.dimensions(dataset)
+    if (needed := schedule.TORCH + 4 * 4 * samples * of.test * of.classes * 2) > schedule.available_memory():
+        reason = f"needs about {needed / schedule.GIB:.1f} GiB of memory, more than is free; average fewer passes"
+        raise Refused(Problem("command line", "--samples", reason, samples))
     loaded = data.load(dataset, scale, options.data)
     if loaded.sha256 != run.summary["data_sha256"]:
         reason = "has changed since the run was trained; --fresh trains on what it is now"

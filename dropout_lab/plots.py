@@ -203,9 +203,11 @@ def _conditions(run: Run) -> dict[str, str]:
     rates = config.rates if len(set(config.rates)) > 1 else config.rates[:1]
     rate = "rate " + ("/".join(f"{rate:g}" for rate in rates) or "0")
     return {
-        "data": f"data {shown(Path(config.data.dataset).name)}",
+        "data": f"data {shown(Path(config.data.dataset).name)}"
+        + (f", {config.data.train_size:,} images" if config.data.train_size else "")
+        + (f", {100 * config.data.label_noise:g} % of the labels wrong" if config.data.label_noise else ""),
         "network": f"network {'-'.join(map(str, config.widths))} {config.network.activation}",
-        "kind": f"{config.dropout.kind} dropout {config.dropout.placement} the activation" if _drops(run) else "",
+        "kind": config.dropout.described if _drops(run) else "",
         "rate": rate + (f", input rate {config.dropout.input_rate:g}" if config.dropout.input_rate else ""),
         "seeds": _seeds([run]),
     }
