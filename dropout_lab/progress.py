@@ -1,30 +1,43 @@
-"""What a person sees while networks train: a bar on a terminal, plain lines elsewhere; always on stderr."""
+"""What a person sees while networks train: a bar and a table of the runs on a terminal, plain lines elsewhere.
+
+Always on stderr.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dropout_lab.terminal import is_live, say
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from dropout_lab.execution import EpochDone, Event
     from dropout_lab.schedule import Task
 
 LINE_EVERY = 0.5  # seconds between plain lines where epochs are faster than that
+DRAW_EVERY = 0.1  # seconds between two pictures of the table
+MOST_ROWS = 20  # runs in the table: of more, those in training and those that ended last
 
 Show = Callable[["Event"], None]
 
 
 @contextmanager
-def shown(epochs: int, quiet: bool = False) -> Iterator[Show]:
-    """Give a function that shows the events of a plan of so many epochs, counted over all of its networks."""
+def shown(epochs: int, quiet: bool = False, runs: Mapping[Path, int] | None = None) -> Iterator[Show]:
+    """Give a function that shows the events of a plan of so many epochs, counted over all of its networks.
+
+    `runs` are the directories of its runs, each with its share of the epochs; several have a table.
+    """
     if quiet:
         yield lambda event: None
     elif is_live():
-        with _bar(epochs) as show:
+        with _live(epochs, runs or {}) as show:
             yield show
     else:
         yield _lines(epochs)
@@ -92,19 +105,113 @@ def _lines(epochs: int) -> Show:
     return show
 
 
+@dataclass
+class Standing:
+    """How far one run of a plan is: epochs over its seeds, the last validation accuracy, and how its seeds ended."""
+
+    epochs: int
+    done: int = 0
+    accuracy: float | None = None
+    ended: int = 0  # when, as the number of the event; 0: not yet
+    diverged: int = 0
+    failed: bool = False
+
+    @property
+    def state(self) -> str:
+        """What to call it in one word or two."""
+        if self.failed:
+            return "failed"
+        if self.ended:
+            return f"done, {self.diverged} diverged" if self.diverged else "done"
+        return "training" if self.done else "waiting"
+
+
+class Board:
+    """The runs of a plan as a table that is drawn again and again."""
+
+    def __init__(self, runs: Mapping[Path, int]) -> None:
+        self.runs = {path: Standing(epochs) for path, epochs in runs.items()}
+        self.events = 0
+
+    def take(self, event: Event, reached: Mapping[Task, int]) -> None:
+        """Note what an event says of its runs; `reached` are the epochs of all tasks so far."""
+        from dropout_lab.execution import EpochDone, SeedDone, UnitFailed
+
+        self.events += 1
+        if isinstance(event, EpochDone):
+            for task, row in event.rows.items():
+                self.runs[task.job.path].accuracy = row.val_accuracy
+        elif isinstance(event, SeedDone):
+            self.runs[event.task.job.path].diverged += event.facts.get("status") == "diverged"
+        elif isinstance(event, UnitFailed):
+            for task in event.unit:
+                self.runs[task.job.path].failed = True
+        done = Counter[Path]()
+        for task, epochs in reached.items():
+            done[task.job.path] += epochs
+        for path, standing in self.runs.items():
+            standing.done = done[path]
+            if standing.done >= standing.epochs or standing.failed:
+                standing.ended = standing.ended or self.events
+
+    def rows(self, most: int) -> list[Path]:
+        """Return the runs to show, in the order of the plan: all or, of many, those in training and the last ended."""
+        if len(self.runs) <= most:
+            return list(self.runs)
+        rank = {"training": 0, "waiting": 2}
+        by_need = sorted(self.runs, key=lambda path: (rank.get(self.runs[path].state, 1), -self.runs[path].ended))
+        chosen = set(by_need[:most])
+        return [path for path in self.runs if path in chosen]
+
+    def table(self, height: int) -> Table:
+        """Return the table, in at most `height` lines."""
+        from rich.table import Column, Table
+        from rich.text import Text
+
+        name = Column("run", no_wrap=True, overflow="ellipsis", ratio=1)
+        others = Column("epochs", justify="right"), Column("val acc. %", justify="right"), Column("state", min_width=8)
+        table = Table(name, *others, box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=False)
+        rows = self.rows(max(1, min(MOST_ROWS, height - 2)))
+        for path in rows:
+            run = self.runs[path]
+            accuracy = "-" if run.accuracy is None else f"{100 * run.accuracy:.2f}"
+            table.add_row(Text(path.name), f"{run.done}/{run.epochs}", accuracy, run.state)
+        if hidden := [run.state for path, run in self.runs.items() if path not in rows]:
+            states = Counter(state.partition(",")[0] for state in hidden)
+            table.add_row(f"and {len(hidden)} more: " + ", ".join(f"{n} {state}" for state, n in states.items()))
+        return table
+
+
 @contextmanager
-def _bar(epochs: int) -> Iterator[Show]:
-    """Give a function that moves one bar for the whole plan."""
-    from rich.console import Console
+def _live(epochs: int, runs: Mapping[Path, int]) -> Iterator[Show]:
+    """Give a function that moves one bar for the whole plan, below a table of its runs where there are several."""
+    from rich.console import Console, Group
+    from rich.live import Live
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    tally = Tally(epochs)
-    columns = BarColumn(), TextColumn("{task.completed}/{task.total} epochs  {task.description}"), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("", total=epochs)
+    tally, board, last = Tally(epochs), Board(runs), 0.0
+    console = Console(stderr=True)
+    columns = (
+        BarColumn(None),
+        TextColumn("{task.completed}/{task.total} epochs  {task.description}"),
+        TimeRemainingColumn(),
+    )
+    progress = Progress(*columns, console=console)
+    bar = progress.add_task("", total=epochs)
+
+    def picture() -> Group:
+        return Group(board.table(console.height - 2), progress) if len(runs) > 1 else Group(progress)
+
+    with Live(picture(), console=console, auto_refresh=False, transient=True) as live:
 
         def show(event: Event) -> None:
-            if epoch := tally.take(event):
-                progress.update(bar, completed=tally.done, description=_losses(epoch))
+            nonlocal last
+            epoch = tally.take(event)
+            board.take(event, tally.reached)
+            if epoch:
+                progress.update(bar, completed=tally.done, description="" if len(runs) > 1 else _losses(epoch))
+            if (now := time.monotonic()) - last >= DRAW_EVERY or tally.done == epochs:
+                last = now
+                live.update(picture(), refresh=True)
 
         yield show
