@@ -166,7 +166,7 @@ def redraw(names: Sequence[str], options: Options, form: str, style: str, size: 
     Each run has its curves, and several have their comparison; a sweep has its one picture.
     """
     sweeps = {name: path for name in names if (path := sweep_directory(name, options))}
-    jobs = targets([name for name in names if name not in sweeps], options)
+    jobs = targets([name for name in names if name not in sweeps], options, least=0)
     loaded = each(jobs, lambda job: runs.load(job.path))
     swept = dict(zip(sweeps.values(), each(sweeps.values(), recorded_sweep), strict=True))
     from dropout_lab import figures, plots

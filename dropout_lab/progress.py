@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 from dropout_lab.terminal import is_live, say
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
     from dropout_lab.execution import EpochDone, Event
     from dropout_lab.schedule import Task
 
 LINE_EVERY = 0.5  # seconds between plain lines where epochs are faster than that
-DRAW_EVERY = 0.1  # seconds between two pictures of the table
+WIDE = 100  # columns that a bar takes with losses and accuracy beside it; on a narrower terminal it has the accuracy
 MOST_ROWS = 20  # runs in the table: of more, those in training and those that ended last
 
 Show = Callable[["Event"], None]
@@ -163,23 +163,23 @@ class Board:
         chosen = set(by_need[:most])
         return [path for path in self.runs if path in chosen]
 
-    def table(self, height: int) -> Table:
-        """Return the table, in at most `height` lines."""
+    def picture(self, height: int) -> Group:
+        """Return the table, and how many runs it leaves out, in at most `height` lines."""
+        from rich.console import Group
         from rich.table import Column, Table
         from rich.text import Text
 
-        name = Column("run", no_wrap=True, overflow="ellipsis", ratio=1)
-        others = Column("epochs", justify="right"), Column("val acc. %", justify="right"), Column("state", min_width=8)
-        table = Table(name, *others, box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=False)
+        name = Column("run", overflow="ellipsis")  # the one to give way where it is too wide
+        others = [Column(title, justify="right", no_wrap=True) for title in ("epochs", "val acc. %")]
+        table = Table(name, *others, Column("state", no_wrap=True), box=None, pad_edge=False, padding=(0, 2, 0, 0))
         rows = self.rows(max(1, min(MOST_ROWS, height - 2)))
         for path in rows:
             run = self.runs[path]
             accuracy = "-" if run.accuracy is None else f"{100 * run.accuracy:.2f}"
-            table.add_row(Text(path.name), f"{run.done}/{run.epochs}", accuracy, run.state)
-        if hidden := [run.state for path, run in self.runs.items() if path not in rows]:
-            states = Counter(state.partition(",")[0] for state in hidden)
-            table.add_row(f"and {len(hidden)} more: " + ", ".join(f"{n} {state}" for state, n in states.items()))
-        return table
+            table.add_row(Text(path.name, no_wrap=True), f"{run.done}/{run.epochs}", accuracy, run.state)
+        states = Counter(run.state.partition(",")[0] for path, run in self.runs.items() if path not in rows)
+        more = f"and {states.total()} more: " + ", ".join(f"{number} {state}" for state, number in states.items())
+        return Group(table, Text(more)) if states else Group(table)
 
 
 @contextmanager
@@ -189,29 +189,23 @@ def _live(epochs: int, runs: Mapping[Path, int]) -> Iterator[Show]:
     from rich.live import Live
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    tally, board, last = Tally(epochs), Board(runs), 0.0
+    tally, board, several = Tally(epochs), Board(runs), len(runs) > 1
     console = Console(stderr=True)
-    columns = (
-        BarColumn(None),
-        TextColumn("{task.completed}/{task.total} epochs  {task.description}"),
-        TimeRemainingColumn(),
-    )
-    progress = Progress(*columns, console=console)
+    texts = TextColumn("{task.completed}/{task.total} epochs"), TextColumn("{task.description}")
+    progress = Progress(BarColumn(None if several else 20), *texts, TimeRemainingColumn(), console=console)
     bar = progress.add_task("", total=epochs)
 
     def picture() -> Group:
-        return Group(board.table(console.height - 2), progress) if len(runs) > 1 else Group(progress)
+        return Group(board.picture(console.height - 2), progress) if several else Group(progress)
 
-    with Live(picture(), console=console, auto_refresh=False, transient=True) as live:
-
-        def show(event: Event) -> None:
-            nonlocal last
-            epoch = tally.take(event)
+    def show(event: Event) -> None:
+        epoch = tally.take(event)
+        if several:
             board.take(event, tally.reached)
-            if epoch:
-                progress.update(bar, completed=tally.done, description="" if len(runs) > 1 else _losses(epoch))
-            if (now := time.monotonic()) - last >= DRAW_EVERY or tally.done == epochs:
-                last = now
-                live.update(picture(), refresh=True)
+        if epoch:
+            losses = "" if several else _losses(epoch)
+            text = losses if console.width >= WIDE else losses.rpartition("  ")[2]
+            progress.update(bar, completed=tally.done, description=text)
 
+    with Live(console=console, get_renderable=picture, transient=True):
         yield show
