@@ -120,34 +120,43 @@ def heatmap(
     tests = {own: METRICS["test_accuracy"].finite(run) for own, run in runs.items()}
     error = {own: 100 * (1 - float(np.mean(list(values.values())))) for own, values in tests.items() if values}
     uneven = len({len(values) for values in tests.values()}) > 1
-    shade = Normalize(min(error.values(), default=0.0), max(error.values(), default=1.0))
-    paint, ground, red = matplotlib.colormaps[matplotlib.rcParams["image.cmap"]], axis.get_facecolor(), colours()[1]
+    words = {own: f"{value:.2f}" + f" ({len(tests[own])})" * uneven for own, value in error.items()}
+    low, high = (extreme(error.values(), default=0.0) for extreme in (min, max))
+    shade, paint = Normalize(low, high), matplotlib.colormaps[matplotlib.rcParams["image.cmap"]]
     texts = []
     for (y, row), (x, column) in itertools.product(enumerate(cells.rows), enumerate(cells.columns)):
         own = cells.names.get((row, column), "")
-        fill = paint(shade(error[own])) if own in error else ground
-        axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=fill, edgecolor=ground, linewidth=2))
+        fill = paint(shade(error[own])) if own in error else axis.get_facecolor()
+        ink = "black" if _is_bright(fill) else "white"
+        axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=fill, edgecolor=axis.get_facecolor(), linewidth=2))
         if own and own == chosen:
-            axis.add_patch(Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, fill=False, edgecolor=red, linewidth=2.5))
-        text = f"{error[own]:.2f}" + f" ({len(tests[own])})" * uneven if own in error else "-"
-        texts.append(axis.text(x, y, text, ha="center", va="center", color="black" if _is_bright(fill) else "white"))
+            axis.add_patch(Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, fill=False, edgecolor=ink, linewidth=2.5))
+        texts.append(axis.text(x, y, words.get(own, "-"), ha="center", va="center", color=ink))
+    _scales(axis, cells)
+    room = 0.9 * size(axis.patch)[0] / len(cells.columns) / max(size(text)[0] for text in texts)
+    for text in texts if room < 1 else ():
+        text.set_fontsize(room * float(text.get_fontsize()))
+    entries: Entries = [
+        (Patch(color=paint(0.0)), f"lowest {low:.2f}"),
+        (Patch(color=paint(1.0)), f"highest {high:.2f}"),
+    ]
+    if chosen in cells.names.values():
+        frame = Patch(fill=False, edgecolor=matplotlib.rcParams["text.color"], linewidth=2.5)
+        entries.append((frame, "framed: chosen on validation"))
+    if not error:
+        entries = [(Patch(fill=False), "-: no finished seed")]
+    return compose(figure, f"{name}: {down} and {across}", _shared(list(runs.values())), CELLS, entries)
+
+
+def _scales(axis: Axes, cells: Grid) -> None:
+    """Name the rows and the columns of a heat map, the first row on top."""
     axis.set_yticks(range(len(cells.rows)), [cut(label(value), 24) for value in cells.rows])
     _ticks(axis, range(len(cells.columns)), [cut(value, 24) for value in cells.columns])
     axis.set(xlim=(-0.5, len(cells.columns) - 0.5), ylim=(len(cells.rows) - 0.5, -0.5))
-    axis.set_ylabel(textwrap.fill(label(down), 24))
+    axis.set_ylabel(textwrap.fill(label(cells.keys[0]), 24))
     axis.tick_params(length=0)
     axis.grid(visible=False)
     axis.spines[:].set_visible(False)
-    room = 0.9 * size(axis.patch)[0] / len(cells.columns) / max(size(words)[0] for words in texts)
-    for words in texts if room < 1 else ():
-        words.set_fontsize(room * float(words.get_fontsize()))
-    entries: Entries = [
-        (Patch(color=paint(share)), f"{word} {value:.2f}")
-        for share, word, value in ((0.0, "lowest", shade.vmin), (1.0, "highest", shade.vmax))
-    ]
-    if chosen in cells.names.values():
-        entries.append((Patch(fill=False, edgecolor=red, linewidth=2.5), "chosen on validation"))
-    return compose(figure, f"{name}: {down} and {across}", _shared(list(runs.values())), CELLS, entries)
 
 
 def _is_bright(colour: Any) -> bool:

@@ -347,11 +347,13 @@ def test_a_heat_map_shows_mean_seeds_and_choice(toy: Toys) -> None:
     assert written == [f"{error['a']:.2f} (3)", f"{error['b']:.2f} (1)", "-", "-"]
     assert "n = 0 to 3 seeds, 5 diverged and left out" in said(figure) and "no band" in said(figure)
     low, high = sorted(error.values())
-    assert legend_of(figure) == [f"lowest {low:.2f}", f"highest {high:.2f}", "chosen on validation"]
+    assert legend_of(figure) == [f"lowest {low:.2f}", f"highest {high:.2f}", "framed: chosen on validation"]
     (frame,) = (patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle) and not patch.get_fill())
-    assert frame.get_x() == pytest.approx(0.53) and frame.get_y() == pytest.approx(-0.45)
+    assert frame.get_x() == pytest.approx(0.54) and frame.get_y() == pytest.approx(-0.44)
     assert_readable(figure)
-    assert_readable(plots.heatmap(cells, {"c": runs["c"]}))
+    nothing = plots.heatmap(cells, {"c": runs["c"]})
+    assert legend_of(nothing) == ["-: no finished seed"]
+    assert_readable(nothing)
 
 
 def test_a_heat_map_needs_exactly_two_settings(toy: Toys) -> None:
