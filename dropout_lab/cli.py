@@ -222,6 +222,7 @@ def sweep(
     """Train one run per rate, and the baseline; compare them.
 
     With --vary, one run per combination. What is chosen is chosen on validation.
+    The next commands to type come last.
     """
     from dropout_lab import config as configs
     from dropout_lab import laboratory, next_steps, sweep_table, tables, targets
