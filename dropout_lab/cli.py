@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -222,9 +222,10 @@ def sweep(
     """Train one run per rate, and the baseline; compare them.
 
     With --vary, one run per combination. What is chosen is chosen on validation.
+    The next commands to type come last.
     """
     from dropout_lab import config as configs
-    from dropout_lab import laboratory, sweep_table, tables, targets
+    from dropout_lab import laboratory, next_steps, sweep_table, tables, targets
     from dropout_lab import sweep as sweeps
 
     options = _options(runs_dir, data_dir, device, jobs=jobs, lanes=lanes, quiet=quiet, fail_fast=fail_fast)
@@ -247,6 +248,10 @@ def sweep(
     _summarize(sweep_table.to_markdown(table), smoke, as_data=as_json)
     say(f"written   {options.runs / planned.name}: sweep.csv, sweep.png, sweep.yaml and the run directories")
     _stop_at(failures)
+    where = {"--runs-dir": runs_dir if runs_dir != RUNS else None, "--data-dir": data_dir}
+    places = [f"{option}={path}" for option, path in where.items() if path]
+    for why, command in () if smoke else next_steps.after_sweep(table, [PROGRAM, *sys.argv[1:]], rates, places):
+        say(f"next      {why}:\n  {command}")
 
 
 @app.command(epilog=example("evaluate mnist-dropout --samples 50"))
@@ -330,19 +335,23 @@ def reproduce(
     _stop_at(failures)
 
 
-@app.command(epilog=example("plot mnist-baseline mnist-dropout"))
+@app.command(
+    epilog=example("plot mnist-baseline mnist-dropout", "plot mnist-sweep --format pdf --style dark --size slide")
+)
 def plot(
     names: Annotated[list[str], typer.Argument(help="Run directories or names.", metavar="RUN...")],
+    form: Annotated[Literal["png", "svg", "pdf"], typer.Option("--format", help="Of the files.")] = "png",
+    style: Annotated[Literal["light", "dark"], typer.Option(help="The dark one is the articles'.")] = "light",
+    size: Annotated[Literal["page", "slide"], typer.Option(help="Of a slide: 13.33 x 7.5 inches.")] = "page",
     runs_dir: RunsDir = RUNS,
 ) -> None:
-    """Redraw the pictures of finished runs.
+    """Redraw the pictures of finished runs and sweeps.
 
     Several runs are drawn together as well.
     """
-    from dropout_lab import laboratory, targets
+    from dropout_lab import laboratory
 
-    options = _options(runs_dir)
-    for path in laboratory.redraw(targets.targets(names, options), options):
+    for path in laboratory.redraw(names, _options(runs_dir), form, style, size):
         result(str(path))
 
 
@@ -597,7 +606,8 @@ def _usage(error: typer.TyperException) -> Problem:
     context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
     name = parameter and (parameter.metavar if parameter.param_type_name == "argument" else parameter.opts[0])
     near = getattr(error, "possibilities", None)
-    text = f"no such option. Did you mean {near[0]}?" if near else getattr(error, "message", "") or "is missing"
+    message = getattr(error, "message", "").removeprefix("Value error, ")  # of options with a few possible values
+    text = f"no such option. Did you mean {near[0]}?" if near else message or "is missing"
     text = text[0].lower() + text[1:].replace(". Did you mean", ", did you mean").rstrip(".")
     reason = f"{text}; see {context.command_path if context else PROGRAM} --help"
     key = getattr(error, "option_name", None) or name or "command"

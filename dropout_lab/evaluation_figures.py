@@ -63,7 +63,10 @@ def calibration(evaluation: Evaluation) -> Figure:
         share.plot(100 * confidence, 100 * count / count.sum(), form, color=colour)
         entries.append((line, f"{text}: calibration error {100 * own.calibration_error:.2f} %"))
     _logarithmic(share)
-    notes = f"Seed {first.seed}. Points: test images in {len(first.weight_scaling.bins)} equal bins of confidence."
+    notes = (
+        f"Seed {first.seed}. Points: test images in {len(first.weight_scaling.bins)} equal bins of confidence. "
+        "Weight scaling is one pass with dropout off, the passes of the mean have it on."
+    )
     return _page(figure, evaluation, "is it as sure as it may be?", notes, entries)
 
 
@@ -79,7 +82,8 @@ def uncertain(evaluation: Evaluation) -> Figure | None:
     captions = [f"{evaluation.labels[i]} → {predicted[i]}\n{first.information[i]:.2f}" for i in chosen]
     entries = _tiles(axis, evaluation.images[chosen].reshape(-1, *evaluation.shape), captions)
     notes = (
-        f"Seed {first.seed}. The {len(chosen)} test images with the largest mutual information of prediction and mask."
+        f"Seed {first.seed}. The {len(chosen)} test images with the largest mutual information of prediction and mask. "
+        f"Prediction: the mean of {evaluation.passes} passes with dropout on."
     )
     return _page(figure, evaluation, "the most uncertain images", notes, entries)
 
@@ -158,7 +162,7 @@ def ablation(evaluation: Evaluation) -> Figure | None:
         entries.append((line, text))
     notes = (
         "Lines: mean over the seeds. Bands: smallest to largest value over the seeds (none for one seed). "
-        "Units of the first hidden layer; importance: mean output over training images times the norm of "
+        "Dropout off. Units of the first hidden layer; importance: mean output over training images times the norm of "
         "the outgoing weights."
     )
     return _page(figure, evaluation, "without its trusted viewers", notes, entries)
