@@ -62,7 +62,7 @@ def curves(run: Run) -> Figure:
     """Draw loss and accuracy of one run against the epoch as the articles do, and the clean training curve beside."""
     figure, (loss, accuracy) = panels("loss", "accuracy (%)")
     yellow, red, grey = colours()[:3]
-    rows = _rows(run)
+    rows = averaged(run)
     entries: Entries = []
     for split, text, look in (
         ("train", f"train (dropout {'on' if _drops(run) else 'rate 0'})", Look(yellow, "-", "o", 2.6)),
@@ -89,7 +89,7 @@ def comparison(runs: Sequence[Run]) -> Figure:
     shared, own = _facts(runs)
     entries: Entries = []
     for i, (run, facts) in enumerate(zip(runs, own, strict=True)):
-        rows = _rows(run)
+        rows = averaged(run)
         look = Look(inks[i % len(inks)], LINES[i % len(LINES)], MARKERS[i % len(MARKERS)])
         look = look._replace(band=look.band if len(runs) < 4 else look.band / 2)
         _curve(accuracy, rows, 100 * rows["val_accuracy"], look)
@@ -154,7 +154,7 @@ PLOTS: dict[str, Plot] = {
 }
 
 
-def _rows(run: Run) -> pd.DataFrame:
+def averaged(run: Run) -> pd.DataFrame:
     """Return the rows to average: those of the finished seeds or, if all diverged, all there are; inf becomes NaN."""
     rows = run.metrics.replace([np.inf, -np.inf], np.nan)
     done = finished(run)
