@@ -24,7 +24,7 @@ from dropout_lab import data, report_curves, report_images, runs, wording
 from dropout_lab.comparison import Comparison
 from dropout_lab.errors import Problem, Refused, printable
 from dropout_lab.metrics import METRICS
-from dropout_lab.plots import BAND, conditions
+from dropout_lab.plots import BAND, GAP, conditions
 from dropout_lab.report_curves import MEASURES, Curves
 from dropout_lab.tables import mean_sd, means, metric_lines, run_lines
 from dropout_lab.wording import about, condition, differences, shown_seeds
@@ -209,7 +209,8 @@ def _curves(own: Sequence[Run], averaged: Sequence[Curves]) -> str:
     table = _table(
         "Values at the last epoch of each run: mean [lowest, highest] over the seeds", [head, *lines], "legend"
     )
-    return f'<p>{_text(BAND)}</p>\n<div class="toolbar" hidden></div>\n<div class="charts">{charts}</div>\n{table}'
+    notes = f"<p>{_text(BAND)} {_text(GAP)}</p>"
+    return f'{notes}\n<div class="toolbar" hidden></div>\n<div class="charts">{charts}</div>\n{table}'
 
 
 def _last(curves: Curves) -> list[str]:
@@ -248,11 +249,10 @@ def _pairs(found: Comparison) -> str:
     seeds = sorted({seed for _, own in rows for seed in own})
     if not seeds:
         return ""
-    unit = "pp" if metric.unit == "%" else metric.unit
     lines = [
         (name, *(metric.shown(own[seed], sign=True) if seed in own else "-" for seed in seeds)) for name, own in rows
     ]
-    caption = f"Difference from the baseline in {metric.title} {unit}, paired by seed".replace("  ", " ")
+    caption = f"Difference from the baseline in {metric.title} ({'pp' if metric.unit == '%' else metric.unit or 1})"
     return _table(caption, [("run", *(f"seed {seed}" for seed in seeds)), *lines])
 
 
@@ -359,20 +359,24 @@ def _data(own: Sequence[Run], averaged: Sequence[Curves]) -> str:
     return re.sub("[<>&]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def _table(caption: str, lines: Sequence[Sequence[str]], kind: str = "") -> str:
+def _table(caption: str, lines: Sequence[Sequence[str]], name: str = "") -> str:
     """Return a table that scrolls sideways where it is wide; the first line is its head, the first cells name rows."""
     head, *body = lines
-    heads = "".join(f'<th scope="col">{_text(cell)}</th>' for cell in head)
-    rows = "\n".join(f'<tr><th scope="row">{_text(first)}</th>{_cells(rest)}</tr>' for first, *rest in body)
+    numeric = [all(NUMBER.fullmatch(line[column]) for line in body) for column in range(len(head))]
+    kinds = [" class=n" if number and column else "" for column, number in enumerate(numeric)]
+    heads = "".join(f'<th scope="col"{kind}>{_text(cell)}</th>' for cell, kind in zip(head, kinds, strict=True))
+    rows = "\n".join(f"<tr>{_cells(line, kinds)}</tr>" for line in body)
     named = f'tabindex="0" role="region" aria-label="{_text(caption)}"'
     return (
-        f'<div class="scroll" {named}><table class="{kind}"><caption>{_text(caption)}</caption>'
+        f'<div class="scroll" {named}><table class="{name}"><caption>{_text(caption)}</caption>'
         f"<thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table></div>\n"
     )
 
 
-def _cells(cells: Iterable[str]) -> str:
-    return "".join(f"<td{' class=n' * bool(NUMBER.fullmatch(cell))}>{_text(cell)}</td>" for cell in cells)
+def _cells(line: Sequence[str], kinds: Sequence[str]) -> str:
+    first, *rest = line
+    cells = (f"<td{kind}>{_text(cell)}</td>" for cell, kind in zip(rest, kinds[1:], strict=True))
+    return f'<th scope="row">{_text(first)}</th>' + "".join(cells)
 
 
 def _list(kind: str, items: Iterable[str]) -> str:

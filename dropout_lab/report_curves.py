@@ -17,12 +17,12 @@ MEASURES = {
     "val_loss": "validation loss",
     "val_accuracy": "validation accuracy (%)",
     "clean_train_loss": "clean training loss",
-    "gap": "generalization gap (validation minus clean training loss)",
+    "gap": "generalization gap",
 }
 POINTS = 400  # of one curve: more than a screen shows, and a bound on the page's size
 COLOURS, DASHES = 6, 5  # classes in report.css; together they tell 30 runs apart
 WIDTH, HEIGHT = 520, 280  # of a chart, in its own units
-LEFT, TOP, RIGHT, BOTTOM = 52, 10, 8, 40  # what the axes take of it; report.js reads the inner size off the SVG
+LEFT, TOP, RIGHT, BOTTOM = 52, 10, 16, 40  # what the axes take of it; report.js reads the inner size off the SVG
 TICKS = 5
 DRAWN = 1e300  # beyond it the difference of two numbers may be infinite
 
