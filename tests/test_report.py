@@ -408,10 +408,10 @@ def test_toggling_hides_a_curve_and_fits_the_rest(opened: Any) -> None:
     def ticks() -> list[Any]:
         return [text.get_attribute("y") for text in all_of(opened, "[data-measure=val_loss] text.y")]
 
-    button = all_of(opened, "button.toggle")[0]
-    curves = all_of(opened, ".run[data-run='0']")
+    button = all_of(opened, "button.toggle")[2]
+    curves = all_of(opened, ".run[data-run='2']")
     before = ticks()
-    assert len(curves) == 4 and button.get_attribute("aria-pressed") == "true" and "base" in button.text
+    assert len(curves) == 4 and button.get_attribute("aria-pressed") == "true" and "drop-0.5" in button.text
     assert all(curve.is_displayed() for curve in curves)
     button.click()
     assert button.get_attribute("aria-pressed") == "false"
