@@ -54,9 +54,10 @@ const whole = epochs.length > 1 ? [epochs[0], epochs.at(-1)] : [(epochs[0] ?? 0)
 const hidden = new Set();
 let view = whole;
 let epoch = null; // the one whose values are shown; null: the last of each run
+const scales = new Map(); // of each chart, as it is drawn
 let slider, reading;
 
-function scales(chart) {
+function fit(chart) {
   const area = chart.querySelector(".area");
   const [width, height] = [area.width.baseVal.value, area.height.baseVal.value];
   const values = [];
@@ -80,7 +81,8 @@ function scales(chart) {
 
 function draw() {
   for (const chart of charts) {
-    const scale = scales(chart);
+    const scale = fit(chart);
+    scales.set(chart, scale);
     for (const [n, run] of runs.entries()) {
       const group = chart.querySelector(`[data-run="${n}"]`);
       group.toggleAttribute("hidden", hidden.has(n));
@@ -138,7 +140,7 @@ function point() {
     const inner = chart.querySelector(".area");
     inner.querySelector(".rule")?.remove();
     if (epoch === null) continue;
-    const { x, height } = scales(chart);
+    const { x, height } = scales.get(chart);
     inner.append(drawn("path", { class: "rule", d: `M${x(epoch).toFixed(1)} 0v${height}` }));
   }
   for (const [n, run] of runs.entries()) {
@@ -229,7 +231,7 @@ function hover(chart, event) {
   show(nearest(chart, event));
   const key = chart.dataset.measure;
   const box = chart.querySelector(".ground").getBoundingClientRect();
-  const { y, height } = scales(chart);
+  const { y, height } = scales.get(chart);
   const here = ((event.clientY - box.top) / box.height) * height;
   const near = [...runs.entries()]
     .filter(([n]) => !hidden.has(n))
@@ -268,7 +270,7 @@ function pointable(chart) {
   inner.addEventListener("pointermove", (event) => {
     hover(chart, event);
     if (from === null) return;
-    const { x } = scales(chart);
+    const { x } = scales.get(chart);
     const [a, b] = [x(from), x(epoch)].sort((one, other) => one - other);
     chosen.setAttribute("x", a);
     chosen.setAttribute("width", b - a);

@@ -26,7 +26,7 @@ from dropout_lab.errors import Problem, Refused, printable
 from dropout_lab.metrics import METRICS
 from dropout_lab.plots import BAND, GAP, conditions
 from dropout_lab.report_curves import MEASURES, Curves
-from dropout_lab.tables import mean_sd, means, metric_lines, run_lines
+from dropout_lab.tables import mean_sd, metric_lines, run_lines
 from dropout_lab.wording import about, condition, differences, shown_seeds
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from dropout_lab.runs import Run
 
 STYLE, SCRIPT = Path(__file__).with_name("report.css"), Path(__file__).with_name("report.js")
-NUMBER = re.compile(r"-|[\[<]*[+-]?[0-9.].*|all equal")  # a cell that stands flush right
+NUMBER = re.compile(r"|-|[\[<]*[+-]?[0-9.].*|all equal")  # a cell that stands flush right
 PINNED = ("torch", "numpy")  # the packages that decide the numbers
 
 
@@ -151,10 +151,11 @@ def _title(own: Sequence[Run]) -> str:
 def _verdict(found: Comparison | None, unlike: Sequence[Problem], gathered: Gathered) -> str:
     parts = []
     if found:
-        for contrast, sentence in zip(found.contrasts, wording.verdicts(found), strict=True):
-            parts.append(f'<p class="verdict {contrast.verdict.word}">{_text(sentence)}</p>')
-            if contrast.images:
-                parts.append(f"<p>Test images: {_text(wording.images(contrast))}.</p>")
+        pairs = zip(found.contrasts, wording.verdicts(found), strict=True)
+        sentences = (f'<p class="{contrast.verdict.word}">{_text(sentence)}</p>' for contrast, sentence in pairs)
+        parts.append(f'<div class="verdicts">{"".join(sentences)}</div>')
+        tested = (wording.images(contrast) for contrast in found.contrasts if contrast.images)
+        parts += [f"<p>Test images: {_text(sentence)}.</p>" for sentence in tested]
         parts.append(_list("note", wording.notes(found)))
     elif not unlike:
         parts.append("<p>One run: there is nothing to compare it with.</p>")
@@ -184,19 +185,11 @@ def _diverged(run: Run) -> str:
 def _comparison(found: Comparison | None) -> str:
     if not found:
         return ""
-    sides = ", ".join(about(contrast.candidate) for contrast in found.contrasts[:1])
-    if len(found.contrasts) == 1:
-        caption = f"Candidate {sides} against baseline {about(found.baseline)}"
-        return _table(caption, _headed(metric_lines(found)))
-    first, columns = means(found)
-    others = list(zip(first, *columns, strict=True))
-    caption = f"Every run against baseline {about(found.baseline)}"
-    return _table(caption, _headed(run_lines(found))) + _table("Means over the seeds, not judged", others)
-
-
-def _headed(lines: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Return the lines of a table whose last column, the verdict, has no head on a terminal."""
-    return [(*lines[0][:-1], "verdict"), *lines[1:]]
+    several = len(found.contrasts) > 1
+    candidates = "Every run" if several else f"Candidate {about(found.contrasts[0].candidate)}"
+    head, *body = run_lines(found) if several else metric_lines(found)
+    headed = (*head[:-1], "verdict")  # which needs no head on a terminal
+    return _table(f"{candidates} against baseline {about(found.baseline)}", [headed, *body])
 
 
 def _curves(own: Sequence[Run], averaged: Sequence[Curves]) -> str:
@@ -250,9 +243,10 @@ def _pairs(found: Comparison) -> str:
     if not seeds:
         return ""
     lines = [
-        (name, *(metric.shown(own[seed], sign=True) if seed in own else "-" for seed in seeds)) for name, own in rows
+        (name, *(metric.shown_difference(own[seed], sign=True) if seed in own else "-" for seed in seeds))
+        for name, own in rows
     ]
-    caption = f"Difference from the baseline in {metric.title} ({'pp' if metric.unit == '%' else metric.unit or 1})"
+    caption = f"Difference from the baseline in {metric.title}, pair by pair"
     return _table(caption, [("run", *(f"seed {seed}" for seed in seeds)), *lines])
 
 
@@ -327,12 +321,12 @@ def _reproduce(own: Sequence[Run]) -> str:
     lines = [f"git checkout {shlex.quote(str(first['git_commit']))}"] if first.get("git_commit") else []
     lines += [shlex.join(["pip", "install", "-e", ".", *versions])]
     for run in own:
-        name = run.path.name
         seeds = ",".join(f"{low}..{high or low}" for low, _, high in _spans(run))
-        lines.append(shlex.join(["dropout-lab", "train", f"{name}.yaml", "--name", name, "--seeds", seeds]))
+        words = ["dropout-lab", "train", _file(run), "--name", run.path.name, "--seeds", seeds]
+        lines.append(shlex.join([*words, *["--runs-dir", str(run.path.parent)] * (run.path.parent != Path("runs"))]))
     lines.append(shlex.join(["dropout-lab", "report", *(str(run.path) for run in own)]))
     files = [
-        f"<details><summary>{_text(run.path.name)}.yaml</summary><pre>{_lines(configs.to_yaml(run.config))}</pre></details>"
+        f"<details><summary>{_text(_file(run))}</summary><pre>{_lines(configs.to_yaml(run.config))}</pre></details>"
         for run in own
     ]
     return (
@@ -340,6 +334,11 @@ def _reproduce(own: Sequence[Run]) -> str:
         "metrics.csv comes out as the same bytes.</p>"
         f"<pre>{_lines(chr(10).join(lines))}</pre>\n" + "\n".join(files)
     )
+
+
+def _file(run: Run) -> str:
+    """Return the name of a file for the run's config, another one for every run."""
+    return run.name.replace("/", "_") + ".yaml"
 
 
 def _spans(run: Run) -> Iterable[tuple[str, str, str]]:

@@ -124,14 +124,14 @@ def test_the_sections_say_what_compare_and_the_files_say(tmp_path: Path) -> None
         assert METRICS["test_accuracy"].shown(value) in said["seeds"], seed
     assert all(metric.title in said["results"] for metric in METRICS.values())
     assert base.summary["data_sha256"] in said["environment"] and "0123456789" * 4 in said["environment"]
-    assert "dropout-lab train drop.yaml --name drop --seeds 0..2" in said["reproduce"]
+    assert f"dropout-lab train drop.yaml --name drop --seeds 0..2 --runs-dir {tmp_path}\n" in said["reproduce"]
     assert "git checkout 0123456789" in said["reproduce"] and "torch==2.15.0" in said["reproduce"]
     assert configs.to_yaml(drop.config).strip() in said["reproduce"]
 
 
 def test_what_it_says_reproduces_the_config(lab: Lab) -> None:
     lab("train tiny.yaml --seeds 2..2 --name two")
-    said = sections(page(lab.runs / "two"))["reproduce"]
+    said = sections(page(Path("runs/two")))["reproduce"]
     line = next(line for line in said.splitlines() if line.startswith("dropout-lab train"))
     shutil.copy(lab.runs / "two" / "config.yaml", "two.yaml")
     assert line == "dropout-lab train two.yaml --name two --seeds 2..2"
@@ -366,6 +366,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-background-networking", "disable-sync"):
         options.add_argument(f"--{flag}")
     options.add_argument("--disable-component-update")
+    options.add_argument("--disable-dev-shm-usage")  # a container's is small
     options.add_argument("--window-size=1280,1000")
     options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
@@ -396,12 +397,14 @@ def press(browser: Any, *keys: str) -> None:
 
 
 def quiet(browser: Any) -> bool:
-    """Say whether the console has stayed empty and nothing but the file and its data URIs was asked for."""
+    """Say whether the console has stayed empty and the page has asked for nothing but itself and its data URIs."""
     assert browser.get_log("browser") == []
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
-    assert asked and all(url.startswith(("file://", "data:")) for url in asked)
-    return len([url for url in asked if url.startswith("file://")]) == 1
+    requests = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    own = [request for request in requests if not request["documentURL"].startswith("chrome://")]  # its start page
+    asked = {request["request"]["url"] for request in own if not request["request"]["url"].startswith("data:")}
+    assert asked == {browser.current_url}
+    return True
 
 
 def test_toggling_hides_a_curve_and_fits_the_rest(opened: Any) -> None:
