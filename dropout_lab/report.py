@@ -75,7 +75,9 @@ def _sound(run: Run) -> Run:
         arrays = run.predictions()
         shape = len(arrays["seeds"]), len(arrays["labels"])
         fits = all(arrays[name].shape[:2] == shape for name in ("predictions", "probabilities") if name in arrays)
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except Refused:
+        raise
+    except Exception as error:  # bytes that are no archive bring anything out of zipfile and numpy
         raise runs.damaged(run.path / "predictions.npz", "arrays", "cannot be read", str(error)) from None
     if not fits:
         raise runs.damaged(run.path / "predictions.npz", "arrays", "must agree in seeds and images", shape)
