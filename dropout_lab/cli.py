@@ -355,6 +355,29 @@ def plot(
         result(str(path))
 
 
+@app.command(epilog=example("report mnist-baseline mnist-dropout", "report runs/mnist-sweep --out sweep.html"))
+def report(
+    names: Annotated[list[str], typer.Argument(help="Run or sweep: directory or name.", metavar="PATH...")],
+    out: Annotated[Path, typer.Option(help="The page to write.", metavar="FILE")] = Path("report.html"),
+    runs_dir: RunsDir = RUNS,
+    data_dir: DataDir = None,
+) -> None:
+    """Write one HTML page about runs; the first is the baseline.
+
+    Of a sweep, all finished runs. The page needs no other file and no network. The exit code is 1 where a run could not
+    be shown; the page names it, and shows the others.
+    """
+    from dropout_lab import laboratory, targets
+
+    if out.suffix != ".html" or out.is_dir():
+        raise Refused(Problem("command line", "--out", "must be a file that ends in .html", str(out)))
+    targets.check_directory("--out", out.parent)
+    options = _options(runs_dir, data_dir)
+    failures = laboratory.write_report(targets.recorded(names, options), options, out)
+    say(f"written   {out}")
+    _stop_at(failures)
+
+
 @app.command(name="list", epilog=example("list --runs-dir runs"))
 def list_(runs_dir: RunsDir = RUNS, as_json: Json = False) -> None:
     """List the runs, newest first, with their val_loss."""

@@ -308,6 +308,22 @@ def evaluate(job: Job, samples: int, options: Options) -> tuple[Evaluation, Path
     return result, directory
 
 
+# Reports
+
+
+def write_report(paths: Sequence[Path], options: Options, out: Path) -> list[str]:
+    """Write one HTML page about the runs in `paths`, and return a line for each problem that kept one off the page.
+
+    Raises `Refused` where there is no finished and sound run among them.
+    """
+    from dropout_lab import report
+
+    gathered = report.gather(paths)
+    make_directory(out.parent)
+    atomic_write(out, report.page(gathered, options.data).encode())
+    return [str(problem) for problem in gathered.problems]
+
+
 # Claims
 
 

@@ -43,6 +43,8 @@ GAP = "Generalization gap: validation loss minus clean training loss. All are me
 CELLS = "Cells: test error (%) at the last epoch, dropout off, mean over the seeds (no band)."
 BARS = "Points: mean over the seeds at the last epoch. Bars: 95 % t interval of that mean (none for one seed)."
 
+ALL_IMAGES, TRUE_LABELS = "all training images", "true labels"  # said only beside runs of which they are not true
+
 Setting = float | str  # a number on the axis of a sweep, or a category
 
 
@@ -69,7 +71,7 @@ def curves(run: Run) -> Figure:
     """Draw loss and accuracy of one run against the epoch as the articles do, and the clean training curve beside."""
     figure, (loss, accuracy) = panels("loss", "accuracy (%)")
     yellow, red, grey = colours()[:3]
-    rows = _rows(run)
+    rows = averaged(run)
     entries: Entries = []
     for split, text, look in (
         ("train", f"train (dropout {'on' if _drops(run) else 'rate 0'})", Look(yellow, "-", "o", 2.6)),
@@ -96,7 +98,7 @@ def comparison(runs: Sequence[Run]) -> Figure:
     shared, own = _facts(runs)
     entries: Entries = []
     for i, (run, facts) in enumerate(zip(runs, own, strict=True)):
-        rows = _rows(run)
+        rows = averaged(run)
         look = Look(inks[i % len(inks)], LINES[i % len(LINES)], MARKERS[i % len(MARKERS)])
         look = look._replace(band=look.band if len(runs) < 4 else look.band / 2)
         _curve(accuracy, rows, 100 * rows["val_accuracy"], look)
@@ -219,7 +221,7 @@ PLOTS: dict[str, Plot] = {
 }
 
 
-def _rows(run: Run) -> pd.DataFrame:
+def averaged(run: Run) -> pd.DataFrame:
     """Return the rows to average: those of the finished seeds or, if all diverged, all there are; inf becomes NaN."""
     rows = run.metrics.replace([np.inf, -np.inf], np.nan)
     done = finished(run)
@@ -254,7 +256,8 @@ def _facts(runs: Sequence[Run]) -> tuple[str, list[str]]:
     values = {topic: {fact[topic] for fact in facts if fact[topic]} for topic in facts[0]}  # "" goes with anything
     shared = [topic for topic in values if len(values[topic]) == 1]
     own = [", ".join(text for topic, text in fact.items() if text and topic not in shared) for fact in facts]
-    return " · ".join(values[topic].pop() for topic in shared), own
+    said = (text for topic in shared if (text := values[topic].pop()) not in (ALL_IMAGES, TRUE_LABELS))
+    return " · ".join(said), own
 
 
 def _shared(runs: Sequence[Run]) -> str:
@@ -275,8 +278,10 @@ def _conditions(run: Run) -> dict[str, str]:
     rate = "rate " + ("/".join(f"{rate:g}" for rate in rates) or "0")
     return {
         "data": f"data {shown(Path(config.data.dataset).name)}",
-        "images": f"{config.data.train_size:,} training images" if config.data.train_size else "",
-        "labels": f"{100 * config.data.label_noise:g} % of the labels wrong" if config.data.label_noise else "",
+        "images": f"{config.data.train_size:,} training images" if config.data.train_size else ALL_IMAGES,
+        "labels": f"{100 * config.data.label_noise:g} % of the labels wrong"
+        if config.data.label_noise
+        else TRUE_LABELS,
         "network": f"network {'-'.join(map(str, config.widths))} {config.network.activation}",
         "kind": config.dropout.described if _drops(run) else "",
         "rate": rate + (f", input rate {config.dropout.input_rate:g}" if config.dropout.input_rate else ""),
