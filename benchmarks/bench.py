@@ -226,7 +226,10 @@ def conditions(peers: str) -> dict[str, Any]:
 
 def compare(options: argparse.Namespace, peers: str) -> tuple[str, list[dict[str, Any]]]:
     """Measure the rows asked for; return the table, and what JSON has of it."""
-    wanted = [row for row in rows(peers, options.epochs) if not options.only or row.number[0] in options.only]
+    every = rows(peers, options.epochs)
+    wanted = [row for row in every if not options.only or {row.number, row.number[0]} & {*options.only}]
+    if not wanted:
+        raise SystemExit(f"no such row; there are {', '.join(row.number for row in every)}")
     groups: dict[Program, list[Row]] = {}
     for row in wanted:
         groups.setdefault(row.ours, []).append(row)
@@ -255,7 +258,7 @@ def main() -> None:
     parser.add_argument("what", nargs="?", choices=["rows", "scaling"], default="rows")
     parser.add_argument("--peers-python", type=Path, help="the Python that has keras, tensorflow, jax and optax")
     parser.add_argument("--data-dir", type=Path, help="the folder with MNIST/raw (default: where the lab keeps data)")
-    parser.add_argument("--only", type=lambda text: text.split(","), help="rows, such as 1,5")
+    parser.add_argument("--only", type=lambda text: text.replace(" ", "").split(","), help="rows, such as 1,5")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
         "--epochs", type=int, default=5, help="of each program in the rows 1 to 6; the first is left out"
@@ -266,6 +269,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.epochs = 1, 3
+    for file in options.md, options.json:
+        if file and not file.parent.is_dir():
+            parser.error(f"{file.parent} is no folder")
     if options.rounds < 1 or options.epochs < 2:
         parser.error("--rounds must be at least 1, --epochs at least 2")
     os.environ |= ENVIRONMENT | {"DROPOUT_LAB_DATA": str(data_directory(options.data_dir).absolute())}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,6 +29,7 @@ TORCH = 560 * 2**20  # bytes of a process that has imported torch and trains not
 CHUNK = 1000  # images that an evaluation holds at once
 FEWEST_ROWS = 16  # that of network.py, which imports torch
 GIB = 2**30
+CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
 @dataclass(frozen=True)
@@ -44,16 +45,19 @@ Unit = tuple[Task, ...]  # trained side by side
 
 @dataclass(frozen=True)
 class Layout:
-    """How a plan is carried out: worker processes (1: this one alone), lanes side by side in each, bytes in all."""
+    """How a plan is carried out: worker processes (1: this one alone), in each so many threads and lanes, and bytes."""
 
     processes: int
+    threads: int
     lanes: int
     memory: int
 
     def __str__(self) -> str:
         processes = "1 process" if self.processes == 1 else f"{self.processes} processes"
+        threads = "1 thread" if self.threads == 1 else f"up to {self.threads} threads"
+        threads += " each" * (self.processes > 1)
         lanes = "one network at a time" if self.lanes == 1 else f"up to {self.lanes} networks side by side"
-        return f"{processes}, {lanes}, about {self.memory / GIB:.1f} GiB"
+        return f"{processes}, {threads}, {lanes}, about {self.memory / GIB:.1f} GiB"
 
 
 def plan(jobs: Iterable[Job], workers: int = 1, lanes: int | None = None, device: str = "cpu") -> list[Unit]:
@@ -70,21 +74,33 @@ def group(
     """Group (task, epochs done) into units whose lanes share a `lane_key` and start from the same epoch.
 
     Lanes of one seed come together, because they read the same images at the same time, but only those of a few jobs:
-    a job's directory is open from its first lane to its last. Units are of nearly one size, and shared out evenly.
+    a job's directory is open from its first lane to its last. Units are of nearly one size, shared out evenly, and
+    those that take longest come first, so that no worker is left with one at the end.
     """
     groups: dict[tuple[str, int], list[Task]] = defaultdict(list)
     for task, epochs in tasks:
         groups[lane_key(task.job.config), epochs].append(task)
     units: list[Unit] = []
     for members in groups.values():
-        most = lanes or suitable_lanes(members[0].job.config, device)
+        count = units_of(members[0].job.config, len(members), workers, lanes, device)
+        most = -(-len(members) // count)
         place = {path: number for number, path in enumerate(dict.fromkeys(task.job.path for task in members))}
         members.sort(key=lambda task: (place[task.job.path] // most, task.seed, place[task.job.path]))
-        count = -(-len(members) // most)
-        count = min(len(members), -(-count // workers) * workers)
         cuts = [len(members) * number // count for number in range(count + 1)]
         units += (tuple(members[start:end]) for start, end in pairwise(cuts))
-    return units
+    return sorted(units, key=lambda unit: -cost(unit[0].job.config) * len(unit)) if workers > 1 else units
+
+
+def units_of(config: Config, count: int, workers: int = 1, lanes: int | None = None, device: str = "cpu") -> int:
+    """Return into how many units `count` networks of `config` go, with `lanes` in each or as many as are fast.
+
+    It is a multiple of the workers where there are enough networks. One with a layer of a single unit is a unit of its
+    own: beside others its products round otherwise.
+    """
+    if 1 in (data.dimensions(config.data.dataset).features, *config.widths):
+        return count
+    units = -(-count // (lanes or suitable_lanes(config, device)))
+    return min(count, -(-units // workers) * workers)
 
 
 @lru_cache(maxsize=4096)
@@ -108,14 +124,18 @@ def layout(
     Raises `Refused` where the memory that is free now will not do.
     """
     total = sum(count for _, count in wanted)
+    alike: Counter[str] = Counter()
+    for config, count in wanted:
+        alike[lane_key(config)] += count
     seconds = sum(count * cost(config) for config, count in wanted)
     paying = max(1, min(cores(), total, int(seconds / PAYS))) if device == "cpu" else 1
     free = available_memory()
-    for processes in [workers] if workers else range(paying, 0, -1):
-        share = -(-total // processes)
-        sizes = [min(share, lanes or suitable_lanes(config, device)) for config, _ in wanted]
+    for processes in [min(workers, total)] if workers else range(paying, 0, -1):
+        counts = [(alike[lane_key(config)], config) for config, _ in wanted]
+        sizes = [-(-count // units_of(config, count, processes, lanes, device)) for count, config in counts]
         largest = max(footprint(config, size) for (config, _), size in zip(wanted, sizes, strict=True))
-        result = Layout(processes, max(sizes), processes * largest + TORCH * (processes > 1))
+        parent = max(footprint(config, 0) for config, _ in wanted) if processes > 1 else 0
+        result = Layout(processes, max(1, cores() // processes), max(sizes), processes * largest + parent)
         if result.memory <= free:
             return result
     reason = f"is too little for this plan ({result}); ask for fewer --jobs or --lanes, or for a smaller network"
@@ -156,6 +176,7 @@ def footprint(config: Config, lanes: int) -> int:
     parameters = 4 * weights(config) * 8  # themselves, gradients, two moments, the best, and copies to save
     logits = 4 * max(16, of.classes) * 4 * of.train  # one epoch's, and what becomes of them
     step = 4 * batch * (of.features + 8 * sum(hidden)) + 4 * CHUNK * 2 * max(hidden, default=0)
+    step += 4 * 4 * batch * of.features * (config.dropout.input_rate > 0)  # numbers, scale, shift, and what they leave
     masks = 0  # of weights: numbers, masks, what they leave; and three more while the largest layer's gradient is made
     if DROPOUTS[config.dropout.kind].of_weights:
         layers = zip(pairwise((of.features, *hidden)), config.rates, strict=True)
@@ -170,15 +191,19 @@ def cores() -> int:
     """Return how many cores this process may use: OMP_NUM_THREADS, where it is set, else those it is allowed on."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):  # "max" is no quota
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        allowed = max(1, min(allowed, round(int(quota) / int(period))))
     return max(1, min(int(wanted), 1024)) if wanted.isdecimal() else allowed
 
 
 def cache_per_core() -> int:
     """Return half of a core's share of the last-level cache, in bytes: the rest is for images and other programs."""
     with contextlib.suppress(OSError, ValueError):
-        levels = sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"), key=lambda index: index.name)
+        levels = sorted(CACHES.glob("index*"), key=lambda index: index.name)
         size = (levels[-1] / "size").read_text().strip()  # such as 32768K
-        cpus = os.cpu_count() or 1
+        ranges = [part.split("-") for part in (levels[-1] / "shared_cpu_list").read_text().split(",")]  # such as 0-7,16
+        cpus = sum(int(ends[-1]) - int(ends[0]) + 1 for ends in ranges)
         return int(size.removesuffix("K")) * 1024 // (2 * cpus)
     return 8 * 2**20
 
@@ -192,5 +217,8 @@ def available_memory() -> int:
                 bounds.append(1024 * int(line.split()[1]))
     with contextlib.suppress(OSError, ValueError):  # "max" is no limit
         group = Path("/sys/fs/cgroup")
-        bounds.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+        used = int((group / "memory.current").read_text())
+        facts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        used -= int(facts.get("inactive_file", 0))  # files read lately, which give way
+        bounds.append(int((group / "memory.max").read_text()) - used)
     return max(0, min(bounds))

@@ -28,6 +28,7 @@ from dropout_lab.runs import Outcome, Row, Snapshot
 from dropout_lab.schedule import CHUNK
 from dropout_lab.streams import stream
 
+NARROW = 12  # units
 TRIAL = 8  # steps, at most, to tell which number of threads is faster
 
 Item = TypeVar("Item")
@@ -75,8 +76,10 @@ def train(lanes: Sequence[Lane], data: Data, device: str = "cpu", threads: int =
         threads = 1
     config = lanes[0].config
     state = State(lanes, data, device)
-    if any(width % ALIGNMENT for width in state.network.sizes[:-1]):
-        threads = min(threads, 2)  # of odd widths, products differ between 2 threads and 3 (docs/log.md)
+    if any(width < NARROW for width in state.network.sizes[:-1]):
+        threads = 1  # of widths under 12, products differ between 1 thread and 2 (docs/log.md)
+    elif any(width % ALIGNMENT for width in state.network.sizes[:-1]):
+        threads = min(threads, 2)  # of odd widths, between 2 threads and 3
     settings = config.data
     chosen = settings.validation_fraction, settings.validation_from, settings.train_size
     seeds = [lane.seed for lane in lanes]
@@ -395,12 +398,14 @@ class State:
         if self.patience is not None:
             self.parameters[lanes] = self.best_parameters[lanes]
         images, labels = data.test_images[None], data.test_labels[None]
-        logits = predict(network, images)
-        at_last, weights = list(zip(*score(logits, labels), strict=True)), self.weights("last")
-        last_parameters = self.parameters.detach().clone()
-        self.parameters.copy_(self.best_parameters)
-        at_best, best_weights = list(zip(*evaluate(network, images, labels), strict=True)), self.weights("best")
-        self.parameters.copy_(last_parameters)
+        with denormals_flushed():  # as torch's threads do it, so that their number does not show
+            logits = predict(network, images)
+            probabilities = torch.softmax(logits, 2)[..., : data.classes]
+            at_last, weights = list(zip(*score(logits, labels), strict=True)), self.weights("last")
+            last_parameters = self.parameters.detach().clone()
+            self.parameters.copy_(self.best_parameters)
+            at_best, best_weights = list(zip(*evaluate(network, images, labels), strict=True)), self.weights("best")
+            self.parameters.copy_(last_parameters)
         for lane in lanes:
             last, best = self.last[lane], self.best[lane]
             assert last and best
@@ -414,7 +419,7 @@ class State:
             test = {
                 "labels": data.test_labels,
                 "predictions": logits[lane].argmax(1),
-                "probabilities": torch.softmax(logits[lane], 1)[:, : data.classes],
+                "probabilities": probabilities[lane],
             }
             arrays = {**weights[lane], **best_weights[lane], **{name: t.cpu().numpy() for name, t in test.items()}}
             yield Ended(lane, Outcome(facts, arrays, data.sha256))

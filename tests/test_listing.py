@@ -141,8 +141,8 @@ def test_a_plan_says_what_is_to_be_trained(tmp_path: Path) -> None:
     plain = configs.resolve(mapping, where="test", name="x")
     listed = configs.resolve({"dropout": {"rate": [0.1, 0.2]}, "seeds": [3, 1, 2]}, where="test", name="x")
     runs_planned = [(Path("runs/a"), plain, (0,)), (Path("runs/long"), listed, ())]
-    lines = listing.plan_as_text(runs_planned, {"cpu": Layout(2, 4, 3 * 2**29)}).splitlines()
-    assert lines.pop() == "  on cpu: 2 processes, up to 4 networks side by side, about 1.5 GiB"
+    lines = listing.plan_as_text(runs_planned, {"cpu": Layout(2, 1, 4, 3 * 2**29)}).splitlines()
+    assert lines.pop() == "  on cpu: 2 processes, 1 thread each, up to 4 networks side by side, about 1.5 GiB"
     assert lines == [
         "plan: 2 runs, 1 network to train",
         "  runs/a     mnist no hidden layer  input 0.2                   1 epoch    seed 0 (1 to train)",
