@@ -6,6 +6,7 @@ Colours and fonts live in article.mplstyle. Drawn with matplotlib's object inter
 from __future__ import annotations
 
 import textwrap
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib
@@ -29,9 +30,24 @@ styled = style.context(["default", STYLE, {"text.parse_math": False}])
 Entries = list[tuple[Artist, str]]  # of a legend
 
 
+@styled
+def png(figure: Figure) -> bytes:
+    """Return `figure` as a PNG; equal figures give equal bytes on one machine."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+class Page(Figure):
+    """A figure that a notebook shows by itself: it asks for `_repr_png_`, and pyplot need not be there."""
+
+    def _repr_png_(self) -> bytes:
+        return png(self)
+
+
 def panels(*titles: str, over: str = "epoch") -> tuple[Figure, list[Axes]]:
     """Return a figure of one row of panels, each with its measure as title and `over` below."""
-    figure = Figure(figsize=(WIDTH, PANEL))
+    figure = Page(figsize=(WIDTH, PANEL))
     axes = [figure.add_subplot(1, len(titles), i, title=title) for i, title in enumerate(titles, start=1)]
     for axis in axes:
         axis.set_xlabel(textwrap.fill(label(over), 24))

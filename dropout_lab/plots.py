@@ -9,7 +9,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dropout_lab.errors import shown
-from dropout_lab.figures import Entries, colours, compose, label, panels, size, styled
+from dropout_lab.figures import Entries, colours, compose, label, panels, png, size, styled
 from dropout_lab.metrics import METRICS, finished
 from dropout_lab.statistics import interval
 from dropout_lab.storage import atomic_write
@@ -132,14 +131,6 @@ def sweep(
         shared += f" · {_seeds(runs)}"
     legend = [(artist, text) for text, artist in entries.items()]
     return compose(figure, f"{name}: {setting}", shared, f"{BARS} {GAP}", legend)
-
-
-@styled
-def png(figure: Figure) -> bytes:
-    """Return `figure` as a PNG; equal figures give equal bytes on one machine."""
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
 
 
 def save(figure: Figure, path: Path) -> None:

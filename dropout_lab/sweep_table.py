@@ -10,12 +10,12 @@ from typing import Any
 
 from dropout_lab import statistics
 from dropout_lab.config import flatten
-from dropout_lab.layout import markdown_row, table
+from dropout_lab.layout import Parts, markdown_row, table
 from dropout_lab.metrics import METRICS, Metric
 from dropout_lab.runs import Run
 from dropout_lab.statistics import Difference, Estimate
 from dropout_lab.strict_yaml import written
-from dropout_lab.sweep import RATE, Member, Sweep
+from dropout_lab.sweeps import RATE, Member, Sweep
 from dropout_lab.wording import count, shown_p
 
 SCHEMA_VERSION = 1
@@ -84,19 +84,25 @@ def _estimate(metric: Metric, run: Run) -> Estimate | None:
 
 def to_text(result: SweepTable, width: int = 100) -> str:
     """Return the table, the choice and what it is worth, as plain text."""
+    before, lines, after = parts(result)
+    return "\n".join([*before, "", *table(lines, width, fold=2), "", *after])
+
+
+def parts(result: SweepTable) -> Parts:
+    """Return what the sweep is, the table, and the choice and what it is worth."""
     head = ("run", "seeds", "val acc. %", "test acc. %", "diff pp [95% CI]", "Holm p")
     body = [_cells(line) for line in result.lines]
     marks = ["> " if line is result.chosen else "  " for line in result.lines]
     marked = [(mark + name, *others) for mark, (name, *others) in zip(marks, body, strict=True)]
     family = sum(line.holm_p is not None for line in result.lines)
-    lines = [f"sweep {result.sweep.name}: {count(len(result.lines), 'run')}; ± is sd over seeds; last epoch", ""]
-    lines += [*table([head, *marked], width, fold=2), ""]
+    notes = []
     if family:
-        lines.append(f"diff: test accuracy against the baseline, paired by seed; Holm over the family of {family}")
+        notes.append(f"diff: test accuracy against the baseline, paired by seed; Holm over the family of {family}")
     if result.chosen and result.chosen.test:
         name, test = result.chosen.member.name, result.chosen.test
-        lines.append(f"chosen on validation (>): {name}; its test accuracy is {_mean(test)} %")
-    return "\n".join(lines)
+        notes.append(f"chosen on validation (>): {name}; its test accuracy is {_mean(test)} %")
+    about = f"sweep {result.sweep.name}: {count(len(result.lines), 'run')}; ± is sd over seeds; last epoch"
+    return [about], [head, *marked], notes
 
 
 def to_markdown(result: SweepTable) -> str:

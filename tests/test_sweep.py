@@ -17,17 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dropout_lab import config as configs
-from dropout_lab import execution, schedule, statistics, sweep, sweep_table
+from dropout_lab import execution, schedule, statistics, sweep_table, sweeps
 from dropout_lab.config import RUN_NAME, Config, TrainingConfig
 from dropout_lab.errors import Refused
 from dropout_lab.metrics import Metric
-from dropout_lab.sweep import Sweep
+from dropout_lab.sweeps import Sweep
 
 BASE = configs.resolve({"data": {"dataset": "digits"}}, where="test", name="base")
 
 
 def plan(rates: str | None, *vary: str, base: Config = BASE, baseline: bool = True) -> Sweep:
-    return sweep.plan(base, rates, vary, name="test", baseline=baseline)
+    return sweeps.plan(base, rates, vary, name="test", baseline=baseline)
 
 
 def names(planned: Sweep) -> list[str]:
