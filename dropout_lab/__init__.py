@@ -4,7 +4,7 @@ The Python API is that of `api.py`: `import dropout_lab as lab`, then `lab.train
 `lab.sweep`, `lab.evaluate`, `lab.plot`. It is imported when it is first used, so that the command line comes at once.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dropout_lab.errors import Failed, LabError, Refused
 
@@ -27,13 +27,14 @@ __all__ = [
     "train",
 ]
 
+if not TYPE_CHECKING:  # to a type checker, every name would be there
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from dropout_lab import api
+    def __getattr__(name):
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from dropout_lab import api
 
-    return getattr(api, name)
+        return getattr(api, name)
 
 
 def __dir__() -> list[str]:

@@ -117,8 +117,9 @@ class Events:
     def _opened(self, first: int) -> SummaryWriter:
         from torch.utils.tensorboard import SummaryWriter
 
+        replaced = first if self.path.exists() else None
         try:
-            return SummaryWriter(self.path, purge_step=first if first > 1 else None, flush_secs=FLUSH_SECONDS)
+            return SummaryWriter(self.path, purge_step=replaced, flush_secs=FLUSH_SECONDS)
         except OSError as error:
             raise Failed(f"{self.path}: cannot be written: {error.strerror}") from error
 
