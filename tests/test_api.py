@@ -89,6 +89,7 @@ def test_seeds_are_what_they_are_on_the_command_line(seeds: Any, here: Path) -> 
     assert lab.compare("base", "drop", seeds=seeds).baseline.seeds == (0, 1)
 
 
+@pytest.mark.slow
 def test_nothing_is_printed_and_remarks_are_warnings(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     lab.sweep(TINY, [0.5], seeds=1)
     lab.plot(lab.compare(lab.train(TINY), lab.train(TINY, "dropout.rate=0", name="none")))
@@ -144,6 +145,7 @@ def test_a_comparison_shows_what_the_command_prints(command: Lab) -> None:
     assert (command.path / "elsewhere/comparison.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_sweep_shows_what_the_command_prints(command: Lab) -> None:
     table = lab.sweep("tiny.yaml", [0.2, 0.5], {"network.hidden": [[4], [8]]}, seeds=2)
     assert repr(table) + "\n" == command("sweep tiny.yaml --rates 0.2,0.5 --vary network.hidden=[4],[8] --seeds 2").out
@@ -152,6 +154,7 @@ def test_a_sweep_shows_what_the_command_prints(command: Lab) -> None:
     assert repr(same) == repr(table)
 
 
+@pytest.mark.slow
 def test_every_result_has_a_table_for_notebooks_with_everything_escaped(here: Path) -> None:
     base, drop = pair(here)
     third = write_run(here / "runs", "third", [0.97, 0.971], rate=0.2)

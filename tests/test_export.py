@@ -36,6 +36,7 @@ def exported(name: str) -> list[Any]:
 
 
 @needs_mlflow
+@pytest.mark.slow
 def test_mlflows_client_reads_what_the_run_says(lab: Lab) -> None:
     lab("train tiny.yaml --seeds 2")
     outcome = lab(f"export tiny {TO}")
@@ -65,6 +66,7 @@ def test_mlflows_client_reads_what_the_run_says(lab: Lab) -> None:
 
 
 @needs_mlflow
+@pytest.mark.slow
 def test_nothing_is_there_twice_and_what_was_cut_short_is_replaced(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab("train tiny.yaml --seeds 2")
     from mlflow import MlflowClient
@@ -89,6 +91,7 @@ def test_nothing_is_there_twice_and_what_was_cut_short_is_replaced(lab: Lab, mon
 
 
 @needs_mlflow
+@pytest.mark.slow
 def test_a_diverged_seed_has_failed(lab: Lab) -> None:
     write_run(lab.runs, "toy", [0.97, 0.96], diverged=[1])
     assert lab(f"export toy {TO}").code == 0
