@@ -191,7 +191,7 @@ def plot(what: Drawn | Iterable[Drawn] | comparisons.Comparison | sweep_table.Sw
     from dropout_lab import plots
 
     if isinstance(what, sweep_table.SweepTable):
-        return laboratory.sweep_figure(what)
+        return laboratory.draw_sweep(what)
     if isinstance(what, comparisons.Comparison):
         sides = [what.baseline, *(contrast.candidate for contrast in what.contrasts)]
         return plots.comparison([runs.load(Path(side.path)).only(side.seeds) for side in sides])

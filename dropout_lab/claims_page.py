@@ -165,11 +165,11 @@ def as_html(results: Sequence[Judged], facts: Sequence[str], pictures: Mapping[s
 
 def picture(judged: Judged) -> bytes | None:
     """Return the picture of a claim's runs as PNG; None where it has none. Of several networks the first is drawn."""
-    from dropout_lab.figures import png
+    from dropout_lab.figures import encoded
     from dropout_lab.plots import PLOTS
 
     loaded = list(judged.runs.values())
     if not judged.claim.draw or not loaded:
         return None
     own = [run for run in loaded if run.config.network == loaded[0].config.network]
-    return png(PLOTS[judged.claim.draw].draw(own)[0])
+    return encoded(PLOTS[judged.claim.draw].draw(own)[0])

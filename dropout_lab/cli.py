@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -226,9 +226,10 @@ def sweep(
     """Train one run per rate, and the baseline; compare them.
 
     With --vary, one run per combination. What is chosen is chosen on validation.
+    The next commands to type come last.
     """
     from dropout_lab import config as configs
-    from dropout_lab import laboratory, sweep_table, sweeps, tables, targets
+    from dropout_lab import laboratory, next_steps, sweep_table, sweeps, tables, targets
 
     options = _options(
         runs_dir, data_dir, device, jobs=jobs, lanes=lanes, quiet=quiet, fail_fast=fail_fast, track=track
@@ -251,6 +252,10 @@ def sweep(
     _summarize(sweep_table.to_markdown(table), smoke, as_data=as_json)
     say(f"written   {options.runs / planned.name}: sweep.csv, sweep.png, sweep.yaml and the run directories")
     _stop_at(failures)
+    where = {"--runs-dir": runs_dir if runs_dir != RUNS else None, "--data-dir": data_dir}
+    places = [f"{option}={path}" for option, path in where.items() if path]
+    for why, command in () if smoke else next_steps.after_sweep(table, [PROGRAM, *sys.argv[1:]], rates, places):
+        say(f"next      {why}:\n  {command}")
 
 
 @app.command(epilog=example("evaluate mnist-dropout --samples 50"))
@@ -334,20 +339,47 @@ def reproduce(
     _stop_at(failures)
 
 
-@app.command(epilog=example("plot mnist-baseline mnist-dropout"))
+@app.command(
+    epilog=example("plot mnist-baseline mnist-dropout", "plot mnist-sweep --format pdf --style dark --size slide")
+)
 def plot(
     names: Annotated[list[str], typer.Argument(help="Run directories or names.", metavar="RUN...")],
+    form: Annotated[Literal["png", "svg", "pdf"], typer.Option("--format", help="Of the files.")] = "png",
+    style: Annotated[Literal["light", "dark"], typer.Option(help="The dark one is the articles'.")] = "light",
+    size: Annotated[Literal["page", "slide"], typer.Option(help="Of a slide: 13.33 x 7.5 inches.")] = "page",
     runs_dir: RunsDir = RUNS,
 ) -> None:
-    """Redraw the pictures of finished runs.
+    """Redraw the pictures of finished runs and sweeps.
 
     Several runs are drawn together as well.
     """
+    from dropout_lab import laboratory
+
+    for path in laboratory.redraw(names, _options(runs_dir), form, style, size):
+        result(str(path))
+
+
+@app.command(epilog=example("report mnist-baseline mnist-dropout", "report runs/mnist-sweep --out sweep.html"))
+def report(
+    names: Annotated[list[str], typer.Argument(help="Run or sweep: directory or name.", metavar="PATH...")],
+    out: Annotated[Path, typer.Option(help="The page to write.", metavar="FILE")] = Path("report.html"),
+    runs_dir: RunsDir = RUNS,
+    data_dir: DataDir = None,
+) -> None:
+    """Write one HTML page about runs; the first is the baseline.
+
+    Of a sweep, all finished runs. The page needs no other file and no network. The exit code is 1 where a run could not
+    be shown; the page names it, and shows the others.
+    """
     from dropout_lab import laboratory, targets
 
-    options = _options(runs_dir)
-    for path in laboratory.redraw(targets.targets(names, options), options):
-        result(str(path))
+    if out.suffix != ".html" or out.is_dir():
+        raise Refused(Problem("command line", "--out", "must be a file that ends in .html", str(out)))
+    targets.check_directory("--out", out.parent)
+    options = _options(runs_dir, data_dir)
+    failures = laboratory.write_report(targets.recorded(names, options), options, out)
+    say(f"written   {out}")
+    _stop_at(failures)
 
 
 @app.command(epilog=example("export mnist-dropout --to mlflow:sqlite:///mlflow.db"))
@@ -620,7 +652,8 @@ def _usage(error: typer.TyperException) -> Problem:
     context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
     name = parameter and (parameter.metavar if parameter.param_type_name == "argument" else parameter.opts[0])
     near = getattr(error, "possibilities", None)
-    text = f"no such option. Did you mean {near[0]}?" if near else getattr(error, "message", "") or "is missing"
+    message = getattr(error, "message", "").removeprefix("Value error, ")  # of options with a few possible values
+    text = f"no such option. Did you mean {near[0]}?" if near else message or "is missing"
     text = text[0].lower() + text[1:].replace(". Did you mean", ", did you mean").rstrip(".")
     reason = f"{text}; see {context.command_path if context else PROGRAM} --help"
     key = getattr(error, "option_name", None) or name or "command"

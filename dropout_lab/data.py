@@ -131,8 +131,7 @@ def load(dataset: str, scale: str, directory: Path, device: str = "cpu") -> Data
     import numpy as np
     import torch
 
-    entry = _entry(dataset)
-    raw = npz.read(Path(dataset)) if entry is None else entry.read(directory)
+    entry, raw = _entry(dataset), _read(dataset, directory)
     full_scale = entry.full_scale if entry else 255 if raw[0].dtype == np.uint8 else 1
     shape = raw[0].shape[1:]
     images, test_images = (x.astype(np.float32) for x in raw[::2])
@@ -154,6 +153,20 @@ def load(dataset: str, scale: str, directory: Path, device: str = "cpu") -> Data
         classes=entry.classes if entry else int(labels.max()) + 1,
         sha256=_digest(raw),
     )
+
+
+def test_images(dataset: str, directory: Path, sha256: str) -> NDArray[Any]:
+    """Return the test images as they are stored, (n, height, width) or (n, features), without torch or a download.
+
+    Raises Refused where they are missing, corrupt, or not those of the digest `sha256`.
+    """
+    for report in verify(dataset, directory):
+        if report.problem:
+            raise Refused(Problem(str(report.path), dataset, report.problem, report.sha256 or "nothing"))
+    raw = _read(dataset, directory)
+    if (found := _digest(raw)) != sha256:
+        raise Refused(Problem(dataset, "sha256", f"must be {sha256[:12]}, the data of the run", found[:12]))
+    return raw[2]
 
 
 def split(
@@ -250,6 +263,12 @@ def verify(dataset: str, directory: Path) -> list[FileReport]:
     except Refused as refused:
         return [FileReport(Path(dataset), None, f"{problem.key}: {problem.reason}") for problem in refused.problems]
     return [FileReport(Path(dataset), sha256, None)]
+
+
+def _read(dataset: str, directory: Path) -> tuple[NDArray[Any], ...]:
+    """Return training images and labels, test images and labels, as they are stored."""
+    entry = _entry(dataset)
+    return npz.read(Path(dataset)) if entry is None else entry.read(directory)
 
 
 def _entry(dataset: str) -> Dataset | None:

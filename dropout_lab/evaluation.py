@@ -1,11 +1,13 @@
 """A finished run looked at closely: weight scaling beside Monte-Carlo averaging, ensembles, uncertainty, features.
 
 All of it is about the weights that training ended with and the test images, and changes nothing on disk. With dropout
-on, a network is another one in every pass; what its passes say on average is what weight scaling approximates.
+on, a network is another one in every pass; what its passes say on average is what weight scaling approximates. Passes
+have the full rates of the config, wherever a schedule may have ended.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import repeat
@@ -24,13 +26,14 @@ from dropout_lab.network import FEWEST_ROWS, Network
 from dropout_lab.runs import Run
 from dropout_lab.schedule import CHUNK
 from dropout_lab.streams import stream
-from dropout_lab.training import Lane, cut, network, noise, predict
+from dropout_lab.training import Lane, cut, network, noise, paced, predict
 
 POOL = 4  # times as many passes as are averaged, at most: draws of k of them are then nearly independent
 DRAWS = 100  # sets of k passes, for each k
 BINS = 15  # of confidence, for calibration (Guo et al. 2017)
 ANGLES = tuple(range(0, 180, 15))  # degrees: the twelve digits of Gal & Ghahramani 2016, figure 4
 POINTS = 33  # numbers of ablated units that are tried, at most
+EVERY = 2.0  # seconds between two words on how far it is
 TINY = 1e-38  # a probability is taken for no less, so that its logarithm is finite
 
 Array = NDArray[Any]
@@ -53,6 +56,8 @@ class Scores:
 class Close:
     """One seed's network, looked at closely.
 
+    weight_scaling: what the network says with dropout off, as it was validated; for DropConnect that is moment
+    matching, and mean_weights the other way.
     averaging: (K, 2), for k = 1..K passes the mean error of their averaged softmax outputs, and its sd over redraws.
     reached: the first k whose mean error is within one sd of weight scaling's, None where none is.
     entropy, information: (n,), of each test image in nats: predictive entropy, and the mutual information of prediction
@@ -63,6 +68,7 @@ class Close:
 
     seed: int
     weight_scaling: Scores
+    mean_weights: Scores | None
     monte_carlo: Scores
     geometric: Scores
     averaging: Array
@@ -99,17 +105,24 @@ class Evaluation:
     images: Array
     shape: tuple[int, int] | None
 
+    @property
+    def scaling(self) -> str:
+        """What the prediction with dropout off is called."""
+        dropout = self.run.config.dropout
+        if not DROPOUTS[dropout.kind].of_weights:
+            return "weight scaling"
+        return f"moment matching, {dropout.samples} samples" if dropout.samples > 1 else "mean weights"
+
 
 def evaluate(run: Run, data: Data, samples: int, show: Callable[[str], None] = lambda text: None) -> Evaluation:
     """Evaluate every finished seed of `run` on the test images of `data`, which must be those of its training.
 
-    samples: K, the most passes that are averaged; `show` is told of each seed done.
+    samples: K, the most passes that are averaged; `show` is told how far it is, every few seconds.
     """
     seeds = [seed for seed in run.seeds if seed not in run.diverged]
     close = []
     for seed in seeds:
-        close.append(_close(run, seed, data, samples))
-        show(f"seed {seed}: evaluated with {POOL * samples} passes")
+        close.append(_close(run, seed, data, samples, show))
     labels = data.test_labels.numpy()
     each = np.stack([own.probabilities for own in close])
     together = scores(each.mean(0), labels) if len(seeds) > 1 else None
@@ -133,18 +146,30 @@ def evaluate(run: Run, data: Data, samples: int, show: Callable[[str], None] = l
 @torch.no_grad()
 def load(run: Run, seed: int, data: Data) -> Network:
     """Return the network of one seed, with the weights that its training ended with."""
-    result, weights = network([Lane(run.config, seed)], data, "cpu"), run.weights()
+    result, weights = network([Lane(run.config, seed)], data), run.weights()
     for layer, (weight, bias) in enumerate(zip(result.weights, result.biases, strict=True)):
         weight[0] = torch.from_numpy(weights[f"{seed}.last.{layer}.weight"]).mT
         bias[0, 0] = torch.from_numpy(weights[f"{seed}.last.{layer}.bias"])
     return result
 
 
-def _close(run: Run, seed: int, data: Data, samples: int) -> Close:
-    net, labels = load(run, seed, data), data.test_labels.numpy()
-    scaled = softmax(predict(net, data.test_images[None]), data.classes)[0]
-    pool = np.stack([*passes(run.config, seed, net, data.test_images, POOL * samples, data.classes)])
-    geometric = np.exp(np.log(pool.clip(TINY)).mean(0))
+def _close(run: Run, seed: int, data: Data, samples: int, show: Callable[[str], None]) -> Close:
+    net, labels, count = load(run, seed, data), data.test_labels.numpy(), POOL * samples
+    images, classes = data.test_images, data.classes
+    scaled = softmax(predict(net, images[None]), classes)[0]
+    mean_weights = None
+    if len(net.samples) > 1:
+        all_samples, net.samples = net.samples, [0.0]
+        mean_weights = scores(softmax(predict(net, images[None]), classes)[0], labels)
+        net.samples = all_samples
+    pool = np.empty((count, len(images), classes), np.float32)
+    told = time.monotonic()
+    for number, own in enumerate(passes(run.config, seed, net, images, count, classes), start=1):
+        pool[number - 1] = own
+        if number == count or time.monotonic() - told > EVERY:
+            show(f"seed {seed}: pass {number} of {count}")
+            told = time.monotonic()
+    geometric = np.exp(sum(np.log(own.clip(TINY)) for own in pool) / count)
     curve = averaging(pool, labels, samples, stream(seed, "evaluation").permutation)
     weight_scaling = scores(scaled, labels)
     near = np.flatnonzero(np.abs(curve[:, 0] - weight_scaling.error) <= curve[:, 1])
@@ -152,6 +177,7 @@ def _close(run: Run, seed: int, data: Data, samples: int) -> Close:
     return Close(
         seed,
         weight_scaling,
+        mean_weights,
         scores(mean, labels),
         scores(geometric / geometric.sum(1, keepdims=True), labels),
         curve,
@@ -173,7 +199,7 @@ def passes(config: Config, seed: int, net: Network, images: Tensor, count: int, 
     rows = max(config.training.batch_size, FEWEST_ROWS) if kind.of_weights and per_example else CHUNK
     lane, chunks = Lane(config, seed), torch.split(images, rows)
     noises = [noise([lane], layer, net.sizes, rows, purpose="evaluation") for layer in range(len(net.sizes) - 1)]
-    for number in range(1, count + 1):
+    for number in paced(range(1, count + 1), count, torch.get_num_threads()):
         full = np.ones(len(chunks) if per_example else 1)
         masks = [layer.steps(number, full) if layer else repeat(NONE) for layer in noises]
         drawn = [next(mask) for mask in masks]
@@ -229,7 +255,7 @@ def uncertainty(pool: Array) -> tuple[Array, Array]:
         return result
 
     total = entropy(pool.mean(0, dtype=np.float64))
-    return total, np.maximum(0, total - entropy(pool).mean(0))
+    return total, np.maximum(0, total - sum(map(entropy, pool)) / len(pool))
 
 
 def majority(probabilities: Array) -> Array:
@@ -245,13 +271,9 @@ def activations(net: Network, images: Tensor) -> list[Tensor]:
 
     They are what the next layer reads: in the papers' form of dropout, outputs times keep.
     """
-    factors: list[Tensor | None] = list(net.at_test)
-    if net.samples:  # of weights: their means
-        sizes = [a * b for a, b in zip(net.sizes, net.sizes[1:], strict=False)]
-        expanded = (f if f is None else f.expand(-1, 1, n) for f, n in zip(factors[1:], sizes, strict=False))
-        factors = [None, *expanded]
-    net.forward(images, [(factor, None) for factor in factors])
-    return [h.clone() for h in net.inputs[1:]]
+    outputs: list[Tensor] = []
+    net.predict(images, outputs)
+    return outputs
 
 
 @torch.no_grad()
@@ -280,8 +302,9 @@ def ablation(fresh: Callable[[], Network], data: Data, permutation: Callable[[in
 
 
 def _rotated(config: Config, seed: int, net: Network, data: Data, count: int) -> dict[str, Array] | None:
-    """Turn the first test image of a 1 (class 1), and say what the passes make of it."""
-    chosen = (data.test_labels == min(1, data.classes - 1)).nonzero()
+    """Turn the first test image of a 1 (class 1) that is read as one, and say what the passes make of it."""
+    wanted = data.test_labels == min(1, data.classes - 1)
+    chosen = (wanted & (predict(net, data.test_images[None])[0].argmax(1) == data.test_labels)).nonzero()
     if len(data.shape) != 2 or not len(chosen):
         return None
     image = data.test_images[chosen[0, 0]].reshape(data.shape).numpy()

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from dropout_lab.evaluation import ANGLES, Evaluation
@@ -22,7 +23,9 @@ COLUMNS = 12  # tiles in a row
 @styled
 def averaging(evaluation: Evaluation) -> Figure:
     """Draw the error of k averaged passes against k beside weight scaling's (Srivastava et al. 2014, figure 11)."""
-    figure, (error, ratio) = panels("test error (%)", "difference from weight scaling (pp)", over="passes averaged, k")
+    figure, (error, ratio) = panels(
+        "test error (%)", f"difference from {evaluation.scaling} (pp)", over="passes averaged, k"
+    )
     grey, *inks = colours()[2:]
     entries: Entries = []
     for close, ink in zip(evaluation.seeds, inks * len(evaluation.seeds), strict=False):
@@ -33,13 +36,15 @@ def averaging(evaluation: Evaluation) -> Figure:
             axis.fill_between(k, mean - base - sd, mean - base + sd, color=ink, alpha=0.16, linewidth=0)
         (level,) = (error.axhline(100 * close.weight_scaling.error, color=ink, linestyle="--", linewidth=1),)
         entries.append((line, f"seed {close.seed}: mean of k passes"))
-        entries.append((level, f"seed {close.seed}: weight scaling"))
+        entries.append((level, f"seed {close.seed}: {evaluation.scaling}"))
+    for axis in error, ratio:
+        axis.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     ratio.axhline(0, color=grey, linewidth=1, linestyle="--")
     notes = (
         f"Lines: mean error of random sets of k of {evaluation.passes} passes with dropout on, their softmax averaged. "
         "Bands: one sd over the sets. Dashed: one pass with dropout off."
     )
-    return _page(figure, evaluation, "averaging against weight scaling", notes, entries[:12])
+    return _page(figure, evaluation, f"averaging against {evaluation.scaling}", notes, entries[:12])
 
 
 @styled
@@ -50,7 +55,7 @@ def calibration(evaluation: Evaluation) -> Figure:
     reliability.plot([0, 100], [0, 100], color=colours()[2], linestyle=":", linewidth=1)
     entries: Entries = []
     for text, own, colour, form in (
-        ("weight scaling", first.weight_scaling, red, "s-"),
+        (evaluation.scaling, first.weight_scaling, red, "s-"),
         (f"Monte-Carlo mean of {evaluation.passes} passes", first.monte_carlo, yellow, "o--"),
     ):
         count, accuracy, confidence = own.bins[own.bins[:, 0] > 0].T
@@ -58,7 +63,10 @@ def calibration(evaluation: Evaluation) -> Figure:
         share.plot(100 * confidence, 100 * count / count.sum(), form, color=colour)
         entries.append((line, f"{text}: calibration error {100 * own.calibration_error:.2f} %"))
     _logarithmic(share)
-    notes = f"Seed {first.seed}. Points: test images in {len(first.weight_scaling.bins)} equal bins of confidence."
+    notes = (
+        f"Seed {first.seed}. Points: test images in {len(first.weight_scaling.bins)} equal bins of confidence. "
+        "Weight scaling is one pass with dropout off, the passes of the mean have it on."
+    )
     return _page(figure, evaluation, "is it as sure as it may be?", notes, entries)
 
 
@@ -74,7 +82,8 @@ def uncertain(evaluation: Evaluation) -> Figure | None:
     captions = [f"{evaluation.labels[i]} → {predicted[i]}\n{first.information[i]:.2f}" for i in chosen]
     entries = _tiles(axis, evaluation.images[chosen].reshape(-1, *evaluation.shape), captions)
     notes = (
-        f"Seed {first.seed}. The {len(chosen)} test images with the largest mutual information of prediction and mask."
+        f"Seed {first.seed}. The {len(chosen)} test images with the largest mutual information of prediction and mask. "
+        f"Prediction: the mean of {evaluation.passes} passes with dropout on."
     )
     return _page(figure, evaluation, "the most uncertain images", notes, entries)
 
@@ -109,7 +118,8 @@ def features(evaluation: Evaluation) -> Figure | None:
     weights = evaluation.features.T[:FEATURES].reshape(-1, *evaluation.shape)
     figure, (axis,) = panels("weights into one unit each", over="")
     entries = _tiles(axis, weights / np.abs(weights).max((1, 2), keepdims=True), [], limits=(-1, 1))
-    notes = f"Seed {evaluation.seeds[0].seed}. Each picture has its own scale: black and white are equally far from 0."
+    of = f"{len(weights)} of {evaluation.features.shape[1]} units, in order"
+    notes = f"Seed {evaluation.seeds[0].seed}, {of}. Each picture has its own scale: black and white are as far from 0."
     return _page(figure, evaluation, "first-layer features", notes, entries)
 
 
@@ -140,7 +150,7 @@ def ablation(evaluation: Evaluation) -> Figure | None:
     found = [close.ablation for close in evaluation.seeds]
     if not len(found[0]):
         return None
-    figure, (axis,) = panels("test error (%)", over="units of the first hidden layer taken out, k")
+    figure, (axis,) = panels("test error (%)", over="units taken out, k")
     _, red, grey = colours()[:3]
     entries: Entries = []
     for column, text, colour, form in (1, "the most important ones", red, "s-"), (2, "random ones", grey, "o--"):
@@ -152,7 +162,8 @@ def ablation(evaluation: Evaluation) -> Figure | None:
         entries.append((line, text))
     notes = (
         "Lines: mean over the seeds. Bands: smallest to largest value over the seeds (none for one seed). "
-        "Importance: mean output over training images times the norm of the outgoing weights."
+        "Dropout off. Units of the first hidden layer; importance: mean output over training images times the norm of "
+        "the outgoing weights."
     )
     return _page(figure, evaluation, "without its trusted viewers", notes, entries)
 

@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dropout_lab.evaluation import Close, Evaluation, Scores
+from dropout_lab.evaluation import ANGLES, Close, Evaluation, Scores
 from dropout_lab.layout import Line, Parts, as_html, flow, labelled, markdown_row, table
 from dropout_lab.statistics import interval
 from dropout_lab.wording import count, shown_seeds
@@ -15,10 +15,11 @@ from dropout_lab.wording import count, shown_seeds
 SCHEMA_VERSION = 1
 WIDTH = 100  # columns, where there is no terminal to ask
 HEAD: Line = ("", "test error %", "test loss", "calibration error %")
-WAYS: dict[str, tuple[str, Callable[[Close], Scores]]] = {  # from logits to probabilities, of one network
-    "weight_scaling": ("weight scaling", lambda close: close.weight_scaling),
-    "monte_carlo": ("Monte-Carlo mean of {} passes", lambda close: close.monte_carlo),
-    "geometric": ("geometric mean of {} passes", lambda close: close.geometric),
+WAYS: dict[str, tuple[str, Callable[[Close], Scores | None]]] = {  # how one network comes to its probabilities
+    "weight_scaling": ("{scaling}", lambda close: close.weight_scaling),
+    "mean_weights": ("mean weights", lambda close: close.mean_weights),
+    "monte_carlo": ("Monte-Carlo mean of {passes} passes", lambda close: close.monte_carlo),
+    "geometric": ("geometric mean of {passes} passes", lambda close: close.geometric),
 }
 
 
@@ -60,13 +61,15 @@ def rows(evaluation: Evaluation) -> list[Line]:
     """Return a line for each way to make one prediction of a network, or of all together."""
     lines: list[Line] = []
     for text, of in WAYS.values():
-        found = [of(close) for close in evaluation.seeds]
+        found = [own for close in evaluation.seeds if (own := of(close))]
+        if not found:
+            continue
         cells = (
             _mean([100 * own.error for own in found], 2),
             _mean([own.loss for own in found], 4),
             _mean([100 * own.calibration_error for own in found], 2),
         )
-        lines.append((text.format(evaluation.passes), *cells))
+        lines.append((text.format(scaling=evaluation.scaling, passes=evaluation.passes), *cells))
     if (own := evaluation.ensemble) and evaluation.vote is not None:
         name = f"{len(evaluation.seeds)} networks"
         cells = (f"{100 * own.error:.2f}", f"{own.loss:.4f}", f"{100 * own.calibration_error:.2f}")
@@ -77,13 +80,14 @@ def rows(evaluation: Evaluation) -> list[Line]:
 def reached(evaluation: Evaluation) -> str:
     """Say from how many passes on averaging is as good as weight scaling."""
     numbers = sorted(close.reached for close in evaluation.seeds if close.reached)
-    never = f"the mean of k passes stays off weight scaling's error by more than one sd, up to k = {evaluation.samples}"
+    never = f"the mean of k passes stays off the error of {evaluation.scaling} by more than one sd, up to k = "
+    never += str(evaluation.samples)
     if not numbers:
         return never
     low, high = numbers[0], numbers[-1]
     text = f"k = {low}" if low == high else f"k = {low} to {high}"
     missed = len(evaluation.seeds) - len(numbers)
-    return f"the mean of k passes comes within one sd of weight scaling's error at {text}" + (
+    return f"the mean of k passes comes within one sd of the error of {evaluation.scaling} at {text}" + (
         f" (with {count(missed, 'seed')} not up to k = {evaluation.samples})" if missed else ""
     )
 
@@ -124,6 +128,8 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
                 {"k": k, "error": mean, "sd": sd} for k, (mean, sd) in enumerate(close.averaging.tolist(), start=1)
             ],
             "reached": close.reached,
+            "mean_entropy": float(close.entropy.mean()),
+            "mean_mutual_information": float(close.information.mean()),
             "ablation": [
                 dict(zip(("k", "error", "random_error"), row, strict=True)) for row in close.ablation.tolist()
             ],
@@ -138,6 +144,10 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
         "samples": evaluation.samples,
         "passes": evaluation.passes,
         "seeds": seeds,
+        "scaling": evaluation.scaling,
+        "rotated": evaluation.rotated
+        and {"angles": list(ANGLES)}
+        | {key: own.tolist() for key, own in evaluation.rotated.items() if key != "images"},
         "ensemble": scored(evaluation.ensemble),
         "vote": None if evaluation.vote is None else {"error": evaluation.vote},
         "zeros": [float((h == 0).mean()) for h in evaluation.activations],

@@ -1,17 +1,23 @@
 """The page that a figure is: panels in a row, title and facts above, legend and notes below, nothing overlapping.
 
-Colours and fonts live in article.mplstyle. Drawn with matplotlib's object interface, never pyplot: no global state.
+Style and size are chosen here alone, with `look`; what draws asks for neither. Colours live in light.mplstyle and
+dark.mplstyle, the rest in figure.mplstyle. Drawn with matplotlib's object interface, never pyplot: no global state.
 """
 
 from __future__ import annotations
 
+import functools
 import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from io import BytesIO
 from pathlib import Path
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-import matplotlib
+import matplotlib.style
 import numpy as np
-from matplotlib import font_manager, style
+from matplotlib import font_manager
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,33 +27,88 @@ from matplotlib.ticker import MaxNLocator
 
 from dropout_lab.errors import printable
 
-STYLE = Path(__file__).with_name("article.mplstyle")
-WIDTH, PANEL, SPACE = 10.0, 2.9, 0.12  # inches: the width of a figure, the height of a panel, the space between blocks
 
-# The user's matplotlibrc does not leak in, and a dollar sign is a dollar sign, not mathematics.
-styled = style.context(["default", STYLE, {"text.parse_math": False}])
+class Size(NamedTuple):
+    """What a figure is made for: its width and height in inches, and how many times larger text and lines are."""
 
-Entries = list[tuple[Artist, str]]  # of a legend
+    width: float
+    height: float | None  # None: as high as its contents need
+    scale: float
+
+
+HOUSE = Path(__file__).parent
+STYLES = {name: HOUSE / f"{name}.mplstyle" for name in ("light", "dark")}
+SIZES = {"page": Size(10.0, None, 1.0), "slide": Size(40 / 3, 7.5, 1.35)}
+FORMATS: dict[str, dict[str, None]] = {  # with the metadata that would differ from day to day, or between versions
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+PANEL, SPACE = 2.9, 0.12  # inches: the least height of a panel, the space between blocks
+SMALLEST = 0.6  # of its size: the text around the panels of a slide is not shrunk further
+SCALED: Any = ("font.size", "figure.titlesize", "figure.labelsize", "axes.titlesize", "axes.labelsize")
+SCALED += ("xtick.labelsize", "ytick.labelsize", "legend.fontsize")
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+_look: ContextVar[tuple[str, str]] = ContextVar("look", default=("light", "page"))
+
+
+@contextmanager
+def look(style: str, size: str) -> Iterator[None]:
+    """Draw and write the figures of this block in a style and a size of STYLES and SIZES; else: light, for a page."""
+    token = _look.set((style, size))
+    try:
+        yield
+    finally:
+        _look.reset(token)
+
+
+def styled(draw: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Let `draw` draw, or write, in the look of the moment, into which the user's matplotlibrc does not leak."""
+
+    @functools.wraps(draw)
+    def in_style(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        with matplotlib.style.context(_settings(*_look.get())):
+            return draw(*args, **kwargs)
+
+    return in_style
+
+
+@functools.cache
+def _settings(name: str, size: str) -> list[Any]:
+    """Return what makes a style: files, then text in its size. A dollar sign is a dollar sign, not mathematics."""
+    files = [HOUSE / "figure.mplstyle", STYLES[name]]
+    with matplotlib.style.context(["default", *files]):
+        text = {key: matplotlib.rcParams[key] * SIZES[size].scale for key in SCALED}
+    return ["default", *files, {"text.parse_math": False, **text}]
 
 
 @styled
-def png(figure: Figure) -> bytes:
-    """Return `figure` as a PNG; equal figures give equal bytes on one machine."""
+def encoded(figure: Figure, form: str = "png") -> bytes:
+    """Return `figure` in a format of `FORMATS`; equal figures give equal bytes on one machine."""
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    figure.savefig(buffer, format=form, metadata=FORMATS[form])
     return buffer.getvalue()
+
+
+Entries = list[tuple[Artist, str]]  # of a legend
 
 
 class Page(Figure):
     """A figure that a notebook shows by itself: it asks for `_repr_png_`, and pyplot need not be there."""
 
     def _repr_png_(self) -> bytes:
-        return png(self)
+        return encoded(self)
 
 
-def panels(*titles: str, over: str = "epoch") -> tuple[Figure, list[Axes]]:
-    """Return a figure of one row of panels, each with its measure as title and `over` below."""
-    figure = Page(figsize=(WIDTH, PANEL))
+def panels(*titles: str, over: str = "epoch", height: float = PANEL) -> tuple[Figure, list[Axes]]:
+    """Return a figure of one row of panels, each with its measure as title and `over` below.
+
+    `height` is that of the panels, in inches; where the size is fixed, they have what is left of it.
+    """
+    figure = Page(figsize=(_size().width, height))
     axes = [figure.add_subplot(1, len(titles), i, title=title) for i, title in enumerate(titles, start=1)]
     for axis in axes:
         axis.set_xlabel(textwrap.fill(label(over), 24))
@@ -68,49 +129,79 @@ def label(text: str) -> str:
 
 
 def compose(figure: Figure, title: str, facts: str, notes: str, entries: Entries) -> Figure:
-    """Put title and facts above the panels, legend and notes below; make the figure as high as all this needs."""
+    """Put title and facts above the panels, legend and notes below.
+
+    The figure becomes as high as all this needs or, where its size is fixed, the text smaller until it fits.
+    """
     for axis in figure.axes:
         if not np.isfinite(axis.dataLim.get_points()).all():
             axis.set_yticks([])
             axis.text(0.5, 0.5, "nothing to draw", horizontalalignment="center", transform=axis.transAxes)
-    look = matplotlib.rcParams
-    heading = _text(figure, title, look["figure.titlesize"], look["figure.titleweight"])
-    subtitle = _text(figure, facts, look["figure.labelsize"])
-    legend = _legend(figure, entries)
-    footer = _text(figure, notes, look["legend.fontsize"])
-    first, second, third, last = (size(block)[1] + SPACE for block in (heading, subtitle, legend, footer))
-    middle = PANEL + max(size(axis)[1] - axis.bbox.height / figure.dpi for axis in figure.axes)  # with their labels
-    height = SPACE + first + second + middle + SPACE + third + last
-    left, width = SPACE / WIDTH, 1 - 2 * SPACE / WIDTH
-    figure.set_size_inches(WIDTH, height)
+        for line in axis.lines:
+            line.set(linewidth=_size().scale * line.get_linewidth(), markersize=_size().scale * line.get_markersize())
+    panel = figure.get_figheight()
+    labels = max(size(axis)[1] - axis.bbox.height / figure.dpi for axis in figure.axes)
+    wanted, share = _size().height, 1.0
+    while True:
+        blocks = _blocks(figure, title, facts, notes, entries, share)
+        first, second, third, last = (size(block)[1] + SPACE for block in blocks)
+        around = SPACE + first + second + SPACE + third + last
+        height = max(around + panel + labels, wanted or 0)
+        if wanted in (None, height) or share < SMALLEST:
+            break
+        for block in blocks:
+            block.remove()
+        share -= 0.05
+    heading, subtitle, legend, footer = blocks
+    width = figure.get_figwidth()
+    figure.set_size_inches(width, height)
+    left = SPACE / width
     heading.set_position((left, 1 - SPACE / height))
     subtitle.set_position((left, 1 - (SPACE + first) / height))
     legend.set_bbox_to_anchor((0.5, (third + last) / height))
     footer.set_position((left, last / height))
-    rect = left, (third + last + SPACE) / height, width, middle / height
+    rect = left, (third + last + SPACE) / height, 1 - 2 * left, 1 - around / height
     figure.set_layout_engine("constrained", rect=rect, wspace=0.04)
     return figure
+
+
+def _blocks(
+    figure: Figure, title: str, facts: str, notes: str, entries: Entries, share: float
+) -> tuple[Text, Text, Legend, Text]:
+    """Write what stands around the panels, in text of this share of its size."""
+    sizes = matplotlib.rcParams
+    return (
+        _text(figure, title, share * sizes["figure.titlesize"], sizes["figure.titleweight"]),
+        _text(figure, facts, share * sizes["figure.labelsize"]),
+        _legend(figure, entries, share * sizes["legend.fontsize"]),
+        _text(figure, notes, share * sizes["legend.fontsize"]),
+    )
 
 
 def _text(figure: Figure, text: str, points: float, weight: str | int = "normal") -> Text:
     """Write `text`, wrapped to the figure's width."""
     block = figure.text(0, 0, "", fontsize=points, fontweight=weight, verticalalignment="top")
-    for letters in range(160, 20, -10):
+    for letters in range(240, 20, -10):
         block.set_text(textwrap.fill(label(text), letters))
-        if size(block)[0] <= WIDTH - 2 * SPACE:
+        if size(block)[0] <= figure.get_figwidth() - 2 * SPACE:
             break
     return block
 
 
-def _legend(figure: Figure, entries: Entries) -> Legend:
+def _legend(figure: Figure, entries: Entries, points: float) -> Legend:
     """Write the legend outside the axes, in as many columns as the figure's width takes."""
     artists, labels = [artist for artist, _ in entries], [textwrap.fill(label(text), 80) for _, text in entries]
+    place: dict[str, Any] = {"loc": "upper center", "borderaxespad": 0, "borderpad": 0, "fontsize": points}
     for columns in range(len(entries), 0, -1):
-        legend = figure.legend(artists, labels, loc="upper center", ncols=columns, borderaxespad=0, borderpad=0)
-        if columns == 1 or size(legend)[0] <= WIDTH - 2 * SPACE:
+        legend = figure.legend(artists, labels, ncols=columns, **place)
+        if columns == 1 or size(legend)[0] <= figure.get_figwidth() - 2 * SPACE:
             break
         legend.remove()
     return legend
+
+
+def _size() -> Size:
+    return SIZES[_look.get()[1]]
 
 
 def size(artist: Artist) -> tuple[float, float]:

@@ -6,6 +6,7 @@ The half that trains and the half that reads meet here; heavy modules are import
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import yaml
 
 from dropout_lab import comparison as comparisons
 from dropout_lab import config as configs
@@ -24,8 +27,8 @@ from dropout_lab.metrics import METRICS
 from dropout_lab.recording import Job, set_aside
 from dropout_lab.runs import Run
 from dropout_lab.storage import atomic_write, make_directory, sha256
-from dropout_lab.sweeps import Sweep
-from dropout_lab.targets import Options, check_directory, each, overrides
+from dropout_lab.sweeps import Member, Sweep
+from dropout_lab.targets import Options, check_directory, each, overrides, targets
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,8 +81,8 @@ def carry_out(steps: Sequence[Step], options: Options, *, fresh: bool = False, s
         for job, _ in todo if fresh else ():
             if runs.is_run(job.path):
                 set_aside(job.path)
-        epochs = sum(len(missing) * job.config.training.epochs for job, missing in todo)
-        watching = progress.shown(epochs, options.quiet), tracking.tracked(options.track)
+        epochs = {job.path: len(missing) * job.config.training.epochs for job, missing in todo}
+        watching = progress.shown(sum(epochs.values()), options.quiet, epochs), tracking.tracked(options.track)
         with watching[0] as show, watching[1] as track, contextlib.closing(work):
             for event in work:
                 show(event)
@@ -161,18 +164,26 @@ def draw_curves(finished: Iterable[Run]) -> None:
         plots.save(plots.curves(run), run.path / "curves.png")
 
 
-def redraw(jobs: Sequence[Job], options: Options) -> list[Path]:
-    """Draw the curves of finished runs anew, and their comparison where there are several; return the pictures."""
-    loaded = each(jobs, lambda job: runs.load(job.path))
-    from dropout_lab import plots
+def redraw(names: Sequence[str], options: Options, form: str, style: str, size: str) -> list[Path]:
+    """Draw finished runs and sweeps anew, in a format and a look of figures.py; return the pictures.
 
-    draw_curves(loaded)
-    pictures = [run.path / "curves.png" for run in loaded]
-    if len(loaded) > 1:
-        pictures.append(comparison_directory(jobs, options) / "curves.png")
-        make_directory(pictures[-1].parent)
-        plots.save(plots.comparison(loaded), pictures[-1])
-    return pictures
+    Each run has its curves, and several have their comparison; a sweep has its one picture.
+    """
+    sweeps = {name: path for name in names if (path := sweep_directory(name, options))}
+    jobs = targets([name for name in names if name not in sweeps], options, least=0)
+    loaded = each(jobs, lambda job: runs.load(job.path))
+    swept = dict(zip(sweeps.values(), each(sweeps.values(), recorded_sweep), strict=True))
+    from dropout_lab import figures, plots
+
+    with figures.look(style, size):
+        pictures = {run.path / "curves": plots.curves(run) for run in loaded}
+        if len(loaded) > 1:
+            pictures[comparison_directory(jobs, options) / "curves"] = plots.comparison(loaded)
+        pictures |= {path / "sweep": draw_sweep(table) for path, table in swept.items()}
+        for path, figure in pictures.items():
+            make_directory(path.parent)
+            plots.save(figure, path.with_suffix(f".{form}"))
+    return [path.with_suffix(f".{form}") for path in pictures]
 
 
 def init(name: str) -> list[Path]:
@@ -290,6 +301,10 @@ def evaluate(job: Job, samples: int, options: Options) -> tuple[Evaluation, Path
         raise Refused(Problem(str(run.path), "seeds", "all diverged: there is no network to evaluate", len(run.seeds)))
     dataset, scale = run.config.data.dataset, run.config.data.scale
     data.check(dataset, options.data)
+    of = data.dimensions(dataset)
+    if (needed := schedule.TORCH + 4 * 4 * samples * of.test * of.classes * 2) > schedule.available_memory():
+        reason = f"needs about {needed / schedule.GIB:.1f} GiB of memory, more than is free; average fewer passes"
+        raise Refused(Problem("command line", "--samples", reason, samples))
     loaded = data.load(dataset, scale, options.data)
     if loaded.sha256 != run.summary["data_sha256"]:
         reason = "has changed since the run was trained; --fresh trains on what it is now"
@@ -305,6 +320,22 @@ def evaluate(job: Job, samples: int, options: Options) -> tuple[Evaluation, Path
         if figure := draw(result):
             plots.save(figure, directory / f"{name}.png")
     return result, directory
+
+
+# Reports
+
+
+def write_report(paths: Sequence[Path], options: Options, out: Path) -> list[str]:
+    """Write one HTML page about the runs in `paths`, and return a line for each problem that kept one off the page.
+
+    Raises `Refused` where there is no finished and sound run among them.
+    """
+    from dropout_lab import report
+
+    gathered = report.gather(paths)
+    make_directory(out.parent)
+    atomic_write(out, report.page(gathered, options.data).encode())
+    return [str(problem) for problem in gathered.problems]
 
 
 # Claims
@@ -350,14 +381,45 @@ def judge_sweep(sweep: Sweep, options: Options) -> SweepTable:
     )
     atomic_write(directory / "sweep.csv", sweep_table.to_csv(table).encode())
     if members:
-        plots.save(sweep_figure(table), directory / "sweep.png")
+        plots.save(draw_sweep(table), directory / "sweep.png")
     return table
 
 
-def sweep_figure(table: SweepTable) -> Figure:
-    """Draw the finished runs of a sweep against what was varied."""
+def sweep_directory(name: str, options: Options) -> Path | None:
+    """Return the directory of the sweep that `name` names; None where it names none."""
+    found = (path for path in (Path(name), options.runs / name) if (path / "sweep.yaml").is_file())
+    return next(found, None)
+
+
+def recorded_sweep(directory: Path) -> SweepTable:
+    """Return the table of a sweep, of the runs in sweep.yaml with the seeds that sweep.csv has of each.
+
+    So the seeds of a confirmation stay out of it. Raises `Refused` where one of the files is not what `sweep` writes.
+    """
+    from dropout_lab import sweep_table
+
+    try:
+        planned = yaml.safe_load((directory / "sweep.yaml").read_text())
+        seeds: dict[str, list[int]] = {}
+        for row in csv.DictReader((directory / "sweep.csv").read_text().splitlines()):
+            seeds.setdefault(row["run"], []).append(int(row["seed"]))
+        settings = {run["name"]: (dict(run["settings"]), run["baseline"]) for run in planned["runs"]}
+        name = str(planned["name"])
+    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError) as error:
+        reason = "must hold sweep.yaml and sweep.csv as `sweep` writes them; run the sweep again"
+        raise Refused(Problem(str(directory), "sweep", reason, f"{error}")) from None
+    loaded = {run: runs.load(directory / run).only(own) for run, own in seeds.items() if run in settings}
+    members = (Member(run, settings[run][0], loaded[run].config, settings[run][1]) for run in loaded)
+    return sweep_table.judge(Sweep(name, tuple(members)), loaded)
+
+
+def draw_sweep(table: SweepTable) -> Figure:
+    """Draw a sweep: over two settings as a heat map, else test error and gap against what was swept."""
     from dropout_lab import plots, sweep_table
 
+    if cells := table.grid:
+        loaded = {line.member.name: line.run for line in table.lines if line.run}
+        return plots.heatmap(cells, loaded, table.chosen.member.name if table.chosen else None, name=table.sweep.name)
     key, points = sweep_table.points(table)
     return plots.sweep(points, sweep_table.chosen_point(table), setting=key, name=table.sweep.name)
 

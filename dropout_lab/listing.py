@@ -194,7 +194,7 @@ def plan_as_dict(plan: Sequence[tuple[Path, Config, Sequence[int]]], layouts: Ma
 def _conditions(config: Config) -> tuple[str, str, str]:
     dropout = config.dropout
     hidden = "-".join(map(str, config.widths)) or "no hidden layer"
-    what = [f"{dropout.kind} {written(dropout.rate)} {dropout.placement}"] * any(config.rates)
+    what = [f"{dropout.kind} {written(dropout.rate)} {dropout.manner}".rstrip()] * any(config.rates)
     what += [f"input {written(dropout.input_rate)}"] * bool(dropout.input_rate)
     return f"{config.data.dataset} {hidden}", ", ".join(what) or "no dropout", count(config.training.epochs, "epoch")
 

@@ -76,11 +76,16 @@ def _at(when: str, key: str) -> Callable[[Run], Values]:
 
 
 def _from_rows(measure: Callable[[pd.DataFrame], Any]) -> Callable[[Run], Values]:
-    """Apply `measure` to the rows of metrics.csv of each seed, in the order of the epochs."""
+    """Apply `measure` to the rows of metrics.csv of each seed, in the order of the epochs.
+
+    Training with patience goes back to its best epoch: there the rows end.
+    """
 
     def values(run: Run) -> Values:
-        rows = run.metrics
-        return {seed: float(measure(rows[rows["seed"] == seed])) for seed in finished(run)}
+        rows, patient = run.metrics, run.config.training.patience is not None
+        last = {seed: facts["best_epoch" if patient else "epochs"] for seed, facts in finished(run).items()}
+        own = {seed: rows[(rows["seed"] == seed) & (rows["epoch"] <= epoch)] for seed, epoch in last.items()}
+        return {seed: float(measure(table)) for seed, table in own.items()}
 
     return values
 

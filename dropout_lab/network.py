@@ -25,6 +25,21 @@ ALIGNMENT = 16  # float32 numbers in 64 bytes
 FEWEST_ROWS = 16
 
 
+# torch's own sigmoid and selu round the last few numbers of a block otherwise, and where blocks end depends on what is
+# computed beside and on the number of threads. tanh does not, so both are written with it.
+
+
+def _sigmoid(z: Tensor) -> Tensor:
+    """1 / (1 + exp(-z)) = (1 + tanh(z / 2)) / 2."""
+    return z.mul_(0.5).tanh_().mul_(0.5).add_(0.5)
+
+
+def _selu(z: Tensor) -> Tensor:
+    """z or, below 0, alpha (exp(z) - 1), times the scale; exp(z) - 1 = 2 t / (1 - t) with t = tanh(z / 2)."""
+    t = z.clamp(max=0).mul_(0.5).tanh_()
+    return z.clamp_(min=0).mul_(SELU_SCALE).add_(t.div_(1 - t), alpha=-2 * SELU_LIMIT)
+
+
 def _selu_slope(output: Tensor) -> Tensor:
     return torch.where(output > 0, SELU_SCALE, output - SELU_LIMIT)
 
@@ -33,8 +48,8 @@ def _selu_slope(output: Tensor) -> Tensor:
 ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
     "relu": (torch.relu_, torch.sign),
     "tanh": (torch.tanh_, lambda output: 1 - output * output),
-    "sigmoid": (torch.sigmoid_, lambda output: output * (1 - output)),
-    "selu": (torch.selu_, _selu_slope),
+    "sigmoid": (_sigmoid, lambda output: output * (1 - output)),
+    "selu": (_selu, _selu_slope),
     "identity": (lambda z: z, torch.ones_like),
 }
 
@@ -140,21 +155,26 @@ class Network:
             weight.copy_(torch.from_numpy(draw(generator, (fan_in, fan_out))))
             bias.copy_(torch.from_numpy(draw(generator, (1, fan_out))) if init == "pytorch" else torch.zeros(1))
 
-    def predict(self, x: Tensor) -> Tensor:
-        """Return the logits (lanes, batch, padded classes) of x (lanes or 1, batch, inputs) with dropout off."""
+    def predict(self, x: Tensor, outputs: list[Tensor] | None = None) -> Tensor:
+        """Return the logits (lanes, batch, padded classes) of x (lanes or 1, batch, inputs) with dropout off.
+
+        `outputs` takes what each hidden layer hands on, (lanes, batch, units).
+        """
         h = x.expand(len(self.parameters), -1, -1)
         if self.at_test[0] is not None:
             h = torch.mul(x, self.at_test[0], out=empty_like(h))
         for layer, factor in enumerate(self.at_test[1:]):
             if self.samples and factor is not None:
                 h = self._expected(layer, h, factor)
-                continue
-            z = _affine(h, *self._padded[2 * layer : 2 * layer + 2])
-            if self.placement == "before":
-                disturb(z, factor, None)
-            h = self.activation(z)
-            if self.placement == "after":
-                disturb(h, factor, None)
+            else:
+                z = _affine(h, *self._padded[2 * layer : 2 * layer + 2])
+                if self.placement == "before":
+                    disturb(z, factor, None)
+                h = self.activation(z)
+                if self.placement == "after":
+                    disturb(h, factor, None)
+            if outputs is not None:
+                outputs.append(h)
         return _affine(h, *self._padded[-2:])
 
     def _expected(self, layer: int, h: Tensor, keep: Tensor) -> Tensor:

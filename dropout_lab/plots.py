@@ -6,23 +6,30 @@ errors are drawn in percent; a loss is a mean cross-entropy in nats. The page an
 
 from __future__ import annotations
 
+import itertools
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
 
+from dropout_lab.config import flatten
 from dropout_lab.errors import shown
-from dropout_lab.figures import Entries, colours, compose, label, panels, png, size, styled
+from dropout_lab.figures import PANEL, Entries, colours, compose, encoded, label, panels, size, styled
+from dropout_lab.layout import cut
 from dropout_lab.metrics import METRICS, finished
 from dropout_lab.statistics import interval
 from dropout_lab.storage import atomic_write
+from dropout_lab.sweeps import NOT_VARIED, Grid, grid
 
 if TYPE_CHECKING:
     from dropout_lab.runs import Run
@@ -32,15 +39,18 @@ MARKERS = ("o", "s", "^", "D", "v")
 
 BAND = "Lines: mean over the seeds. Bands: smallest to largest value over the seeds (none for one seed)."
 TRAIN = "Train: mean over the epoch's batches, while the weights move. Clean train: training images after the epoch."
-GAP = "Generalization gap: validation loss minus clean training loss, dropout off in both."
+GAP = "Generalization gap: validation loss minus clean training loss. All are measured with dropout off."
+CELLS = "Cells: test error (%) at the last epoch, dropout off, mean over the seeds (no band)."
 BARS = "Points: mean over the seeds at the last epoch. Bars: 95 % t interval of that mean (none for one seed)."
+
+ALL_IMAGES, TRUE_LABELS = "all training images", "true labels"  # said only beside runs of which they are not true
 
 Setting = float | str  # a number on the axis of a sweep, or a category
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A way to look at finished runs: what it shows, and the function from runs to one or several figures."""
+    """A way to look at finished runs: what it shows, and the function from runs to figures; none if it cannot."""
 
     about: str
     draw: Callable[[Sequence[Run]], list[Figure]]
@@ -61,7 +71,7 @@ def curves(run: Run) -> Figure:
     """Draw loss and accuracy of one run against the epoch as the articles do, and the clean training curve beside."""
     figure, (loss, accuracy) = panels("loss", "accuracy (%)")
     yellow, red, grey = colours()[:3]
-    rows = _rows(run)
+    rows = averaged(run)
     entries: Entries = []
     for split, text, look in (
         ("train", f"train (dropout {'on' if _drops(run) else 'rate 0'})", Look(yellow, "-", "o", 2.6)),
@@ -88,7 +98,7 @@ def comparison(runs: Sequence[Run]) -> Figure:
     shared, own = _facts(runs)
     entries: Entries = []
     for i, (run, facts) in enumerate(zip(runs, own, strict=True)):
-        rows = _rows(run)
+        rows = averaged(run)
         look = Look(inks[i % len(inks)], LINES[i % len(LINES)], MARKERS[i % len(MARKERS)])
         look = look._replace(band=look.band if len(runs) < 4 else look.band / 2)
         _curve(accuracy, rows, 100 * rows["val_accuracy"], look)
@@ -96,6 +106,65 @@ def comparison(runs: Sequence[Run]) -> Figure:
         entries.append((_curve(loss, rows, rows["val_loss"], look), f"{run.name} ({facts})" if facts else run.name))
     title = " against ".join(run.name for run in runs) if len(runs) < 3 else f"Comparison of {len(runs)} runs"
     return compose(figure, title, shared, f"{BAND} {GAP}", entries)
+
+
+@styled
+def heatmap(
+    cells: Grid, runs: Mapping[str, Run], chosen: str | None = None, *, name: str = "Sweep of two settings"
+) -> Figure:
+    """Draw the test error for every pair of values of two settings; `runs` by the names in the `cells`.
+
+    The cells of the run `chosen` on validation are framed. A cell says how many seeds it has where not all have as
+    many, and has a dash where there are none.
+    """
+    down, across = cells.keys
+    figure, (axis,) = panels("test error (%)", over=across, height=max(PANEL, 0.3 * len(cells.rows)))
+    tests = {own: METRICS["test_accuracy"].finite(run) for own, run in runs.items()}
+    error = {own: 100 * (1 - float(np.mean(list(values.values())))) for own, values in tests.items() if values}
+    uneven = len({len(values) for values in tests.values()}) > 1
+    words = {own: f"{value:.2f}" + f" ({len(tests[own])})" * uneven for own, value in error.items()}
+    low, high = (extreme(error.values(), default=0.0) for extreme in (min, max))
+    shade, paint = Normalize(low, high), matplotlib.colormaps[matplotlib.rcParams["image.cmap"]]
+    texts = []
+    for (y, row), (x, column) in itertools.product(enumerate(cells.rows), enumerate(cells.columns)):
+        own = cells.names.get((row, column), "")
+        fill = paint(shade(error[own])) if own in error else axis.get_facecolor()
+        ink = "black" if _is_bright(fill) else "white"
+        axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=fill, edgecolor=axis.get_facecolor(), linewidth=2))
+        if own and own == chosen:
+            axis.add_patch(Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, fill=False, edgecolor=ink, linewidth=2.5))
+        texts.append(axis.text(x, y, words.get(own, "-"), ha="center", va="center", color=ink))
+    _scales(axis, cells)
+    room = 0.9 * size(axis.patch)[0] / len(cells.columns) / max(size(text)[0] for text in texts)
+    for text in texts if room < 1 else ():
+        text.set_fontsize(room * float(text.get_fontsize()))
+    entries: Entries = [
+        (Patch(color=paint(0.0)), f"lowest {low:.2f}"),
+        (Patch(color=paint(1.0)), f"highest {high:.2f}"),
+    ]
+    if chosen in cells.names.values():
+        frame = Patch(fill=False, edgecolor=matplotlib.rcParams["text.color"], linewidth=2.5)
+        entries.append((frame, "framed: chosen on validation"))
+    if not error:
+        entries = [(Patch(fill=False), "-: no finished seed")]
+    return compose(figure, f"{name}: {down} and {across}", _shared(list(runs.values())), CELLS, entries)
+
+
+def _scales(axis: Axes, cells: Grid) -> None:
+    """Name the rows and the columns of a heat map, the first row on top."""
+    axis.set_yticks(range(len(cells.rows)), [cut(label(value), 24) for value in cells.rows])
+    _ticks(axis, range(len(cells.columns)), [cut(value, 24) for value in cells.columns])
+    axis.set(xlim=(-0.5, len(cells.columns) - 0.5), ylim=(len(cells.rows) - 0.5, -0.5))
+    axis.set_ylabel(textwrap.fill(label(cells.keys[0]), 24))
+    axis.tick_params(length=0)
+    axis.grid(visible=False)
+    axis.spines[:].set_visible(False)
+
+
+def _is_bright(colour: Any) -> bool:
+    """Whether black is better read on a colour than white (by the luminance of WCAG, where contrast is equal)."""
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179
 
 
 @styled
@@ -126,26 +195,33 @@ def sweep(
         table = pd.DataFrame([_interval(sample) for sample in samples], places, ["mean", "low", "high"])
         entries |= _points(axis, table.sort_index(), plain if len(plain) == 1 else [], picked, "o-" if numeric else "o")
         _ticks(axis, places, None if numeric else [str(value) for value, _ in points])
-    shared, _ = _facts(runs)
-    if len({_seeds([run]) for run in runs}) > 1:
-        shared += f" · {_seeds(runs)}"
     legend = [(artist, text) for text, artist in entries.items()]
-    return compose(figure, f"{name}: {setting}", shared, f"{BARS} {GAP}", legend)
+    return compose(figure, f"{name}: {setting}", _shared(runs), f"{BARS} {GAP}", legend)
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write `figure` to `path` as a PNG, atomically."""
-    atomic_write(path, png(figure))
+    """Write `figure` to `path` in the format of its suffix, atomically."""
+    atomic_write(path, encoded(figure, path.suffix.removeprefix(".")))
+
+
+def by_two_settings(runs: Sequence[Run]) -> list[Figure]:
+    """Draw the heat map of runs that differ in exactly two settings; of others there is none."""
+    by_path = {str(run.path): run for run in runs}
+    found = grid(
+        {path: {k: v for k, v in flatten(run.config).items() if k not in NOT_VARIED} for path, run in by_path.items()}
+    )
+    return [heatmap(found, by_path)] if found else []
 
 
 PLOTS: dict[str, Plot] = {
     "curves": Plot("training against validation, one figure per run", lambda runs: [curves(run) for run in runs]),
     "comparison": Plot("validation curves of several runs, and their gaps", lambda runs: [comparison(runs)]),
     "sweep": Plot("test error and gap against the dropout rate", lambda runs: [sweep(_by_rate(runs))]),
+    "heatmap": Plot("test error over two settings, of runs that differ in these two", by_two_settings),
 }
 
 
-def _rows(run: Run) -> pd.DataFrame:
+def averaged(run: Run) -> pd.DataFrame:
     """Return the rows to average: those of the finished seeds or, if all diverged, all there are; inf becomes NaN."""
     rows = run.metrics.replace([np.inf, -np.inf], np.nan)
     done = finished(run)
@@ -180,7 +256,14 @@ def _facts(runs: Sequence[Run]) -> tuple[str, list[str]]:
     values = {topic: {fact[topic] for fact in facts if fact[topic]} for topic in facts[0]}  # "" goes with anything
     shared = [topic for topic in values if len(values[topic]) == 1]
     own = [", ".join(text for topic, text in fact.items() if text and topic not in shared) for fact in facts]
-    return " · ".join(values[topic].pop() for topic in shared), own
+    said = (text for topic in shared if (text := values[topic].pop()) not in (ALL_IMAGES, TRUE_LABELS))
+    return " · ".join(said), own
+
+
+def _shared(runs: Sequence[Run]) -> str:
+    """Return what all runs share and, where it differs, how many seeds they have."""
+    text, _ = _facts(runs)
+    return text if len({_seeds([run]) for run in runs}) == 1 else f"{text} · {_seeds(runs)}"
 
 
 def conditions(run: Run) -> str:
@@ -195,8 +278,12 @@ def _conditions(run: Run) -> dict[str, str]:
     rate = "rate " + ("/".join(f"{rate:g}" for rate in rates) or "0")
     return {
         "data": f"data {shown(Path(config.data.dataset).name)}",
+        "images": f"{config.data.train_size:,} training images" if config.data.train_size else ALL_IMAGES,
+        "labels": f"{100 * config.data.label_noise:g} % of the labels wrong"
+        if config.data.label_noise
+        else TRUE_LABELS,
         "network": f"network {'-'.join(map(str, config.widths))} {config.network.activation}",
-        "kind": f"{config.dropout.kind} dropout {config.dropout.placement} the activation" if _drops(run) else "",
+        "kind": config.dropout.described if _drops(run) else "",
         "rate": rate + (f", input rate {config.dropout.input_rate:g}" if config.dropout.input_rate else ""),
         "seeds": _seeds([run]),
     }

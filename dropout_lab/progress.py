@@ -1,30 +1,43 @@
-"""What a person sees while networks train: a bar on a terminal, plain lines elsewhere; always on stderr."""
+"""What a person sees while networks train: a bar and a table of the runs on a terminal, plain lines elsewhere.
+
+Always on stderr.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dropout_lab.terminal import is_live, say
 
 if TYPE_CHECKING:
+    from rich.console import Group
+
     from dropout_lab.execution import EpochDone, Event
     from dropout_lab.schedule import Task
 
 LINE_EVERY = 0.5  # seconds between plain lines where epochs are faster than that
+WIDE = 100  # columns that a bar takes with losses and accuracy beside it; on a narrower terminal it has the accuracy
+MOST_ROWS = 20  # runs in the table: of more, those in training and those that ended last
 
 Show = Callable[["Event"], None]
 
 
 @contextmanager
-def shown(epochs: int, quiet: bool = False) -> Iterator[Show]:
-    """Give a function that shows the events of a plan of so many epochs, counted over all of its networks."""
+def shown(epochs: int, quiet: bool = False, runs: Mapping[Path, int] | None = None) -> Iterator[Show]:
+    """Give a function that shows the events of a plan of so many epochs, counted over all of its networks.
+
+    `runs` are the directories of its runs, each with its share of the epochs; several have a table.
+    """
     if quiet:
         yield lambda event: None
     elif is_live():
-        with _bar(epochs) as show:
+        with _live(epochs, runs or {}) as show:
             yield show
     else:
         yield _lines(epochs)
@@ -92,19 +105,107 @@ def _lines(epochs: int) -> Show:
     return show
 
 
+@dataclass
+class Standing:
+    """How far one run of a plan is: epochs over its seeds, the last validation accuracy, and how its seeds ended."""
+
+    epochs: int
+    done: int = 0
+    accuracy: float | None = None
+    ended: int = 0  # when, as the number of the event; 0: not yet
+    diverged: int = 0
+    failed: bool = False
+
+    @property
+    def state(self) -> str:
+        """What to call it in one word or two."""
+        if self.failed:
+            return "failed"
+        if self.ended:
+            return f"done, {self.diverged} diverged" if self.diverged else "done"
+        return "training" if self.done else "waiting"
+
+
+class Board:
+    """The runs of a plan as a table that is drawn again and again."""
+
+    def __init__(self, runs: Mapping[Path, int]) -> None:
+        self.runs = {path: Standing(epochs) for path, epochs in runs.items()}
+        self.events = 0
+
+    def take(self, event: Event, reached: Mapping[Task, int]) -> None:
+        """Note what an event says of its runs; `reached` are the epochs of all tasks so far."""
+        from dropout_lab.execution import EpochDone, SeedDone, UnitFailed
+
+        self.events += 1
+        if isinstance(event, EpochDone):
+            for task, row in event.rows.items():
+                self.runs[task.job.path].accuracy = row.val_accuracy
+        elif isinstance(event, SeedDone):
+            self.runs[event.task.job.path].diverged += event.facts.get("status") == "diverged"
+        elif isinstance(event, UnitFailed):
+            for task in event.unit:
+                self.runs[task.job.path].failed = True
+        done = Counter[Path]()
+        for task, epochs in reached.items():
+            done[task.job.path] += epochs
+        for path, standing in self.runs.items():
+            standing.done = done[path]
+            if standing.done >= standing.epochs or standing.failed:
+                standing.ended = standing.ended or self.events
+
+    def rows(self, most: int) -> list[Path]:
+        """Return the runs to show, in the order of the plan: all or, of many, those in training and the last ended."""
+        if len(self.runs) <= most:
+            return list(self.runs)
+        rank = {"training": 0, "waiting": 2}
+        by_need = sorted(self.runs, key=lambda path: (rank.get(self.runs[path].state, 1), -self.runs[path].ended))
+        chosen = set(by_need[:most])
+        return [path for path in self.runs if path in chosen]
+
+    def picture(self, height: int) -> Group:
+        """Return the table, and how many runs it leaves out, in at most `height` lines."""
+        from rich.console import Group
+        from rich.table import Column, Table
+        from rich.text import Text
+
+        name = Column("run", overflow="ellipsis")  # the one to give way where it is too wide
+        others = [Column(title, justify="right", no_wrap=True) for title in ("epochs", "val acc. %")]
+        table = Table(name, *others, Column("state", no_wrap=True), box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        rows = self.rows(max(1, min(MOST_ROWS, height - 2)))
+        for path in rows:
+            run = self.runs[path]
+            accuracy = "-" if run.accuracy is None else f"{100 * run.accuracy:.2f}"
+            table.add_row(Text(path.name, no_wrap=True), f"{run.done}/{run.epochs}", accuracy, run.state)
+        states = Counter(run.state.partition(",")[0] for path, run in self.runs.items() if path not in rows)
+        more = f"and {states.total()} more: " + ", ".join(f"{number} {state}" for state, number in states.items())
+        return Group(table, Text(more)) if states else Group(table)
+
+
 @contextmanager
-def _bar(epochs: int) -> Iterator[Show]:
-    """Give a function that moves one bar for the whole plan."""
-    from rich.console import Console
+def _live(epochs: int, runs: Mapping[Path, int]) -> Iterator[Show]:
+    """Give a function that moves one bar for the whole plan, below a table of its runs where there are several."""
+    from rich.console import Console, Group
+    from rich.live import Live
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    tally = Tally(epochs)
-    columns = BarColumn(), TextColumn("{task.completed}/{task.total} epochs  {task.description}"), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("", total=epochs)
+    tally, board, several = Tally(epochs), Board(runs), len(runs) > 1
+    console = Console(stderr=True)
+    texts = TextColumn("{task.completed}/{task.total} epochs"), TextColumn("{task.description}")
+    progress = Progress(BarColumn(None if several else 20), *texts, TimeRemainingColumn(), console=console)
+    bar = progress.add_task("", total=epochs)
 
-        def show(event: Event) -> None:
-            if epoch := tally.take(event):
-                progress.update(bar, completed=tally.done, description=_losses(epoch))
+    def picture() -> Group:
+        return Group(board.picture(console.height - 2), progress) if several else Group(progress)
 
+    def show(event: Event) -> None:
+        epoch = tally.take(event)
+        if several:
+            board.take(event, tally.reached)
+        if epoch:
+            losses = "" if several else _losses(epoch)
+            text = losses if console.width >= WIDE else losses.rpartition("  ")[2]
+            progress.update(bar, completed=tally.done, description=text)
+
+    with Live(console=console, get_renderable=picture, transient=True):
         yield show

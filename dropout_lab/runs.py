@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-FORMAT = 1  # of summary.json; a higher number than this program knows is refused
+FORMAT = 2  # of summary.json and of the files it tells of; 1 had no rate in metrics.csv
 SUMMARY = {"data_sha256": str, "seeds": dict, "environment": dict, "files": dict}  # what every reader relies on
 RESULTS = ("val_loss", "val_accuracy", "test_loss", "test_accuracy")  # of each seed, at the last and at the best epoch
 
@@ -39,7 +39,8 @@ class Row:
 
     train_*: mean over the epoch's batches with dropout on, while the weights move (as Keras logs them).
     clean_train_*: after the epoch with dropout off, on as many training images as there are validation images.
-    rate: the dropout rate in force, the mean over the steps of the epoch and over the hidden layers.
+    rate: the dropout rate in force, the mean over the steps of the epoch and over the hidden layers; where nothing is
+    dropped there, that of the input.
     """
 
     seed: int
@@ -187,7 +188,7 @@ def read_summary(path: Path) -> dict[str, Any] | None:
     if isinstance(version, int) and version > FORMAT:
         raise Refused(Problem(str(file), "format", f"is newer than this dropout-lab ({FORMAT}); upgrade it", version))
     if version != FORMAT:
-        raise damaged(file, "format", f"must be {FORMAT}", version)
+        raise damaged(file, "format", f"must be {FORMAT}; an earlier dropout-lab wrote another", version)
     for key, kind in SUMMARY.items():
         if not isinstance(summary.get(key), kind):
             raise damaged(file, key, "must be there, as it was written", summary.get(key))

@@ -27,6 +27,7 @@ SPEED = 5e10  # floating-point operations per second of a core in training
 PAYS = 10.0  # seconds of work that each worker process must have, for it takes about four to start
 TORCH = 560 * 2**20  # bytes of a process that has imported torch and trains nothing
 CHUNK = 1000  # images that an evaluation holds at once
+FEWEST_ROWS = 16  # that of network.py, which imports torch
 GIB = 2**30
 
 
@@ -155,8 +156,12 @@ def footprint(config: Config, lanes: int) -> int:
     parameters = 4 * weights(config) * 8  # themselves, gradients, two moments, the best, and copies to save
     logits = 4 * max(16, of.classes) * 4 * of.train  # one epoch's, and what becomes of them
     step = 4 * batch * (of.features + 8 * sum(hidden)) + 4 * CHUNK * 2 * max(hidden, default=0)
-    masks = 4 * 4 * sum(a * b for a, b in pairwise((of.features, *hidden)))  # masks, what they leave, random numbers
-    masks *= DROPOUTS[config.dropout.kind].of_weights * (batch if config.dropout.mask == "example" else 1)
+    masks = 0  # of weights: numbers, masks, what they leave; and three more while the largest layer's gradient is made
+    if DROPOUTS[config.dropout.kind].of_weights:
+        layers = zip(pairwise((of.features, *hidden)), config.rates, strict=True)
+        sizes = [a * b for (a, b), rate in layers if rate > 0]
+        examples = max(batch, FEWEST_ROWS) if config.dropout.mask == "example" else 1
+        masks = 4 * examples * (4 * sum(sizes) + 3 * max(sizes, default=0))
     noise = 4 * 17 * of.train * (config.data.label_noise > 0)  # labels and targets of its own
     return int(TORCH + images + lanes * (parameters + logits + step + masks + noise))
 

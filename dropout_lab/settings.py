@@ -144,6 +144,26 @@ class DropoutConfig(Section):
         default=10, ge=1, le=1000, description="dropconnect: of its inference by moment matching; 1: mean weights"
     )
 
+    @property
+    def manner(self) -> str:
+        """How units are dropped, in words: "after", or "before, one mask a batch, until epoch 3"."""
+        when = {
+            "early": f"until epoch {self.cutoff}",
+            "early-linear": f"falling until epoch {self.cutoff}",
+            "late": f"from epoch {(self.cutoff or 0) + 1} on",
+            "curriculum": "rising",
+        }
+        place = "" if DROPOUTS[self.kind].of_weights else self.placement
+        masks = "one mask a batch" if self.mask == "batch" else ""
+        return ", ".join(filter(None, (place, masks, when.get(self.schedule))))
+
+    @property
+    def described(self) -> str:
+        """Kind and manner for a picture: "gaussian dropout after the activation", "dropconnect, one mask a batch"."""
+        if DROPOUTS[self.kind].of_weights:
+            return ", ".join(filter(None, (self.kind, self.manner)))
+        return f"{self.kind} dropout " + self.manner.replace(self.placement, f"{self.placement} the activation", 1)
+
 
 class RegularizationConfig(Section):
     """What else holds the weights back."""
@@ -231,6 +251,11 @@ class Config(Section):
         return rate if isinstance(rate, tuple) else (rate,) * len(self.network.hidden)
 
     @property
+    def mean_rate(self) -> float:
+        """The mean rate of the hidden layers; where nothing is dropped there, that of the input."""
+        return math.fsum(self.rates) / len(self.rates) if any(self.rates) else self.dropout.input_rate
+
+    @property
     def widths(self) -> tuple[int, ...]:
         """The units of each hidden layer; of a network to be widened, n / keep (Srivastava et al. 2014, A.1)."""
         if not self.network.widen:
@@ -312,8 +337,13 @@ def _training_findings(training: TrainingConfig) -> Iterator[Finding]:
             users = f"{' and '.join(optimizers)} {'use' if len(optimizers) > 1 else 'uses'} {key}"
             reason = f"must be {written(neutral)} with the optimizer {training.optimizer}: only {users}"
             yield Finding((("training", key), optimizer), reason, value)
-    if training.nesterov and not training.momentum:
-        yield Finding((("training", "nesterov"), ("training", "momentum")), "must be false without momentum", True)
+    for key in "nesterov", "dampened":
+        if getattr(training, key) and training.optimizer == "sgd" and not training.momentum:
+            yield Finding((("training", key), ("training", "momentum")), "must be false without momentum", True)
+    if training.optimizer != "adam" and (training.momentum_start or 0) > training.momentum:
+        reason = f"must be null or a number up to the momentum that it rises to, {written(training.momentum)}"
+        keys = ("training", "momentum_start"), ("training", "momentum")
+        yield Finding(keys, reason, training.momentum_start)
 
 
 def _dropout_findings(config: Config) -> Iterator[Finding]:

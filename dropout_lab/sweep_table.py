@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import csv
 import io
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dropout_lab import statistics
 from dropout_lab.config import flatten
-from dropout_lab.layout import Parts, markdown_row, table
+from dropout_lab.layout import Parts, cut, markdown_row, side_by_side, table
 from dropout_lab.metrics import METRICS, Metric
 from dropout_lab.runs import Run
 from dropout_lab.statistics import Difference, Estimate
 from dropout_lab.strict_yaml import written
-from dropout_lab.sweeps import RATE, Member, Sweep
+from dropout_lab.sweeps import RATE, Grid, Member, Sweep, grid
 from dropout_lab.wording import count, shown_p
 
 SCHEMA_VERSION = 1
 PRIMARY = METRICS["test_accuracy"]
 SELECTION = METRICS["val_accuracy"]  # what the choice is made on: the same measure, on the validation split
+MARGIN = 0.001  # the smallest difference of accuracies that matters, as `compare` has it unless told otherwise
+MARKS = {"better": "+", "worse": "-", "equivalent": "=", "inconclusive": "~"}  # of the verdicts, in text
+WIDEST = 24  # characters of a value in the table of two settings
 CSV_METRICS = ("val_loss", "val_accuracy", "test_loss", "test_accuracy", "best_val_loss", "gap", "overfitting")
 
 
@@ -44,6 +48,11 @@ class SweepTable:
     sweep: Sweep
     lines: tuple[Line, ...]
     chosen: Line | None
+
+    @property
+    def grid(self) -> Grid | None:
+        """The runs over the two settings that vary, where there are exactly two."""
+        return grid({line.member.name: line.member.settings for line in self.lines})
 
 
 def judge(sweep: Sweep, runs: Mapping[str, Run]) -> SweepTable:
@@ -84,20 +93,27 @@ def _estimate(metric: Metric, run: Run) -> Estimate | None:
 
 def to_text(result: SweepTable, width: int = 100) -> str:
     """Return the table, the choice and what it is worth, as plain text."""
-    before, lines, after = parts(result)
-    return "\n".join([*before, "", *table(lines, width, fold=2), "", *after])
+    before, lines, notes = parts(result)
+    if crossed := result.grid:
+        (first, *others), (down, across) = _crossed(result, crossed), crossed.keys
+        notes += ["", f"mean test accuracy %, {down} down and {across} across; chosen on validation (>)", ""]
+        notes += side_by_side(first, others, width)
+    wrapped = (part for note in notes for part in _wrapped(note, width))
+    return "\n".join([*before, "", *table(lines, width, fold=2), "", *wrapped])
 
 
 def parts(result: SweepTable) -> Parts:
     """Return what the sweep is, the table, and the choice and what it is worth."""
-    head = ("run", "seeds", "val acc. %", "test acc. %", "diff pp [95% CI]", "Holm p")
-    body = [_cells(line) for line in result.lines]
+    head = ("run", "seeds", "val acc. %", "test acc. %", "diff pp [95% CI]", "Holm p  ")
+    body = [(*cells, f"{p} {MARKS.get(word, ' ')}") for *cells, p, word in map(_cells, result.lines)]
     marks = ["> " if line is result.chosen else "  " for line in result.lines]
     marked = [(mark + name, *others) for mark, (name, *others) in zip(marks, body, strict=True)]
     family = sum(line.holm_p is not None for line in result.lines)
     notes = []
     if family:
+        margin = PRIMARY.shown_difference(MARGIN)
         notes.append(f"diff: test accuracy against the baseline, paired by seed; Holm over the family of {family}")
+        notes.append(", ".join(f"{mark} {word}" for word, mark in MARKS.items()) + f", by a margin of {margin}")
     if result.chosen and result.chosen.test:
         name, test = result.chosen.member.name, result.chosen.test
         notes.append(f"chosen on validation (>): {name}; its test accuracy is {_mean(test)} %")
@@ -105,25 +121,59 @@ def parts(result: SweepTable) -> Parts:
     return [about], [head, *marked], notes
 
 
+def _wrapped(note: str, width: int) -> list[str]:
+    return textwrap.wrap(note, width, break_on_hyphens=False) if len(note) > width else [note]
+
+
+def _crossed(result: SweepTable, cells: Grid) -> list[tuple[str, ...]]:
+    """Return the columns of the table of two settings; the first has the values of the rows."""
+    shown = {
+        line.member.name: "> " * (line is result.chosen) + PRIMARY.shown(line.test.mean)
+        for line in result.lines
+        if line.test
+    }
+    columns = [[shown.get(cells.names.get((row, column), ""), "-") for row in cells.rows] for column in cells.columns]
+    heads = [cut(column, WIDEST) for column in cells.columns]
+    return [
+        ("", *(cut(row, WIDEST) for row in cells.rows)),
+        *((head, *column) for head, column in zip(heads, columns, strict=True)),
+    ]
+
+
 def to_markdown(result: SweepTable) -> str:
-    """Return the table as Markdown, the chosen run in bold."""
-    head = ("run", "seeds", "val accuracy %", "test accuracy %", "difference pp [95 % CI]", "Holm p")
-    lines = [head, ("---",) * len(head)]
+    """Return the table as Markdown, the chosen run in bold, and that of two settings below it."""
+    head = "run", "seeds", "val accuracy %", "test accuracy %", "difference pp [95 % CI]", "Holm p", "verdict"
+    rows: list[tuple[str, ...]] = [head, ("---",) * len(head)]
     for line in result.lines:
         name, *others = _cells(line)
-        lines.append((f"**{name}**" if line is result.chosen else name, *others))
-    return "".join(markdown_row(cells) + "\n" for cells in lines)
+        rows.append((f"**{name}**" if line is result.chosen else name, *others))
+    if crossed := result.grid:
+        (_, *across), *body = zip(*_crossed(result, crossed), strict=True)
+        top = (f"test accuracy %: {crossed.keys[0]} by {crossed.keys[1]}", *across)
+        rows += [(), top, ("---",) * len(top), *body]
+    return "".join(markdown_row(cells) + "\n" if cells else "\n" for cells in rows)
 
 
 def _cells(line: Line) -> tuple[str, ...]:
     p = "" if line.holm_p is None else shown_p(line.holm_p)
-    return line.member.name, _seeds(line), _mean(line.val), _mean(line.test), _shown(line), p
+    return line.member.name, _seeds(line), _mean(line.val), _mean(line.test), _shown(line), p, _verdict(line)
 
 
 def _seeds(line: Line) -> str:
+    """Return how many seeds are fine and, where some are not, how many diverged."""
     if line.run is None:
         return "unfinished"
-    return str(len(line.run.seeds)) + (f" ({line.diverged} diverged)" if line.diverged else "")
+    fine = len(line.run.seeds) - line.diverged
+    return f"{fine} ok, {line.diverged} diverged" if line.diverged else f"{fine} ok"
+
+
+def _verdict(line: Line) -> str:
+    """Return what `compare` would say in one word: a difference counts where it is clear and beyond the margin."""
+    if line.difference is None:
+        return ""
+    higher = PRIMARY.higher_is_better
+    word = statistics.verdict(line.difference, MARGIN, higher_is_better=higher, adjusted_p=line.holm_p).word
+    return "" if word == "none" else word
 
 
 def _mean(estimate: Estimate | None) -> str:
@@ -176,6 +226,7 @@ def to_json_dict(result: SweepTable) -> dict[str, Any]:
                 "difference": line.difference and line.difference.mean,
                 "interval": line.difference and line.difference.interval,
                 "holm_p": line.holm_p,
+                "verdict": _verdict(line) or None,
             }
             for line in result.lines
         ],

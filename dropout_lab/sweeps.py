@@ -22,6 +22,7 @@ MOST = 10_000  # runs in one sweep
 RATE = "dropout.rate"
 OFF = {RATE: 0, "dropout.input_rate": 0}  # what a baseline has of the settings that vary
 NOT_VARIED = {"name": "--name", "seeds": "--seeds", "device": "--device"}  # they do not decide the numbers
+NOTHING = "no dropout"  # the place of a baseline that has no value of a setting
 LONGEST = 64  # characters of a run's name
 
 Settings = dict[str, Any]  # by dotted key
@@ -65,6 +66,56 @@ class Sweep:
     def member(self, name: str) -> Member:
         """Return the run called `name`."""
         return next(member for member in self.members if member.name == name)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Runs over two settings: the keys of its rows and columns, their values, and the name of the run in each cell."""
+
+    keys: tuple[str, str]
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    names: Mapping[tuple[str, str], str]  # by the values of row and column; not every cell has a run
+
+
+def grid(settings: Mapping[str, Mapping[str, Any]]) -> Grid | None:
+    """Arrange runs, each by its name with its settings, over the two keys that vary; None where not exactly two do.
+
+    A baseline has no value of what makes dropout. It stands at each of them where its rate tells what it is, and else
+    at one of its own, "no dropout".
+    """
+    keys = tuple(dict.fromkeys(key for own in settings.values() for key in own))
+    values = {key: _in_order([own[key] for own in settings.values() if key in own]) for key in keys}
+    varied = sorted((key for key in keys if len(values[key]) > 1), key=lambda key: key == RATE)  # rates go across
+    if len(varied) != 2:
+        return None
+    only_baselines = RATE not in varied and any(RATE not in own for own in settings.values())  # have a rate, which is 0
+    names: dict[tuple[str, str], str] = {}
+    for name, own in settings.items():
+        bare = only_baselines and RATE in own
+        down, across = (
+            [NOTHING] if bare and key.startswith("dropout.") else [shown(own[key])] if key in own else values[key]
+            for key in varied
+        )
+        for cell in itertools.product(down, across):
+            if names.setdefault(cell, name) != name:
+                return None
+    rows, columns = (
+        tuple(value for value in (NOTHING, *values[key]) if any(cell[at] == value for cell in names))
+        for at, key in enumerate(varied)
+    )
+    return Grid((varied[0], varied[1]), rows, columns, names)
+
+
+def _in_order(values: Sequence[Any]) -> list[str]:
+    """Return distinct values as one reads them: numbers by size, anything else as it was given."""
+    numbers = all(isinstance(value, int | float) for value in values)
+    return list(dict.fromkeys(map(shown, sorted(values) if numbers else values)))
+
+
+def shown(value: object) -> str:
+    """Return a setting's value as one reads it: 0.0 is 0."""
+    return f"{value:g}" if isinstance(value, float) else written(value)
 
 
 def article(overrides: Sequence[str] = ()) -> Config:

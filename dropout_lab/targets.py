@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -100,12 +101,57 @@ def target(text: str | Config, options: Options, changes: Sequence[str]) -> Job:
     for directory in (path, options.runs / path):
         if runs.is_run(directory):
             return Job(directory, configs.load(directory / "config.yaml", changes, check_files=False))
-    known = [str(run.relative_to(options.runs)) for run in runs.find(options.runs)]
-    known += [str(file) for file in Path("configs").glob("*.yaml")]
+    configs_here = [str(file) for file in Path("configs").glob("*.yaml")]
+    raise _nobody(text, [*_runs(options), *configs_here], "run and no config file", options)
+
+
+def recorded(texts: Sequence[str], options: Options) -> list[Path]:
+    """Return the run directories that `texts` name, each once; that of a sweep stands for all its finished runs.
+
+    Of a sweep those without dropout come first, then they follow by name. Raises `Refused` for each text that names
+    nothing, and for a sweep that has no finished run.
+    """
+    found = [path for paths in each(texts, lambda text: _recorded(text, options)) for path in paths]
+    once: dict[Path, Path] = {}
+    for path in found:
+        once.setdefault(path.resolve(), path)
+    return list(once.values())
+
+
+def _recorded(text: str, options: Options) -> list[Path]:
+    for directory in (Path(text), options.runs / text):
+        if runs.is_run(directory):
+            return [directory]
+        if os.path.isfile(directory / "sweep.yaml"):
+            members = [path for path in directory.glob("*") if runs.is_run(path) and runs.state(path) == "finished"]
+            if not members:
+                raise Refused(Problem("command line", "sweep", "has no finished run", text))
+            return sorted(members, key=_in_a_sweep)
+    sweeps = [str(file.parent.relative_to(options.runs)) for file in options.runs.glob("*/sweep.yaml")]
+    raise _nobody(text, [*_runs(options), *sweeps], "run and no sweep", options)
+
+
+def _in_a_sweep(path: Path) -> tuple[bool, list[tuple[float, str]]]:
+    """Return the place of a run in its sweep: baselines, the others, and numbers in names by their value."""
+    try:
+        config = configs.load(path / "config.yaml", check_files=False)
+        drops = any(config.rates) or config.dropout.input_rate > 0
+    except Refused:
+        drops = True  # damaged: whoever loads it says so
+    parts = re.split(r"([0-9]+(?:\.[0-9]+)?)", path.name)
+    return drops, [(float(part), "") if number % 2 else (0.0, part) for number, part in enumerate(parts)]
+
+
+def _nobody(text: str, known: Sequence[str], kinds: str, options: Options) -> Refused:
+    """Return the refusal of a text that names nothing, with the nearest name there is."""
     by_stem = {Path(name).stem: name for name in known} | {name: name for name in known}
     near = get_close_matches(text, by_stem, n=1)
     hint = f", did you mean {by_stem[near[0]]}?" if near else f"; `dropout-lab list` shows those in {options.runs}"
-    raise Refused(Problem("command line", "run", f"no run and no config file has this name{hint}", text))
+    return Refused(Problem("command line", "run", f"no {kinds} has this name{hint}", text))
+
+
+def _runs(options: Options) -> list[str]:
+    return [str(run.relative_to(options.runs)) for run in runs.find(options.runs)]
 
 
 def check_directory(key: str, path: Path) -> None:

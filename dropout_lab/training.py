@@ -112,7 +112,7 @@ def train(lanes: Sequence[Lane], data: Data, device: str = "cpu", threads: int =
             logits = train_epoch(state, mini_batches, masks, paces, config)
             losses, right = cross_entropy(logits, torch.take_along_dim(labels, order, 1))
             validated = evaluate(state.network, *clean), evaluate(state.network, *validation)
-        rates = [float(np.mean(lane.config.rates or 0.0) * force.mean()) for lane in lanes]
+        rates = [lane.config.mean_rate * float(force.mean()) for lane in lanes]
         numbers = means(losses), means(right), *validated[0], *validated[1], rates
         rows = [Row(lane.seed, epoch, *n) for lane, *n in zip(lanes, *numbers, strict=True)]
         for lane in sorted(training):
@@ -287,8 +287,8 @@ def means(values: Tensor) -> list[float]:
     return [float(row.mean(dtype=np.float64)) for row in values.cpu().numpy()]
 
 
-def network(lanes: Sequence[Lane], data: Data, device: str) -> Network:
-    """Return networks for `lanes` on `data`, their weights still 0."""
+def network(lanes: Sequence[Lane], data: Data, device: str = "cpu", products: torch.dtype | None = None) -> Network:
+    """Return networks for `lanes` on `data`, their weights still 0; `products` is the type of training's products."""
     config = lanes[0].config
     result = Network(
         len(lanes),
@@ -296,7 +296,7 @@ def network(lanes: Sequence[Lane], data: Data, device: str) -> Network:
         config.network.activation,
         config.dropout.placement,
         device=device,
-        products=getattr(torch, config.training.precision),
+        products=products,
         samples=config.dropout.samples if DROPOUTS[config.dropout.kind].of_weights else None,
     )
     result.at_test = [at_test(lanes, layer, device) for layer in range(len(result.sizes) - 1)]
@@ -341,7 +341,7 @@ class State:
         """Start every lane from its first weights, or all from their snapshots."""
         config = lanes[0].config
         self.data, self.patience = data, config.training.patience
-        self.network = network(lanes, data, device)
+        self.network = network(lanes, data, device, getattr(torch, config.training.precision))
         self.parameters = self.network.parameters
         assert self.parameters.grad is not None
         self.optimizer = Optimizer(config.training, self.parameters.data, self.parameters.grad)

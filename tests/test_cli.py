@@ -83,7 +83,7 @@ def test_help_of_every_command_ends_with_an_example_that_parses(words: tuple[str
 
 def test_one_line_about_every_command(lab: Lab) -> None:
     lines = lab("--help").out.partition("Commands:")[2].partition("Example:")[0].strip().splitlines()
-    assert len(lines) == 14
+    assert len(lines) == 15
     assert all(re.fullmatch(r" *\w+  +[A-Z].*\.", line) and "..." not in line for line in lines)
 
 
@@ -167,6 +167,9 @@ REFUSED = [
     ("compare base elsewhere", "elsewhere: data: must be the data of"),
     ("compare base tiny.yaml", "tiny: data.dataset: must be mnist as in runs/base"),
     ("compare base half.yaml --dry-run", "half: data.validation_fraction: must be 0.1 as in runs/base"),
+    ("report nobody", "run: no run and no sweep has this name"),
+    ("report dorp", "did you mean drop?"),
+    ("report base --out page.txt", "--out: must be a file that ends in .html"),
     # data
     ("train mnist.yaml", "MNIST/raw: mnist: cannot be downloaded; put train-images-idx3-ubyte"),
     ("train mnist.yaml --fresh", "data.dataset=digits, which is bundled"),

@@ -520,6 +520,11 @@ class TestConfig:
             ("dropout: {rate: 1}\nnetwork: {widen: true}", "dropout.rate: must be below 1 with network.widen, which "),
             ("training: {nesterov: true}", "training.nesterov: must be false with the optimizer adam: only sgd uses "),
             ("training: {optimizer: sgd, nesterov: true}", "training.nesterov: must be false without momentum (got "),
+            ("training: {optimizer: sgd, dampened: true}", "training.dampened: must be false without momentum (got "),
+            (
+                "training: {optimizer: sgd, momentum_start: 0.5}",
+                "training.momentum_start: must be null or a number up to the momentum that it rises to, 0.0 (got 0.5)",
+            ),
             ("training: {dampened: true}", "training.dampened: must be false with the optimizer adam: only sgd uses "),
             ("training: {momentum_start: 0.5}", "training.momentum_start: must be null with the optimizer adam: only "),
             (
@@ -583,7 +588,7 @@ class TestIdentity:
             if key == "training.optimizer":  # only sgd and rmsprop have them
                 mapping["training"] |= {"momentum": 0, "momentum_start": None, "nesterov": False, "dampened": False}
             if key == "training.momentum":
-                mapping["training"]["nesterov"] = False
+                mapping["training"] |= {"nesterov": False, "dampened": False, "momentum_start": None}
             if key == "dropout.cutoff":
                 mapping["dropout"]["schedule"] = "constant"
         identities = {resolve(mapping, where="here", name="toy").identity for mapping in (base, changed)}

@@ -21,8 +21,10 @@ from dropout_lab.data import Data, load
 from dropout_lab.dropout import DROPOUTS
 from dropout_lab.evaluation import Evaluation, ablation, averaging, majority, passes, scores, uncertainty
 from dropout_lab.evaluation_figures import FIGURES
+from dropout_lab.evaluation_tables import rows
 from dropout_lab.network import Network
 from dropout_lab.recording import Job
+from dropout_lab.streams import stream
 from dropout_lab.training import Lane, network, predict
 
 CLASSES = 10
@@ -150,6 +152,49 @@ def test_mutual_information_tells_disagreement_from_doubt() -> None:
     for pool, information in (doubt, 0.0), (disagreement, math.log(2)):
         entropy, mutual = uncertainty(pool)
         assert entropy[0] == pytest.approx(math.log(2)) and mutual[0] == pytest.approx(information, abs=1e-9)
+
+
+def test_passes_have_streams_of_their_own(digits: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Masks that training has seen would flatter the network."""
+    asked: set[str] = set()
+
+    def spy(seed: int, purpose: str, *more: int) -> np.random.Generator:
+        asked.add(purpose)
+        return stream(seed, purpose, *more)
+
+    net = network([Lane(config(), 0)], digits)
+    monkeypatch.setattr("dropout_lab.dropout.stream", spy)
+    next(passes(config(), 0, net, digits.test_images, 1, CLASSES))
+    assert asked == {"evaluation"}
+
+
+def test_rounded_products_are_for_training_only(tmp_path: Path, digits: Data) -> None:
+    run = trained(tmp_path, config(training={"epochs": 1, "precision": "bfloat16"}))
+    found = evaluation.evaluate(run, digits, 2)
+    assert found.seeds[0].monte_carlo.loss > 0 and found.activations[0].dtype == np.float32
+
+
+def test_a_diverged_seed_is_left_out_and_other_data_are_refused(tmp_path: Path, digits: Data, lab: Lab) -> None:
+    run = trained(lab.runs, config(seeds=[0, 1]))
+    summary = json.loads((run.path / "summary.json").read_text())
+    facts = summary | {"seeds": summary["seeds"] | {"1": {"status": "diverged", "epoch": 1, "step": 1}}}
+    (run.path / "summary.json").write_text(json.dumps(facts))
+    assert [close.seed for close in evaluation.evaluate(runs.load(run.path), digits, 1).seeds] == [0]
+    (run.path / "summary.json").write_text(json.dumps(summary | {"data_sha256": "0" * 64}))
+    refused = lab("evaluate run")
+    assert refused.code == 2 and "digits: has changed since the run was trained" in refused.err
+
+
+def test_dropconnects_two_inferences_stand_side_by_side(tmp_path: Path, digits: Data) -> None:
+    """And each is called what it is."""
+    for samples, name in (10, "moment matching, 10 samples"), (1, "mean weights"):
+        dropout = {"kind": "dropconnect", "mask": "batch", "samples": samples}
+        found = evaluation.evaluate(trained(tmp_path / str(samples), config(dropout=dropout)), digits, 2)
+        lines = [line[0] for line in rows(found)]
+        assert found.scaling == name and lines[0] == name and ("mean weights" in lines)
+        assert len(lines) == (4 if samples > 1 else 3)
+    last = found.run.summary["seeds"]["0"]["last"]
+    assert found.seeds[0].weight_scaling.loss == pytest.approx(last["test_loss"], rel=1e-5)
 
 
 def test_ablation_begins_with_the_network_and_ends_with_its_biases(digits: Data) -> None:

@@ -61,7 +61,7 @@ def test_imports_point_downwards() -> None:
 
 def test_what_reads_does_not_know_what_trains() -> None:
     trains = {"training", "network", "execution", "recording", "dropout"}
-    for reader in ("comparison", "metrics", "tables", "plots", "figures", "listing", "sweep_table", "gate"):
+    for reader in ("comparison", "metrics", "tables", "plots", "figures", "listing", "sweep_table", "gate", "report"):
         assert not imported(reader) & trains, reader
 
 

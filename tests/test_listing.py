@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from commands import Lab
 from comparable import write_run
+from rich.console import Console
 
 from dropout_lab import config as configs
 from dropout_lab import listing, progress, terminal
@@ -55,7 +57,7 @@ def test_the_list_has_every_run_newest_first_and_nothing_else(lab: Lab) -> None:
     ("file", "content", "reason"),
     [
         ("summary.json", b"{", "summary.json: file: is not readable JSON"),
-        ("summary.json", b"[1]", "summary.json: format: must be 1"),
+        ("summary.json", b"[1]", "summary.json: format: must be 2"),
         ("summary.json", b'{"format": 1, "seeds": {"0": []}, "files": {}}', "summary.json: "),
         ("metrics.csv", None, "metrics.csv: file: cannot be read"),
         ("metrics.csv", b"seed,epoch\n", "metrics.csv: sha256: differs"),
@@ -151,19 +153,19 @@ def test_a_plan_says_what_is_to_be_trained(tmp_path: Path) -> None:
 # Progress
 
 
-def epoch(done: Mapping[int, int], seconds: float = 0.5) -> Any:
+def epoch(done: Mapping[int, int], seconds: float = 0.5, name: str = "x") -> Any:
     """The event of an epoch: for each task (a number) the epoch that it has done, of 4."""
     from dropout_lab.execution import EpochDone
 
-    return EpochDone({task(n): Row(n, e, 0.5, 0.8, 0.4, 0.9, 0.3, 0.9, 0.5) for n, e in done.items()}, seconds)
+    return EpochDone({task(n, name): Row(n, e, 0.5, 0.8, 0.4, 0.9, 0.3, 0.9, 0.5) for n, e in done.items()}, seconds)
 
 
-def task(number: int) -> Any:
+def task(number: int, name: str = "x") -> Any:
     from dropout_lab.recording import Job
     from dropout_lab.schedule import Task
 
     config = configs.resolve({"training": {"epochs": 4}}, where="test", name="x")
-    return Task(Job(Path("runs/x"), config), number)
+    return Task(Job(Path("runs") / name, config), number)
 
 
 def test_a_tally_counts_what_was_done_before_and_what_ends_early() -> None:
@@ -175,6 +177,89 @@ def test_a_tally_counts_what_was_done_before_and_what_ends_early() -> None:
     assert tally.take(SeedDone(task(2), {})) is None and tally.done == 10  # diverged
     tally.take(epoch({0: 4, 1: 4}))
     assert tally.done == 12 and tally.seconds_left == 0
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch, width: int = 80) -> Terminal:
+    """Let stderr be a terminal."""
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("LINES", "30")
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return screen
+
+
+def ended(number: int, status: str = "finished") -> Any:
+    from dropout_lab.execution import SeedDone
+
+    return SeedDone(task(number, f"run-{number}"), {"status": status})
+
+
+def board(runs: int, training: int, done: int) -> progress.Board:
+    """A board of runs of one seed and 4 epochs: the first are done, others in training."""
+    from dropout_lab.execution import EpochDone
+
+    made, tally = progress.Board({Path(f"runs/run-{n}"): 4 for n in range(runs)}), progress.Tally(4 * runs)
+    for n in range(done + training):
+        row = Row(n, 2, 0.5, 0.8, 0.4, 0.9, 0.3, 0.9, 0.5)
+        for event in [EpochDone({task(n, f"run-{n}"): row}, 0.1), *([ended(n)] if n < done else [])]:
+            tally.take(event)
+            made.take(event, tally.reached)
+    return made
+
+
+def lines(made: progress.Board, width: int = 60, height: int = 30) -> list[str]:
+    screen = Console(width=width, file=io.StringIO(), color_system=None)
+    screen.print(made.picture(height))
+    return [line.rstrip() for line in screen.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+
+
+def test_the_board_has_a_line_per_run() -> None:
+    from dropout_lab.execution import UnitFailed
+
+    made = board(5, training=1, done=2)
+    assert [" ".join(line.split()) for line in lines(made)] == [
+        "run epochs val acc. % state",
+        "run-0 4/4 90.00 done",
+        "run-1 4/4 90.00 done",
+        "run-2 2/4 90.00 training",
+        "run-3 0/4 - waiting",
+        "run-4 0/4 - waiting",
+    ]
+    made.take(ended(1, "diverged"), {task(1, "run-1"): 4})
+    made.take(UnitFailed((task(3, "run-3"),), "out of memory"), {task(1, "run-1"): 4})
+    assert made.runs[Path("runs/run-1")].state == "done, 1 diverged"
+    assert made.runs[Path("runs/run-3")].state == "failed"
+
+
+def test_of_many_runs_the_board_shows_those_in_training_and_the_last_that_ended() -> None:
+    shown = lines(board(60, training=3, done=40))
+    assert len(shown) == progress.MOST_ROWS + 2
+    names = [line.split()[0] for line in shown[1:-1]]
+    assert names == [f"run-{n}" for n in range(23, 43)], "the three in training, and the last 17 that ended"
+    assert shown[-1] == "and 40 more: 23 done, 17 waiting"
+    assert len(lines(board(60, training=3, done=40), height=10)) == 10
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_the_board_and_the_bar_fit(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = on_terminal(monkeypatch, width)
+    runs = {Path("runs") / ("long-" * 12 + str(n)): 8 for n in range(3)}
+    for plan in ({}, runs):
+        with progress.shown(24, runs=plan) as show:
+            for done in range(1, 5):
+                show(epoch({0: done, 1: done}, name=next(iter(runs)).name))
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "\n", re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()))
+    for words in ("8/24 epochs", "val accuracy 90.00 %", " 8/8 ", " done", " waiting", " 0/8 "):
+        assert words in text
+    assert max(map(len, re.split(r"[\r\n]+", text))) <= width
 
 
 def test_plain_lines_are_few_and_end_with_the_last_epoch(capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,25 +275,16 @@ def test_plain_lines_are_few_and_end_with_the_last_epoch(capsys: pytest.CaptureF
     assert capsys.readouterr() == ("", "")
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
 @pytest.mark.parametrize("colour", [True, False])
 def test_a_bar_moves_on_a_terminal_only_and_without_colour_where_none_is_wanted(
     colour: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    screen = Terminal()
-    monkeypatch.setattr("sys.stderr", screen)
-    monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.delenv("CI", raising=False)
-    monkeypatch.delenv("NO_COLOR", raising=False)
+    screen = on_terminal(monkeypatch)
     if not colour:
         monkeypatch.setenv("NO_COLOR", "1")
     with progress.shown(8) as show:
         show(epoch({0: 1, 1: 1}))
-    assert "2/8 epochs" in screen.getvalue() and "val loss 0.3000" in screen.getvalue()
+    assert "2/8 epochs" in screen.getvalue() and "val accuracy 90.00 %" in screen.getvalue()
     assert ("\x1b[36m" in screen.getvalue()) == colour
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import colorsys
 import itertools
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
@@ -16,13 +18,16 @@ import pytest
 import scipy.stats
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from dropout_lab import config as configs
 from dropout_lab import figures, plots
+from dropout_lab.metrics import finished
 from dropout_lab.plots import PLOTS, comparison, curves, save, sweep
 from dropout_lab.runs import COLUMNS, Run
 from dropout_lab.storage import sha256
+from dropout_lab.sweeps import Grid
 
 HOSTILE = (
     "_x",
@@ -131,11 +136,14 @@ def assert_readable(figure: Figure) -> None:
 @pytest.mark.parametrize("name", PLOTS)
 def test_draws_from_two_toy_runs_and_says_what_it_shows(name: str, toy: Toys, tmp_path: Path) -> None:
     hidden = {"network": {"hidden": [64, 32], "activation": "tanh"}, "data": {"dataset": "digits"}}
-    drawn = PLOTS[name].draw([toy("first", 0.2, **hidden), toy("second", 0.4, **hidden)])
+    both = {"network": {"hidden": [64, 32], "activation": "tanh"}, "data": {"dataset": "digits", "train_size": 500}}
+    pair = [toy("first", 0.2, **hidden), toy("second", 0.4, **hidden)]
+    more = [toy("third", 0.2, **both), toy("fourth", 0.4, **both)] if name == "heatmap" else []  # of two settings
+    drawn = PLOTS[name].draw([*pair, *more])
     assert drawn
     assert PLOTS[name].about
     for number, figure in enumerate(drawn):
-        for fact in ("digits", "64-32 tanh", "bernoulli", "rate", "n = 3 seeds", "mean over the seeds"):
+        for fact in ("digits", "64-32 tanh", "bernoulli", "rate", "n = 3 seeds", "mean over the seeds", "dropout off"):
             assert fact in said(figure)
         assert_readable(figure)
         assert figure.canvas.manager is None, "made without pyplot"
@@ -156,13 +164,59 @@ def test_curves_have_the_articles_colours_and_read_without_them(toy: Toys) -> No
         assert 1.05 / (np.dot(channels, (0.2126, 0.7152, 0.0722)) + 0.05) > 2, "visible on white (WCAG contrast)"
 
 
-def test_every_colour_comes_from_the_style_file(toy: Toys) -> None:
-    with matplotlib.style.context(figures.STYLE):
+@pytest.mark.parametrize("style", figures.STYLES)
+def test_every_colour_comes_from_the_style_file(style: str, toy: Toys) -> None:
+    with matplotlib.style.context(figures.STYLES[style]):
         yellow, red, grey, *runs = figures.colours()
+        ground = to_hex(matplotlib.rcParams["figure.facecolor"])
     assert len({yellow, red, grey, *runs}) == 9
-    assert [to_hex(line.get_color()).upper() for line in curves(toy()).axes[0].lines[:3]] == [yellow, yellow, red]
-    lines = [comparison([toy(), toy()]).axes[0].lines[i] for i in (0, 1)]
+    with figures.look(style, "page"):
+        figure, compared = curves(toy()), comparison([toy(), toy()])
+    assert [to_hex(line.get_color()).upper() for line in figure.axes[0].lines[:3]] == [yellow, yellow, red]
+    assert to_hex(figure.get_facecolor()) == to_hex(figure.axes[0].get_facecolor()) == ground
+    lines = [compared.axes[0].lines[i] for i in (0, 1)]
     assert [to_hex(line.get_color()).upper() for line in lines] == runs[:2]
+
+
+def luminance(colour: Any) -> float:
+    """The relative luminance of WCAG."""
+    return float(np.dot(linear(colour), (0.2126, 0.7152, 0.0722)))
+
+
+def linear(colour: Any) -> list[float]:
+    return [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+
+
+SEEN = {  # by linear RGB: Machado, Oliveira & Fernandes 2009, severity 1
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+}
+
+
+def lab_of(light: Any) -> Any:
+    """CIELAB, in which equal distances look about equally different."""
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ light
+    x, y, z = np.cbrt(np.maximum(xyz / (0.9505, 1, 1.089), 0.008856))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("style", figures.STYLES)
+def test_colours_stand_out_and_are_told_apart_by_colour_blind_readers(style: str) -> None:
+    with matplotlib.style.context(figures.STYLES[style]):
+        yellow, red, grey, *runs = figures.colours()
+        look = dict(matplotlib.rcParams)
+    ground = luminance(look["figure.facecolor"])
+
+    def contrast(colour: Any) -> float:
+        low, high = sorted((ground, luminance(colour)))
+        return (high + 0.05) / (low + 0.05)
+
+    assert contrast(yellow) > 2 and min(map(contrast, [red, grey, *runs])) >= 3
+    assert min(contrast(look[f"{key}"]) for key in ("text.color", "axes.labelcolor", "xtick.labelcolor")) > 7
+    for matrix in (np.eye(3), *map(np.array, SEEN.values())):
+        seen = [lab_of(np.clip(matrix @ linear(colour), 0, 1)) for colour in runs]
+        assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 12
 
 
 def test_curves_draw_mean_band_and_best_epoch(toy: Toys) -> None:
@@ -232,12 +286,81 @@ def test_twelve_runs_are_told_apart_with_and_without_colour(toy: Toys) -> None:
     assert len({(line.get_marker(), line.get_linestyle()) for line in lines}) == 12
 
 
-@pytest.mark.parametrize("count", [1, 2, 6, 12])
-def test_nothing_overlaps_or_leaves_the_page(count: int, toy: Toys) -> None:
+LOOKS = list(itertools.product(figures.STYLES, figures.SIZES))
+
+
+@pytest.mark.parametrize(
+    ("count", "look"),
+    [*((count, LOOKS[count % 4]) for count in range(1, 12)), *((12, look) for look in LOOKS)],  # all counts, all looks
+    ids=str,
+)
+def test_nothing_overlaps_or_leaves_the_page(count: int, look: tuple[str, str], toy: Toys) -> None:
     runs = [toy(f"rate-{i}", i / 20, seeds=2, epochs=3) for i in range(count)]
-    assert_readable(comparison(runs))
-    assert_readable(sweep([(i / 20, run) for i, run in enumerate(runs)], chosen=0.0))
-    assert_readable(sweep([(run.name, run) for run in runs], chosen="rate-0"))
+    with figures.look(*look):
+        drawn = [
+            comparison(runs),
+            curves(runs[-1]),
+            sweep([(i / 20, run) for i, run in enumerate(runs)], chosen=0.0),
+            sweep([(run.name, run) for run in runs], chosen="rate-0"),
+        ]
+        for figure in drawn:
+            assert_readable(figure)
+            if look[1] == "slide":
+                np.testing.assert_allclose(figure.get_size_inches(), (40 / 3, 7.5))
+
+
+def test_a_slide_has_larger_text_and_lines_and_its_text_shrinks_before_it_overflows(toy: Toys) -> None:
+    run = toy()
+    page = curves(run)
+    with figures.look("light", "slide"):
+        slide = curves(run)
+        full = comparison([toy("W" * 60 + str(i), seeds=1, epochs=2) for i in range(12)])
+        assert_readable(full)
+    assert slide.texts[0].get_fontsize() == pytest.approx(1.35 * page.texts[0].get_fontsize())
+    assert slide.axes[0].lines[0].get_linewidth() == pytest.approx(1.35 * page.axes[0].lines[0].get_linewidth())
+    assert full.get_figheight() == 7.5 and full.texts[0].get_fontsize() < slide.texts[0].get_fontsize()
+
+
+def over_two(toy: Toys, columns: int, rows: int) -> list[Run]:
+    sizes = [{"data": {"train_size": 500 * (row + 1)}} for row in range(rows)]
+    return [toy("x", i / 20, seeds=2, epochs=2, **size) for size in sizes for i in range(columns)]
+
+
+@pytest.mark.parametrize(("columns", "rows", "look"), [(2, 2, 0), (12, 3, 1), (6, 12, 2), (12, 12, 3), (3, 12, 3)])
+def test_a_heat_map_is_readable(columns: int, rows: int, look: int, toy: Toys) -> None:
+    with figures.look(*LOOKS[look]):
+        (figure,) = PLOTS["heatmap"].draw(over_two(toy, columns, rows))
+        assert_readable(figure)
+    assert len(figure.axes[0].texts) == columns * rows
+
+
+def test_a_heat_map_shows_mean_seeds_and_choice(toy: Toys) -> None:
+    runs = {"a": toy(rate=0.1), "b": toy(rate=0.2, seeds=4, diverged=3), "c": toy(rate=0.2, seeds=2, diverged=2)}
+    cells = Grid(("x", "y"), ("r", "s"), ("t", "u"), {("r", "t"): "a", ("r", "u"): "b", ("s", "t"): "c"})
+    figure = plots.heatmap(cells, runs, "b", name="mine")
+    error = {
+        name: np.mean([100 * (1 - facts["last"]["test_accuracy"]) for facts in finished(run).values()])
+        for name, run in runs.items()
+        if finished(run)
+    }
+    written = [text.get_text() for text in figure.axes[0].texts]
+    assert written == [f"{error['a']:.2f} (3)", f"{error['b']:.2f} (1)", "-", "-"]
+    assert "n = 0 to 3 seeds, 5 diverged and left out" in said(figure) and "no band" in said(figure)
+    low, high = sorted(error.values())
+    assert legend_of(figure) == [f"lowest {low:.2f}", f"highest {high:.2f}", "framed: chosen on validation"]
+    (frame,) = (patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle) and not patch.get_fill())
+    assert frame.get_x() == pytest.approx(0.54) and frame.get_y() == pytest.approx(-0.44)
+    assert_readable(figure)
+    nothing = plots.heatmap(cells, {"c": runs["c"]})
+    assert legend_of(nothing) == ["-: no finished seed"]
+    assert_readable(nothing)
+
+
+def test_a_heat_map_needs_exactly_two_settings(toy: Toys) -> None:
+    assert not PLOTS["heatmap"].draw([toy(rate=0.1), toy(rate=0.2)])
+    assert not PLOTS["heatmap"].draw([toy(rate=0.1), toy(rate=0.1)])
+    three = toy(rate=0.2, data={"train_size": 500}, network={"hidden": [3]})
+    assert not PLOTS["heatmap"].draw([toy(rate=0.1), three])
 
 
 def test_hostile_names_keep_their_legend_entries(toy: Toys) -> None:
@@ -332,18 +455,42 @@ def test_sweep_makes_categories_of_what_is_not_distinct_numbers(toy: Toys) -> No
     assert [label.get_text() for label in by_name.axes[0].get_xticklabels()] == ["a", "b"]
 
 
-def test_equal_figures_give_equal_bytes_without_software_or_date(toy: Toys, tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", figures.FORMATS)
+def test_equal_figures_give_equal_bytes_without_software_or_date(form: str, toy: Toys, tmp_path: Path) -> None:
     run = toy()
     for name in ("one", "two"):
-        save(curves(run), tmp_path / f"{name}.png")
-    data = (tmp_path / "one.png").read_bytes()
-    assert data == (tmp_path / "two.png").read_bytes()
-    chunks, at = [], 8
+        save(curves(run), tmp_path / f"{name}.{form}")
+    data = (tmp_path / f"one.{form}").read_bytes()
+    assert data == (tmp_path / f"two.{form}").read_bytes()
+    if form == "png":
+        assert set(chunks(data)) == {b"IHDR", b"pHYs", b"IDAT", b"IEND"}
+    elif form == "svg":
+        root = ElementTree.fromstring(data)
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        words = {"".join(text.itertext()).strip() for text in root.iter("{http://www.w3.org/2000/svg}text")}
+        assert {"toy", "loss", "epoch", "validation (dropout off)"} <= words, "text is text"
+    else:
+        assert data.startswith(b"%PDF-1.") and data.rstrip().endswith(b"%%EOF")
+        assert b"/CIDFontType2" in data and b"/Type3" not in data, "text is text"
+    assert not re.search(rb"Matplotlib v|/CreationDate|<dc:date>", data)
+
+
+def chunks(data: bytes) -> Iterator[bytes]:
+    """Yield the types of the chunks of a PNG."""
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    at = 8
     while at < len(data):
         (length,) = struct.unpack(">I", data[at : at + 4])
-        chunks.append(data[at + 4 : at + 8])
+        yield data[at + 4 : at + 8]
         at += length + 12
-    assert set(chunks) == {b"IHDR", b"pHYs", b"IDAT", b"IEND"}
+
+
+def test_a_look_ends_with_its_block(toy: Toys) -> None:
+    run = toy()
+    before = figures.encoded(curves(run))
+    with figures.look("dark", "slide"):
+        assert figures.encoded(curves(run)) != before
+    assert figures.encoded(curves(run)) == before
 
 
 def test_figures_are_wide_enough_for_1000_pixels(toy: Toys, tmp_path: Path) -> None:

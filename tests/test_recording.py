@@ -23,7 +23,7 @@ from dropout_lab import recording, runs
 from dropout_lab.checkpoints import Checkpoints, Origin, Record, pack, unpack
 from dropout_lab.errors import Failed, Refused
 from dropout_lab.recording import Job, RunWriter, set_aside, writing
-from dropout_lab.runs import COLUMNS, Outcome
+from dropout_lab.runs import COLUMNS, FORMAT, Outcome
 from dropout_lab.storage import locked, seal, sha256
 
 FILES = ["config.yaml", "metrics.csv", "predictions.npz", "summary.json", "timing.csv", "weights.safetensors"]
@@ -325,7 +325,7 @@ def test_the_summary_says_what_is_documented(tmp_path: Path) -> None:
     files = [name for name in FILES if name != "summary.json"]
     assert summary.pop("files") == {name: sha256((tmp_path / "run" / name).read_bytes()) for name in files}
     assert summary == {
-        "format": 1,
+        "format": FORMAT,
         "status": "finished",
         "name": "run",
         "identity": config().identity,
@@ -453,8 +453,8 @@ def test_a_summary_that_is_no_json_object_is_refused(text: str, tmp_path: Path) 
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     train(tmp_path / "run", [0])
     file = tmp_path / "run/summary.json"
-    file.write_text(json.dumps({"format": 2, "anything": "else"}))
-    with refused(tmp_path, r"format: is newer than this dropout-lab \(1\); upgrade it \(got 2\)"):
+    file.write_text(json.dumps({"format": FORMAT + 1, "anything": "else"}))
+    with refused(tmp_path, rf"format: is newer than this dropout-lab \({FORMAT}\); upgrade it \(got {FORMAT + 1}\)"):
         runs.load(tmp_path / "run")
 
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dropout_lab import config as configs
-from dropout_lab import execution, schedule, statistics, sweep_table, sweeps
+from dropout_lab import execution, next_steps, schedule, statistics, sweep_table, sweeps
 from dropout_lab.config import RUN_NAME, Config, TrainingConfig
 from dropout_lab.errors import Refused
 from dropout_lab.metrics import Metric
@@ -234,7 +234,7 @@ def test_a_diverged_seed_is_a_result_and_is_never_chosen(tmp_path: Path) -> None
     assert [line.diverged for line in result.lines] == [0, 1, 0]
     assert result.chosen and result.chosen.member.name == "rate-0"
     text = sweep_table.to_text(result)
-    assert "2 (1 diverged)" in text and re.search(r"rate-0.2 +unfinished", text)
+    assert "1 ok, 1 diverged" in text and "2 ok" in text and re.search(r"rate-0.2 +unfinished", text)
     rows = list(csv.DictReader(sweep_table.to_csv(result).splitlines()))
     assert [(row["run"], row["seed"], row["status"]) for row in rows] == [
         ("rate-0", "0", "finished"),
@@ -243,6 +243,88 @@ def test_a_diverged_seed_is_a_result_and_is_never_chosen(tmp_path: Path) -> None
         ("rate-0.1", "1", "finished"),
     ]
     assert rows[2]["test_accuracy"] == rows[2]["gap"] == "" and rows[3]["test_accuracy"] == "0.99"
+
+
+def test_a_difference_is_marked_as_compare_would_judge_it(tmp_path: Path) -> None:
+    base = [0.9, 0.9, 0.9, 0.9]
+    tests = [
+        base,
+        [0.95, 0.951, 0.952, 0.95],
+        [0.85, 0.851, 0.85, 0.849],
+        [0.8, 0.99, 0.85, 0.97],
+        [0.9, 0.9, 0.9, 0.9],
+    ]
+    result = judged(tmp_path, tests, [0.9] * 5)
+    words = [run["verdict"] for run in sweep_table.to_json_dict(result)["runs"]]
+    assert words == [None, "better", "worse", "inconclusive", None], "no verdict where all are equal"
+    rows = [line.rstrip()[-1] for line in sweep_table.to_text(result).splitlines() if "rate-" in line][1:4]
+    assert rows == ["+", "-", "~"]
+    assert "+ better, - worse, = equivalent, ~ inconclusive, by a margin of 0.10 pp" in sweep_table.to_text(result)
+    assert "| better |" in sweep_table.to_markdown(result)
+
+
+# Two settings
+
+
+def cells(rates: str | None, *vary: str, baseline: bool = True) -> sweeps.Grid | None:
+    return sweeps.grid({member.name: member.settings for member in plan(rates, *vary, baseline=baseline).members})
+
+
+def test_two_settings_make_a_grid_of_which_the_rates_go_across() -> None:
+    found = cells("0.2,0.1", "network.hidden=[9],[16, 8]")
+    assert found and found.keys == ("network.hidden", "dropout.rate")
+    assert (found.rows, found.columns) == (("[9]", "[16, 8]"), ("0", "0.1", "0.2"))
+    assert found.names["[16, 8]", "0.1"] == "hidden-16-8_rate-0.1" and len(found.names) == 6
+    numbers = cells(None, "training.epochs=10,9", "training.learning_rate=0.01,0.001", baseline=False)
+    assert numbers and (numbers.rows, numbers.columns) == (("9", "10"), ("0.001", "0.01")), "numbers by size"
+
+
+def test_a_setting_that_never_changes_is_none_of_the_two() -> None:
+    found = cells("0,0.1", "network.hidden=[9],[8]", "training.epochs=3")
+    assert found and found.keys == ("network.hidden", "dropout.rate")
+    assert cells("0.1,0.2") is None
+    assert cells("0.1", "network.hidden=[9],[8]", "training.epochs=3,4") is None
+
+
+def test_a_baseline_stands_where_its_rate_is_whatever_the_kind() -> None:
+    found = cells("0.1,0.2", "dropout.kind=bernoulli,gaussian")
+    assert found and found.rows == ("bernoulli", "gaussian") and found.columns == ("0", "0.1", "0.2")
+    assert {found.names[kind, "0"] for kind in found.rows} == {"rate-0"}
+
+
+def test_a_baseline_that_has_no_value_stands_apart() -> None:
+    """The base's rate is 0.5: no value of what varies says that the baseline has none."""
+    found = cells(None, "network.hidden=[9],[8]", "dropout.placement=before,after")
+    assert found and found.columns == ("no dropout", "before", "after") and len(found.names) == 6
+    assert found.names["[9]", "no dropout"] == "hidden-9_rate-0"
+    both = cells(None, "dropout.kind=bernoulli,gaussian", "dropout.input_rate=0,0.2")
+    assert both and both.names["no dropout", "no dropout"] == "input-rate-0_rate-0" and len(both.names) == 5
+
+
+def crossed(tmp_path: Path, count: int) -> sweep_table.SweepTable:
+    planned = plan(",".join(f"{0.05 * i:.2f}" for i in range(count)), "network.hidden=[8],[16, 16, 16, 16]")
+    runs = {member.name: write_run(tmp_path, member.name, [0.9, 0.91, 0.92]) for member in planned.members}
+    runs["hidden-8_rate-0.1"].summary["seeds"]["0"]["last"]["val_accuracy"] = 0.999
+    return sweep_table.judge(planned, runs)
+
+
+def test_two_settings_have_a_table_with_the_choice(tmp_path: Path) -> None:
+    result = crossed(tmp_path, 3)
+    rows = [line.split() for line in sweep_table.to_text(result).splitlines()[-3:]]
+    assert rows == [
+        ["0", "0.05", "0.1"],
+        ["[8]", "91.00", "91.00", ">", "91.00"],
+        ["[16,", "16,", "16,", "16]", "91.00", "91.00", "91.00"],
+    ]
+    markdown = sweep_table.to_markdown(result)
+    assert "\n\n| test accuracy %: network.hidden by dropout.rate | 0 | 0.05 | 0.1 |\n| --- |" in markdown
+    assert "| [8] | 91.00 | 91.00 | > 91.00 |" in markdown
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_the_tables_fit(width: int, tmp_path: Path) -> None:
+    for line in sweep_table.to_text(crossed(tmp_path, 12), width).splitlines():
+        assert len(line) <= width
 
 
 # From end to end
@@ -367,3 +449,72 @@ def test_a_smoke_sweep_has_no_verdict(lab: Lab) -> None:
     outcome = lab("sweep tiny.yaml --rates 0.5 --smoke")
     assert outcome.code == 0 and "runs/tiny-smoke-sweep/rate-0 " in outcome.err and "seeds 0-1" in outcome.err
     assert outcome.out.splitlines()[-1] == "smoke run: no statistical verdict"
+
+
+NEXT = re.compile(r"^next      (.+):\n  dropout-lab (.+)$", re.MULTILINE)
+
+
+def test_the_next_commands_run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_rate = Metric("rate", "%", True, lambda run: dict.fromkeys(run.seeds, -abs(run.config.rates[0] - 0.2)))
+    monkeypatch.setattr(sweep_table, "SELECTION", by_rate)
+    outcome = lab("sweep tiny.yaml --rates 0.1..0.3 --seeds 2 --runs-dir 'my runs' --vary training.epochs=1")
+    steps = dict(NEXT.findall(outcome.err))
+    assert list(steps) == [
+        "see whether the choice holds, on fresh seeds",
+        "look at the chosen run",
+        "try rates around 0.2",
+    ]
+    confirm, evaluate, finer = steps.values()
+    assert (
+        confirm == "sweep tiny.yaml --rates 0.1..0.3 --seeds 2 --runs-dir 'my runs' --vary training.epochs=1 --confirm"
+    )
+    assert evaluate == "evaluate tiny-sweep/epochs-1_rate-0.2 '--runs-dir=my runs'"
+    confirmed = lab(confirm)
+    assert confirmed.code == 0 and "candidate epochs-1_rate-0.2" in confirmed.out
+    assert list(dict(NEXT.findall(confirmed.err))) == list(steps)[1:]
+    assert lab(evaluate, "--samples", "2").code == 0
+    plan = lab(finer, "--dry-run").out
+    assert "rate-0.15" in plan and "rate-0.25" in plan and "4 networks to train" in plan
+    assert lab(finer).code == 0
+
+
+def test_a_smoke_sweep_leads_nowhere(lab: Lab) -> None:
+    assert "next" not in lab("sweep tiny.yaml --rates 0.5 --smoke").err
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rates", "expected"),
+    [
+        (0.2, "0.1..0.3", [0.15, 0.25]),
+        (0.3, "0.1..0.3", [0.25, 0.35]),
+        (0, "0.1..0.3", [0.05]),
+        (0.9, "0.5,0.9", [0.7, 0.95]),
+    ],
+)
+def test_finer_rates_lie_around_the_chosen_one(
+    chosen: float, rates: str, expected: list[float], tmp_path: Path
+) -> None:
+    planned = plan(rates)
+    runs = {member.name: write_run(tmp_path, member.name, [0.9]) for member in planned.members}
+    runs[f"rate-{chosen:g}"].summary["seeds"]["0"]["last"]["val_accuracy"] = 0.99
+    assert next_steps.finer(sweep_table.judge(planned, runs)) == expected
+
+
+def test_a_sweep_is_drawn_again_from_its_files(lab: Lab) -> None:
+    line = "sweep tiny.yaml --rates 0.2,0.5 --vary network.hidden=[8],[4] --seeds 2 --quiet"
+    assert lab(line).code == 0
+    picture = lab.runs / "tiny-sweep/sweep.png"
+    drawn = picture.read_bytes()
+    picture.unlink()
+    assert lab("plot tiny-sweep").out == "runs/tiny-sweep/sweep.png\n"
+    assert picture.read_bytes() == drawn
+    outcome = lab("plot tiny-sweep tiny-sweep/hidden-8_rate-0 tiny-sweep/hidden-4_rate-0 --format svg --style dark")
+    assert outcome.code == 0
+    files = outcome.out.splitlines()
+    assert len(files) == 4 and all((lab.path / file).read_text().startswith("<?xml") for file in files)
+    assert "runs/tiny-sweep/sweep.svg" in files and picture.read_bytes() == drawn
+    (lab.runs / "tiny-sweep/sweep.yaml").write_text("runs: 3")
+    refused = lab("plot tiny-sweep")
+    assert refused.code == 2 and "runs/tiny-sweep: sweep: must hold sweep.yaml and sweep.csv" in refused.err
+    bad = lab("plot tiny-sweep --format bmp")
+    assert bad.code == 2 and "--format: 'bmp' is not one of" in bad.err

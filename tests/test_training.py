@@ -18,7 +18,8 @@ from dropout_lab import config as configs
 from dropout_lab import execution, listing, runs, training
 from dropout_lab.config import Config
 from dropout_lab.data import load
-from dropout_lab.network import Network
+from dropout_lab.metrics import METRICS
+from dropout_lab.network import ACTIVATIONS, Network
 from dropout_lab.recording import Job
 from dropout_lab.runs import Row
 from dropout_lab.training import Epoch, Lane, denormals_flushed, evaluate, paced, train
@@ -79,6 +80,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "own images and labels": {
         "data": {"dataset": "digits", "train_size": 500, "train_from": "random", "label_noise": 0.3}
     },
+    "sigmoid": {"network": {"hidden": [48, 31], "activation": "sigmoid"}, "training": {"batch_size": 93, "epochs": 3}},
+    "selu": {"network": {"hidden": [48, 31], "activation": "selu"}, "training": {"batch_size": 93, "epochs": 3}},
     "patience": {"training": {"patience": 1, "learning_rate": 0.05, "epochs": 9}},
     "odd sizes": {"network": {"hidden": [33]}, "training": {"batch_size": 50, "epochs": 3}},
 }
@@ -311,12 +314,29 @@ def test_schedules_that_come_to_the_same_give_the_same_bytes(
     assert results[0] == results[1]
 
 
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_no_activation_depends_on_threads_or_on_what_is_beside(activation: str) -> None:
+    """torch.sigmoid and torch.selu do: they round the last numbers of a thread's part otherwise."""
+    z = torch.randn(6, 250, 250, generator=torch.Generator().manual_seed(0)) * 2
+    apply, _ = ACTIVATIONS[activation]
+    before, results = torch.get_num_threads(), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        results += [apply(z.clone()), torch.stack([apply(own.clone()) for own in z])]
+        results.append(torch.stack([apply(row.clone()) for row in z.flatten(0, 1)]).view(z.shape))
+    torch.set_num_threads(before)
+    assert all(torch.equal(results[0], other) for other in results[1:])
+
+
 def test_the_row_says_which_rate_was_in_force() -> None:
     data = load("digits", "unit", Path())
     wanted = config(dropout={"rate": [0.2, 0.6], "schedule": "early-linear", "cutoff": 2})
     rows = [event.rows[0] for event in train([Lane(wanted, 0)], data) if isinstance(event, Epoch)]
     steps = np.linspace(0.4, 0, 2 * 41).reshape(2, 41).mean(1)
     assert [row.rate for row in rows] == pytest.approx([*steps, 0.0])
+    for dropout, rate in ({"rate": 0.0, "input_rate": 0.3}, 0.3), ({"rate": 0.5, "input_rate": 0.3}, 0.5):
+        assert next(iter(train([Lane(config(dropout=dropout), 0)], data))).rows[0].rate == rate  # type: ignore[union-attr]
 
 
 def test_t8_the_papers_form_and_the_inverted_one_follow_the_same_trajectory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -380,6 +400,12 @@ def test_patience_ends_a_lane_at_its_best_epoch_and_disturbs_nobody(tmp_path: Pa
             assert np.array_equal(weights[f"{seed}.last.{name}"], weights[f"{seed}.best.{name}"])
         ends.append(len(rows))
     assert len(set(ends)) > 1 and max(ends) < 60  # each in its own time
+    assert set(METRICS["overfitting"].values(stopped).values()) == {0.0}  # of the weights that are kept
+    for seed, gap in METRICS["gap"].values(stopped).items():
+        (row,) = stopped.metrics.query(
+            f"seed == {seed} and epoch == {stopped.summary['seeds'][str(seed)]['best_epoch']}"
+        ).itertuples()
+        assert gap == row.val_loss - row.clean_train_loss
     assert "stopped" in listing.run_as_text(stopped)
 
 

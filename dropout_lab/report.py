@@ -1,0 +1,395 @@
+"""Runs and comparisons -> one HTML page that needs no other file and no network. Reads what is on disk, trains nothing.
+
+The same runs give the same bytes. Without JavaScript the page has everything but toggling, zooming and sorting, which
+report.js adds; report.css is its look. A Content-Security-Policy forbids every request, and every script but that one.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dropout_lab import comparison as comparisons
+from dropout_lab import config as configs
+from dropout_lab import data, report_curves, report_images, runs, wording
+from dropout_lab.comparison import Comparison
+from dropout_lab.errors import Problem, Refused, printable
+from dropout_lab.metrics import METRICS
+from dropout_lab.plots import BAND, GAP, conditions
+from dropout_lab.report_curves import MEASURES, Curves
+from dropout_lab.tables import mean_sd, metric_lines, run_lines
+from dropout_lab.wording import about, condition, differences, shown_seeds
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dropout_lab.runs import Run
+
+STYLE, SCRIPT = Path(__file__).with_name("report.css"), Path(__file__).with_name("report.js")
+NUMBER = re.compile(r"|-|[\[<]*[+-]?[0-9.].*|all equal")  # a cell that stands flush right
+PINNED = ("torch", "numpy")  # the packages that decide the numbers
+
+
+class Markup(str):
+    """Text that is HTML already; all other text is escaped where it enters the page."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The runs of a report, the first of them the baseline, and what is wrong with those that cannot be shown."""
+
+    runs: tuple[Run, ...]
+    problems: tuple[Problem, ...]
+
+
+def gather(paths: Sequence[Path]) -> Gathered:
+    """Load the runs in the directories `paths`. Raises `Refused` where not a single one is finished and sound."""
+    good: list[Run] = []
+    problems: list[Problem] = []
+    for path in paths:
+        try:
+            good.append(_sound(runs.load(path)))
+        except Refused as refused:
+            problems += refused.problems
+    if not good:
+        raise Refused(*problems)
+    names = Counter(run.name for run in good)
+    named = (run if names[run.name] == 1 else replace(run, name=str(run.path)) for run in good)
+    return Gathered(tuple(named), tuple(problems))
+
+
+def _sound(run: Run) -> Run:
+    """Return the run, all of whose tables can be read. Raises `Refused` where one of them cannot."""
+    _ = run.metrics, run.seconds
+    try:
+        arrays = run.predictions()
+        shape = len(arrays["seeds"]), len(arrays["labels"])
+        fits = all(arrays[name].shape[:2] == shape for name in ("predictions", "probabilities") if name in arrays)
+    except Refused:
+        raise
+    except Exception as error:  # bytes that are no archive bring anything out of zipfile and numpy
+        raise runs.damaged(run.path / "predictions.npz", "arrays", "cannot be read", str(error)) from None
+    if not fits:
+        raise runs.damaged(run.path / "predictions.npz", "arrays", "must agree in seeds and images", shape)
+    return run
+
+
+def page(gathered: Gathered, data_directory: Path) -> str:
+    """Return the page. The images of hard digits are there where their data set is in `data_directory`."""
+    own = gathered.runs
+    unlike = [problem for run in own[1:] for problem in comparisons.unlike(own[0], run)]
+    alike = [run for run in own if not comparisons.unlike(own[0], run)]
+    found = comparisons.compare(alike) if len(alike) > 1 else None
+    averaged = [report_curves.curves(run) for run in own]
+    sections = {
+        "verdict": ("Verdict", _verdict(found, unlike, gathered)),
+        "conditions": ("Conditions", _conditions(own, found)),
+        "comparison": ("Comparison", _comparison(found)),
+        "curves": ("Curves", _curves(own, averaged)),
+        "results": ("Results", _results(own)),
+        "seeds": ("Seed by seed", _seeds(own, found)),
+        "images": ("Hardest test images", _images(own, data_directory)),
+        "environment": ("Environment", _environment(own)),
+        "reproduce": ("How to reproduce", _reproduce(own)),
+    }
+    present = {name: section for name, section in sections.items() if section[1]}
+    links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, (title, _) in present.items())
+    body = "\n".join(
+        f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{title}</h2>\n{content}\n</section>'
+        for name, (title, content) in present.items()
+    )
+    style, script = (file.read_text(encoding="utf-8") for file in (STYLE, SCRIPT))
+    title = _text(_title(own))
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_policy(style, script)}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<header><h1>{title}</h1>
+<nav aria-label="Sections"><ul>{links}</ul></nav></header>
+<main>
+{body}
+</main>
+<script type="application/json" id="data">{_data(own, averaged)}</script>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+
+def _policy(style: str, script: str) -> str:
+    """Return a policy under which nothing is fetched, and nothing runs but our own script, by its digest."""
+    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script))
+    styles, scripts = (f"'sha256-{digest}'" for digest in digests)
+    return f"default-src 'none'; img-src data:; style-src {styles}; script-src {scripts}; base-uri 'none'"
+
+
+def _title(own: Sequence[Run]) -> str:
+    if len(own) < 3:
+        return " against ".join(run.name for run in own)
+    return f"{own[0].name} and {len(own) - 1} other runs"
+
+
+# Sections: each returns HTML, "" where there is nothing to say
+
+
+def _verdict(found: Comparison | None, unlike: Sequence[Problem], gathered: Gathered) -> str:
+    parts = []
+    if found:
+        pairs = zip(found.contrasts, wording.verdicts(found), strict=True)
+        sentences = (f'<p class="{contrast.verdict.word}">{_text(sentence)}</p>' for contrast, sentence in pairs)
+        parts.append(f'<div class="verdicts">{"".join(sentences)}</div>')
+        tested = (wording.images(contrast) for contrast in found.contrasts if contrast.images)
+        parts += [f"<p>Test images: {_text(sentence)}.</p>" for sentence in tested]
+        parts.append(_list("note", wording.notes(found)))
+    elif not unlike:
+        parts.append("<p>One run: there is nothing to compare it with.</p>")
+    if unlike:
+        parts.append(f"<p>Not compared with {_text(gathered.runs[0].name)}, and why:</p>")
+        parts.append(_list("warning", map(str, unlike)))
+    if gathered.problems:
+        parts.append("<p>Not shown at all, and why:</p>" + _list("warning", map(str, gathered.problems)))
+    return "\n".join(filter(None, parts))
+
+
+def _conditions(own: Sequence[Run], found: Comparison | None) -> str:
+    differs = {contrast.candidate.path: differences(contrast) for contrast in found.contrasts} if found else {}
+    lines = []
+    for number, run in enumerate(own):
+        apart = "baseline" if not number else differs.get(str(run.path), "not compared")
+        epochs = str(run.config.training.epochs)
+        lines.append((run.name, conditions(run), epochs, shown_seeds(run.seeds), _diverged(run), apart, str(run.path)))
+    head = ("run", "conditions", "epochs", "seeds", "diverged", "differs from the baseline", "directory")
+    return _table("The runs", [head, *lines])
+
+
+def _diverged(run: Run) -> str:
+    return shown_seeds(run.diverged) or "none"
+
+
+def _comparison(found: Comparison | None) -> str:
+    if not found:
+        return ""
+    several = len(found.contrasts) > 1
+    candidates = "Every run" if several else f"Candidate {about(found.contrasts[0].candidate)}"
+    head, *body = run_lines(found) if several else metric_lines(found)
+    headed = (*head[:-1], "verdict")  # which needs no head on a terminal
+    return _table(f"{candidates} against baseline {about(found.baseline)}", [headed, *body])
+
+
+def _curves(own: Sequence[Run], averaged: Sequence[Curves]) -> str:
+    charts = "".join(report_curves.chart(key, averaged) for key in MEASURES)
+    head = ("run", *MEASURES.values())
+    lines = [
+        (Markup(f"{report_curves.swatch(number)} {_text(run.name)}"), *_last(curves))
+        for number, (run, curves) in enumerate(zip(own, averaged, strict=True))
+    ]
+    table = _table(
+        "Values at the last epoch of each run: mean [lowest, highest] over the seeds", [head, *lines], "legend"
+    )
+    notes = f"<p>{_text(BAND)} {_text(GAP)}</p>"
+    return f'{notes}\n<div class="toolbar" hidden></div>\n<div class="charts">{charts}</div>\n{table}'
+
+
+def _last(curves: Curves) -> list[str]:
+    if not curves.epochs:
+        return ["-"] * len(MEASURES)
+    ends = [[values[-1] for values in curves.values[key]] for key in MEASURES]
+    return [f"{mean:.4g}" + (f" [{low:.4g}, {high:.4g}]" if low != high else "") for mean, low, high in ends]
+
+
+def _results(own: Sequence[Run]) -> str:
+    sides = [comparisons.measure(run) for run in own]
+    head = ("run", *(metric.label for metric in METRICS.values()))
+    lines = []
+    for run, side in zip(own, sides, strict=True):
+        estimates = ((key, side.estimate(key)) for key in METRICS)
+        lines.append((run.name, *(mean_sd(key, estimate) if estimate else "-" for key, estimate in estimates)))
+    return _table("Mean ± standard deviation over the seeds that did not diverge", [head, *lines])
+
+
+def _seeds(own: Sequence[Run], found: Comparison | None) -> str:
+    keys = [key for key in METRICS if key != "seconds_per_epoch"]
+    lines: list[Sequence[str]] = [("run", "seed", "status", "best epoch", *(METRICS[key].label for key in keys))]
+    for run in own:
+        values = {key: METRICS[key].finite(run) for key in keys}
+        for seed in run.seeds:
+            facts = run.summary["seeds"][str(seed)]
+            cells = [METRICS[key].shown(values[key][seed]) if seed in values[key] else "-" for key in keys]
+            lines.append((run.name, str(seed), facts["status"], str(facts.get("best_epoch", "-")), *cells))
+    return _table("Every seed of every run", lines) + (_pairs(found) if found else "")
+
+
+def _pairs(found: Comparison) -> str:
+    """Return the differences of the judged metric, pair by pair."""
+    metric = METRICS[found.metric]
+    rows = [(c.candidate.name, c.rows[found.metric].per_seed) for c in found.contrasts if found.metric in c.rows]
+    seeds = sorted({seed for _, own in rows for seed in own})
+    if not seeds:
+        return ""
+    lines = [
+        (name, *(metric.shown_difference(own[seed], sign=True) if seed in own else "-" for seed in seeds))
+        for name, own in rows
+    ]
+    caption = f"Difference from the baseline in {metric.title}, pair by pair"
+    return _table(caption, [("run", *(f"seed {seed}" for seed in seeds)), *lines])
+
+
+def _images(own: Sequence[Run], directory: Path) -> str:
+    known: dict[tuple[str, str], NDArray[np.uint8] | str] = {}
+    parts = [
+        "<p>Judged by the mean of the seeds' probabilities at the last epoch. Below an image: its label, what it is "
+        "taken for if that is something else, and how probable the networks find that.</p>"
+    ]
+    for number, run in enumerate(own):
+        source = run.config.data.dataset, run.summary["data_sha256"]
+        if source not in known:
+            known[source] = _pixels(*source, directory)
+        content = _hardest(run, known[source])
+        parts.append(f"<details{' open' * (number < 2)}><summary>{_text(run.name)}</summary>{content}</details>")
+    return "\n".join(parts)
+
+
+def _pixels(dataset: str, sha256: str, directory: Path) -> NDArray[np.uint8] | str:
+    """Return the test images as bytes, or why there are none to show."""
+    try:
+        images = data.test_images(dataset, directory, sha256)
+    except Refused as refused:
+        return f"The images cannot be shown: {refused.problems[0]}"
+    if images.ndim != 3:
+        return f"The images cannot be shown: those of {dataset} are plain numbers, without a height and a width."
+    return report_images.grey(images)
+
+
+def _hardest(run: Run, pixels: NDArray[np.uint8] | str) -> str:
+    arrays = run.predictions()
+    if not len(arrays["seeds"]) or not len(arrays["labels"]) or "probabilities" not in arrays:
+        return "<p>No network of this run has left probabilities.</p>"
+    if not isinstance(pixels, str) and len(pixels) != len(arrays["labels"]):
+        pixels = f"The images cannot be shown: there are {len(pixels)}, but {len(arrays['labels'])} predictions."
+    missed, uncertain = report_images.hardest(arrays)
+    parts = [f"<p>{_text(pixels)}</p>"] if isinstance(pixels, str) else []
+    for title, images in (("Misclassified, most confident first", missed), ("Most uncertain first", uncertain)):
+        items = "".join(f"<li>{_image(image, pixels)}</li>" for image in images)
+        parts.append(f"<h3>{title}</h3>" + (f'<ul class="images">{items}</ul>' if items else "<p>None.</p>"))
+    return "".join(parts)
+
+
+def _image(image: report_images.Hard, pixels: NDArray[np.uint8] | str) -> str:
+    if isinstance(pixels, str):
+        return image.about
+    picture = report_images.picture(pixels[image.number])
+    return f'<figure><img alt="{image.about}" src="{picture}"><figcaption>{image.caption}</figcaption></figure>'
+
+
+def _environment(own: Sequence[Run]) -> str:
+    facts = [comparisons.surroundings(run) for run in own]
+    keys = dict.fromkeys(key for fact in facts for key in fact)
+    shared = [key for key in keys if all(fact.get(key) == facts[0].get(key) for fact in facts)]
+    apart = [key for key in keys if key not in shared]
+    names = {"data": "data SHA-256", "git_commit": "commit"}
+    seconds = [f"{sum(run.seconds.values()):.1f}" for run in own]
+    head = ("run", *(names.get(key, key) for key in apart), "training time s")
+    lines = [
+        (run.name, *(condition(key, fact.get(key)) for key in apart), time)
+        for run, fact, time in zip(own, facts, seconds, strict=True)
+    ]
+    same = [(names.get(key, key), str(facts[0][key])) for key in shared]
+    return _table("The same for all runs", [("what", "value"), *same]) * bool(same) + _table(
+        "Run by run", [head, *lines]
+    )
+
+
+def _reproduce(own: Sequence[Run]) -> str:
+    first = own[0].summary["environment"]
+    versions = [f"{name}=={first[name]}" for name in PINNED if first.get(name)]
+    lines = [f"git checkout {shlex.quote(str(first['git_commit']))}"] if first.get("git_commit") else []
+    lines += [shlex.join(["pip", "install", "-e", ".", *versions])]
+    for run in own:
+        seeds = ",".join(f"{low}..{high or low}" for low, _, high in _spans(run))
+        words = ["dropout-lab", "train", _file(run), "--name", run.path.name, "--seeds", seeds]
+        lines.append(shlex.join([*words, *["--runs-dir", str(run.path.parent)] * (run.path.parent != Path("runs"))]))
+    lines.append(shlex.join(["dropout-lab", "report", *(str(run.path) for run in own)]))
+    files = [
+        f"<details><summary>{_text(_file(run))}</summary><pre>{_lines(configs.to_yaml(run.config))}</pre></details>"
+        for run in own
+    ]
+    return (
+        "<p>In a checkout of dropout-lab, with the files below. On a CPU of the same kind and with the versions above, "
+        "metrics.csv comes out as the same bytes.</p>"
+        f"<pre>{_lines(chr(10).join(lines))}</pre>\n" + "\n".join(files)
+    )
+
+
+def _file(run: Run) -> str:
+    """Return the name of a file for the run's config, another one for every run."""
+    return run.name.replace("/", "_") + ".yaml"
+
+
+def _spans(run: Run) -> Iterable[tuple[str, str, str]]:
+    return (span.partition("-") for span in shown_seeds(run.seeds).split(", "))
+
+
+# HTML
+
+
+def _data(own: Sequence[Run], averaged: Sequence[Curves]) -> str:
+    """Return what report.js reads; no text in it can end the element that it stands in."""
+    curves: list[dict[str, Any]] = [
+        {"name": printable(run.name), "look": report_curves.look(number), **curves.as_dict()}
+        for number, (run, curves) in enumerate(zip(own, averaged, strict=True))
+    ]
+    text = json.dumps({"measures": MEASURES, "runs": curves}, allow_nan=False, separators=(",", ":"))
+    return re.sub("[<>&]", lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def _table(caption: str, lines: Sequence[Sequence[str]], name: str = "") -> str:
+    """Return a table that scrolls sideways where it is wide; the first line is its head, the first cells name rows."""
+    head, *body = lines
+    numeric = [all(NUMBER.fullmatch(line[column]) for line in body) for column in range(len(head))]
+    kinds = [" class=n" if number and column else "" for column, number in enumerate(numeric)]
+    heads = "".join(f'<th scope="col"{kind}>{_text(cell)}</th>' for cell, kind in zip(head, kinds, strict=True))
+    rows = "\n".join(f"<tr>{_cells(line, kinds)}</tr>" for line in body)
+    named = f'tabindex="0" role="region" aria-label="{_text(caption)}"'
+    return (
+        f'<div class="scroll" {named}><table class="{name}"><caption>{_text(caption)}</caption>'
+        f"<thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table></div>\n"
+    )
+
+
+def _cells(line: Sequence[str], kinds: Sequence[str]) -> str:
+    first, *rest = line
+    cells = (f"<td{kind}>{_text(cell)}</td>" for cell, kind in zip(rest, kinds[1:], strict=True))
+    return f'<th scope="row">{_text(first)}</th>' + "".join(cells)
+
+
+def _list(kind: str, items: Iterable[str]) -> str:
+    entries = "".join(f"<li>{_text(item)}</li>" for item in items)
+    return f'<ul class="{kind}">{entries}</ul>' if entries else ""
+
+
+def _lines(text: str) -> str:
+    """Return text of several lines, each of them escaped."""
+    return "\n".join(map(_text, text.splitlines()))
+
+
+def _text(text: str) -> str:
+    """Return text as HTML shows it: nothing in it is markup, and nothing in it is unprintable."""
+    return text if isinstance(text, Markup) else html.escape(printable(text))
