@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from statistics import fmean
 
-from dropout_lab import data, laboratory, sweep
+from dropout_lab import data, laboratory, sweeps
 from dropout_lab.config import Config
 from dropout_lab.execution import EpochDone, UnitFailed
 from dropout_lab.recording import Job
@@ -26,10 +26,10 @@ def configs(name: str, epochs: int) -> list[Config]:
     """Return the article's network, its sweep of 6 rates x 4 seeds, or one wide network."""
     length = f"training.epochs={epochs}"
     if name == "sweep":
-        planned = sweep.plan(sweep.article([length, "seeds=[0,1,2,3]"]), "0,0.1..0.5", name="sweep")
+        planned = sweeps.plan(sweeps.article([length, "seeds=[0,1,2,3]"]), "0,0.1..0.5", name="sweep")
         return [member.config for member in planned.members]
     wide = ["network.hidden=[1024,1024,2048]", "training.batch_size=100", *EVALUATION]
-    return [sweep.article([length, "dropout.rate=0.5", *(wide if name == "wide" else [])])]
+    return [sweeps.article([length, "dropout.rate=0.5", *(wide if name == "wide" else [])])]
 
 
 def measure(name: str, epochs: int, jobs: int | None = None) -> dict[str, float]:

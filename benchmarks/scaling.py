@@ -16,7 +16,7 @@ from unittest import mock
 
 from ours import measure
 
-from dropout_lab import data, laboratory, schedule, sweep, workers
+from dropout_lab import data, laboratory, schedule, sweeps, workers
 from dropout_lab.targets import Options
 from dropout_lab.training import Ended, Epoch, Lane, train
 
@@ -58,11 +58,11 @@ def threads(mnist: data.Data, changes: Sequence[str], lanes: int = 1) -> Point:
 
 def seconds(mnist: data.Data, changes: Sequence[str], lanes: int, threads: int) -> float:
     """Train a shortened epoch a few times, and return the seconds that a full one takes each of `lanes` networks."""
-    config = sweep.article(changes)
+    config = sweeps.article(changes)
     work = 6 * schedule.weights(config) * lanes  # in operations per image
     images = min(FULL // 2, max(int(WORK / work), FEWEST * config.training.batch_size))
     shorter = [f"data.train_size={images}", f"data.validation_fraction={images / 9 / len(mnist.images)}"]
-    config = sweep.article([*changes, *shorter, f"training.epochs={EPOCHS}", "dropout.rate=0.5"])
+    config = sweeps.article([*changes, *shorter, f"training.epochs={EPOCHS}", "dropout.rate=0.5"])
     events = train([Lane(config, seed) for seed in range(lanes)], mnist, "cpu", threads)
     times = [event.seconds for event in islice(events, EPOCHS) if isinstance(event, Epoch)]
     return float(median(times[1:])) * FULL / images
@@ -72,11 +72,11 @@ def runs(count: int) -> Point:
     """Return what one run in a sweep of `count` costs beside its training."""
     rates = ",".join(f"{0.5 * number / count:.5f}" for number in range(1, count + 1))
     small = ["data.dataset=digits", "data.scale=unit", "network.hidden=[16]", "training.epochs=10"]
-    base = sweep.article(small)
+    base = sweeps.article(small)
     recorded = list(train([Lane(base, seed) for seed in range(RECORDED)], data.load("digits", "unit", Path())))
 
     def planned(options: Options) -> list[laboratory.Step]:
-        wanted = sweep.plan(base, rates, name="sweep", baseline=False)
+        wanted = sweeps.plan(base, rates, name="sweep", baseline=False)
         return laboratory.plan(laboratory.sweep_jobs(wanted, options), options)
 
     def replayed(lanes: Sequence[Lane], *_: object) -> Iterator[Epoch | Ended]:

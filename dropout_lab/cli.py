@@ -21,8 +21,8 @@ from dropout_lab.terminal import result, say
 if TYPE_CHECKING:
     from dropout_lab.comparison import Comparison
     from dropout_lab.recording import Job
-    from dropout_lab.sweep import Sweep
     from dropout_lab.sweep_table import SweepTable
+    from dropout_lab.sweeps import Sweep
     from dropout_lab.targets import Options
 
 PROGRAM = "dropout-lab"
@@ -57,6 +57,7 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; def
 Smoke = Annotated[bool, typer.Option("--smoke", help="For CI: 2 seeds, 1 epoch, at most 2,000 images.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Track = Annotated[str | None, typer.Option(help="Write events as networks train, for: tensorboard.", metavar="TOOL")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Such as training.epochs=3.", metavar="KEY=VALUE")]
 RUNS = Path("runs")
@@ -89,6 +90,7 @@ def train(
     runs_dir: RunsDir = RUNS,
     data_dir: DataDir = None,
     device: Device = None,
+    track: Track = None,
     smoke: Smoke = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Move an existing run of this name aside; start anew.")
@@ -106,7 +108,7 @@ def train(
     from dropout_lab.recording import Job
     from dropout_lab.wording import named_seeds
 
-    options = _options(runs_dir, data_dir, device, quiet=quiet)
+    options = _options(runs_dir, data_dir, device, quiet=quiet, track=track)
     given = targets.overrides(seeds=_seeds(seeds, smoke), name=name, device=device)
     loaded = configs.load(config, [*(overrides or ()), *given])
     loaded = targets.smoke(loaded) if smoke else loaded
@@ -139,6 +141,7 @@ def compare(
     runs_dir: RunsDir = RUNS,
     data_dir: DataDir = None,
     device: Device = None,
+    track: Track = None,
     smoke: Smoke = False,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -153,7 +156,7 @@ def compare(
     from dropout_lab import laboratory, tables, targets
     from dropout_lab.wording import named_seeds
 
-    options = _options(runs_dir, data_dir, device, quiet=quiet)
+    options = _options(runs_dir, data_dir, device, quiet=quiet, track=track)
     if smoke and fail_if is not None:
         raise Refused(Problem("command line", "--fail-if", "must be left out: a smoke run decides nothing", fail_if))
     asked, question = _seeds(seeds, smoke), laboratory.question(metric, min_effect, fail_if)
@@ -210,6 +213,7 @@ def sweep(
     runs_dir: RunsDir = RUNS,
     data_dir: DataDir = None,
     device: Device = None,
+    track: Track = None,
     smoke: Smoke = False,
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Then train the chosen run and its baseline on fresh seeds; compare.")
@@ -225,15 +229,15 @@ def sweep(
     The next commands to type come last.
     """
     from dropout_lab import config as configs
-    from dropout_lab import laboratory, next_steps, sweep_table, tables, targets
-    from dropout_lab import sweep as sweeps
+    from dropout_lab import laboratory, next_steps, sweep_table, sweeps, tables, targets
 
-    options = _options(runs_dir, data_dir, device, jobs=jobs, lanes=lanes, quiet=quiet, fail_fast=fail_fast)
+    options = _options(
+        runs_dir, data_dir, device, jobs=jobs, lanes=lanes, quiet=quiet, fail_fast=fail_fast, track=track
+    )
     given = targets.overrides(seeds=_seeds(seeds, smoke), name=name, device=device)
     base = configs.load(config, given) if config else sweeps.article(given)
     base = targets.smoke(base) if smoke else base
-    called = base.name if name else f"{base.name[:58]}-sweep"
-    planned = sweeps.plan(base, rates, vary or (), name=called, baseline=not no_baseline)
+    planned = sweeps.plan(base, rates, vary or (), name=sweeps.title(base, name), baseline=not no_baseline)
     todo = laboratory.sweep_jobs(planned, options)
     failures = _train(todo, options, dry_run=dry_run, as_json=as_json, sweep=planned)
     table = laboratory.judge_sweep(planned, options)
@@ -376,6 +380,25 @@ def report(
     failures = laboratory.write_report(targets.recorded(names, options), options, out)
     say(f"written   {out}")
     _stop_at(failures)
+
+
+@app.command(epilog=example("export mnist-dropout --to mlflow:sqlite:///mlflow.db"))
+def export(
+    name: Annotated[str, typer.Argument(help="Run directory or name of a finished run.", metavar="RUN")],
+    to: Annotated[str, typer.Option(help="Such as mlflow:sqlite:///mlflow.db.", metavar="TARGET")],
+    runs_dir: RunsDir = RUNS,
+) -> None:
+    """Give a finished run to MLflow, one MLflow run per seed.
+
+    What is there already is not added again.
+    """
+    from dropout_lab import laboratory, targets
+    from dropout_lab.wording import count
+
+    (job,) = targets.targets([name], _options(runs_dir))
+    done = laboratory.export(job, to)
+    known = f", {count(len(done.known), 'seed')} there already" if done.known else ""
+    result(f"{done.database}: experiment {done.experiment}: {count(len(done.added), 'seed')} added{known}")
 
 
 @app.command(name="list", epilog=example("list --runs-dir runs"))

@@ -152,10 +152,10 @@ def compared(candidate: Values, baseline: Values, show: Show, what: str = "") ->
     before, after = [baseline[seed] for seed in seeds], [candidate[seed] for seed in seeds]
     difference = paired(before, after)
     low, high = ends(difference)
-    means = f"{show(interval(after).mean).lstrip('+')} against {show(interval(before).mean).lstrip('+')}"
-    text = (
-        f"{means}, difference {show(difference.mean)} (95 % interval {show(low)} to {show(high)}, {len(seeds)} seeds)"
-    )
+    level, shift = (percent, points) if show in (percent, points) else (show, show)
+    means = f"{level(interval(after).mean)} against {level(interval(before).mean)}"
+    between = f"95 % interval {shift(low)} to {shift(high)}, {len(seeds)} seeds"
+    text = f"{means}, difference {shift(difference.mean)} ({between})"
     return difference, f"{what}: {text}" if what else text
 
 

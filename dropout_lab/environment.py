@@ -6,8 +6,11 @@ import contextlib
 import platform
 import subprocess
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from dropout_lab.errors import Problem, Refused
 
 
 def environment(device: str, threads: int) -> dict[str, Any]:
@@ -22,6 +25,13 @@ def environment(device: str, threads: int) -> dict[str, Any]:
         "threads": threads,
         "git_commit": git_commit(),
     }
+
+
+def require(package: str, key: str, value: str, extra: str | None = None) -> None:
+    """Refuse the option `key` where it needs an optional package that is not installed; say how to install it."""
+    if find_spec(package) is None:
+        reason = f"needs the package {package}: pip install 'dropout-lab[{extra or package}]'"
+        raise Refused(Problem("command line", key, reason, value))
 
 
 def cpu_model() -> str:

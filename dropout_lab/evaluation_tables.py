@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dropout_lab.evaluation import ANGLES, Close, Evaluation, Scores
-from dropout_lab.layout import Line, flow, labelled, markdown_row, table
+from dropout_lab.layout import Line, Parts, as_html, flow, labelled, markdown_row, table
 from dropout_lab.statistics import interval
 from dropout_lab.wording import count, shown_seeds
 
 SCHEMA_VERSION = 1
+WIDTH = 100  # columns, where there is no terminal to ask
 HEAD: Line = ("", "test error %", "test loss", "calibration error %")
 WAYS: dict[str, tuple[str, Callable[[Close], Scores | None]]] = {  # how one network comes to its probabilities
     "weight_scaling": ("{scaling}", lambda close: close.weight_scaling),
@@ -22,17 +23,32 @@ WAYS: dict[str, tuple[str, Callable[[Close], Scores | None]]] = {  # how one net
 }
 
 
+class ShownEvaluation(Evaluation):
+    """An evaluation that shows itself, for the Python API."""
+
+    def __repr__(self) -> str:
+        return as_text(self, WIDTH)
+
+    def _repr_html_(self) -> str:
+        return as_html(*parts(self))
+
+
 def as_text(evaluation: Evaluation, width: int) -> str:
     """Return what an evaluation found, in a table and a few lines."""
+    before, lines, after = parts(evaluation)
+    notes = flow(after[:2], width) + flow(after[2:], width)
+    return "\n".join([*before, "", *table(lines, width, fold=9), "", *notes])
+
+
+def parts(evaluation: Evaluation) -> Parts:
+    """Return what was evaluated, a table, and what else was found."""
     run, seeds = evaluation.run, [close.seed for close in evaluation.seeds]
     spread = ", ± is sd over seeds" if len(seeds) > 1 else ""
-    lines = [labelled("run", f"{run.name}  {count(len(seeds), 'seed')} ({shown_seeds(seeds)}){spread}"), ""]
-    lines += table([HEAD, *rows(evaluation)], width, fold=9)
-    lines.append("")
-    lines += flow([labelled("averaging", reached(evaluation)), labelled("uncertain", uncertain(evaluation))], width)
+    about = labelled("run", f"{run.name}  {count(len(seeds), 'seed')} ({shown_seeds(seeds)}){spread}")
+    notes = [labelled("averaging", reached(evaluation)), labelled("uncertain", uncertain(evaluation))]
     if zeros := sparsity(evaluation):
-        lines += flow([labelled("zeros", zeros)], width)
-    return "\n".join(lines)
+        notes.append(labelled("zeros", zeros))
+    return [about], [HEAD, *rows(evaluation)], notes
 
 
 def as_markdown(evaluation: Evaluation) -> str:

@@ -96,12 +96,19 @@ def encoded(figure: Figure, form: str = "png") -> bytes:
 Entries = list[tuple[Artist, str]]  # of a legend
 
 
+class Page(Figure):
+    """A figure that a notebook shows by itself: it asks for `_repr_png_`, and pyplot need not be there."""
+
+    def _repr_png_(self) -> bytes:
+        return encoded(self)
+
+
 def panels(*titles: str, over: str = "epoch", height: float = PANEL) -> tuple[Figure, list[Axes]]:
     """Return a figure of one row of panels, each with its measure as title and `over` below.
 
     `height` is that of the panels, in inches; where the size is fixed, they have what is left of it.
     """
-    figure = Figure(figsize=(_size().width, height))
+    figure = Page(figsize=(_size().width, height))
     axes = [figure.add_subplot(1, len(titles), i, title=title) for i, title in enumerate(titles, start=1)]
     for axis in axes:
         axis.set_xlabel(textwrap.fill(label(over), 24))

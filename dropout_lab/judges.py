@@ -149,8 +149,8 @@ def half_is_a_good_default(e: Evidence) -> Rulings:
         return {f"rate {rate:g}": e.values(f"{net} rate {rate:g}", "val_accuracy") for rate in RATES}
 
     return tuple(
-        highest(arms(net), ["rate 0.5"], percent, within=True, reading=f"{units} units")
-        for net, units in (("K", "128-128"), ("wide", "512-512, 20,000 images"))
+        highest(arms(net), ["rate 0.5"], percent, within=True, reading=units)
+        for net, units in (("K", "128-128"), ("wide", "512-512 (20,000 images)"))
     )
 
 

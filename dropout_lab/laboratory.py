@@ -19,21 +19,23 @@ import yaml
 
 from dropout_lab import comparison as comparisons
 from dropout_lab import config as configs
-from dropout_lab import data, devices, progress, runs, schedule, tables, terminal
+from dropout_lab import data, devices, progress, runs, schedule, tables, terminal, tracking
+from dropout_lab import export as exports
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.gate import Gate, parse_gate
 from dropout_lab.metrics import METRICS
 from dropout_lab.recording import Job, set_aside
 from dropout_lab.runs import Run
 from dropout_lab.storage import atomic_write, make_directory, sha256
-from dropout_lab.sweep import Member, Sweep
-from dropout_lab.targets import Options, each, overrides, targets
+from dropout_lab.sweeps import Member, Sweep
+from dropout_lab.targets import Options, check_directory, each, overrides, targets
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dropout_lab.evaluation import Evaluation
     from dropout_lab.execution import Event
+    from dropout_lab.export import Exported
     from dropout_lab.reproduction import Judged
     from dropout_lab.sweep_table import SweepTable
 
@@ -70,7 +72,7 @@ def carry_out(steps: Sequence[Step], options: Options, *, fresh: bool = False, s
     Raises `Refused`, before anything is changed, where the data are missing or bad.
     """
     failures: list[str] = []
-    notice_other_data(job for job, missing in steps if not missing)
+    notice_other_data((job for job, missing in steps if not missing), options.note)
     if todo := [step for step in steps if step.missing]:
         work = prepare(todo, options)
         if sweep:
@@ -80,27 +82,29 @@ def carry_out(steps: Sequence[Step], options: Options, *, fresh: bool = False, s
             if runs.is_run(job.path):
                 set_aside(job.path)
         epochs = {job.path: len(missing) * job.config.training.epochs for job, missing in todo}
-        with progress.shown(sum(epochs.values()), options.quiet, epochs) as show, contextlib.closing(work):
+        watching = progress.shown(sum(epochs.values()), options.quiet, epochs), tracking.tracked(options.track)
+        with watching[0] as show, watching[1] as track, contextlib.closing(work):
             for event in work:
                 show(event)
-                failures += heed(event)
+                track(event)
+                failures += heed(event, options.note)
                 if failures and options.fail_fast:
                     break
     finished = [runs.load(job.path) for job, _ in steps if (job.path / "summary.json").exists()]
     draw_curves(run for run in finished if not (run.path / "curves.png").exists())
+    for run in finished if options.track else ():
+        tracking.complete(run)
     return failures
 
 
-def notice_other_data(finished: Iterable[Job]) -> None:
-    """Say of which finished runs the own data, an .npz file, are no longer those that they were trained on."""
+def notice_other_data(finished: Iterable[Job], note: Callable[[str], None]) -> None:
+    """Note of which finished runs the own data, an .npz file, are no longer those that they were trained on."""
     for job in finished:
         dataset = job.config.data.dataset
         if dataset not in data.DATASETS and Path(dataset).is_file():
             (report,) = data.verify(dataset, Path())[:1]
             if report.sha256 != runs.load(job.path).summary["data_sha256"]:
-                terminal.say(
-                    f"dropout-lab: note: {job.path}: {dataset} has changed since; --fresh trains on what it is now"
-                )
+                note(f"{job.path}: {dataset} has changed since; --fresh trains on what it is now")
 
 
 def prepare(todo: Sequence[Step], options: Options) -> Generator[Event, None, None]:
@@ -138,14 +142,14 @@ def layout(steps: Sequence[Step], device: str, options: Options) -> schedule.Lay
     return schedule.layout(wanted, device, options.jobs, options.lanes)
 
 
-def heed(event: Event) -> list[str]:
+def heed(event: Event, note: Callable[[str], None]) -> list[str]:
     """Do what an event asks for beside being counted, and return a line if it is a failure."""
     from dropout_lab import execution
 
     if isinstance(event, execution.SeedDone):
         (event.task.job.path / "curves.png").unlink(missing_ok=True)  # drawn anew when the run is complete
     elif isinstance(event, execution.Noted):
-        terminal.say(f"dropout-lab: note: {event.text}")
+        note(event.text)
     elif isinstance(event, execution.UnitFailed):
         names = ", ".join(f"{task.job.path} seed {task.seed}" for task in event.unit)
         return [f"{names}: {event.reason}"]
@@ -194,6 +198,16 @@ def init(name: str) -> list[Path]:
     atomic_write(schema, as_json(configs.json_schema()).encode())
     atomic_write(config, configs.commented_yaml(name).encode())
     return [config, schema]
+
+
+def export(job: Job, target: str) -> Exported:
+    """Give a finished run to another program, as `target` says: "mlflow:sqlite:///FILE.db"."""
+    path = exports.database(target)
+    check_directory("--to", path.parent)
+    run = runs.load(job.path)
+    draw_curves([run] if not (run.path / "curves.png").exists() else [])
+    make_directory(path.parent)
+    return exports.to_mlflow(run, path)
 
 
 # Comparisons

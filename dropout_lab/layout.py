@@ -1,7 +1,8 @@
-"""Plain text in a given width: labelled lines that wrap, and tables that fold where they do not fit. No colour."""
+"""Plain text in a given width: labelled lines that wrap, and tables that fold where they do not fit; and HTML."""
 
 from __future__ import annotations
 
+import html
 import textwrap
 from collections.abc import Iterable, Sequence
 
@@ -10,6 +11,7 @@ GAP = 2  # columns between the columns of a table
 APART = 6  # columns between two labelled pieces on one line
 
 Line = tuple[str, ...]  # the cells of one line of a table
+Parts = tuple[list[str], list[Line], list[str]]  # what is said before a table, its lines with the head, and what after
 
 
 def labelled(label: str, text: str) -> str:
@@ -55,6 +57,19 @@ def table(lines: Sequence[Line], width: int, fold: int) -> list[str]:
 def markdown_row(cells: Iterable[str]) -> str:
     """Return one row of a Markdown table, its cells as they are."""
     return "| " + " | ".join(cells) + " |"
+
+
+def as_html(before: Iterable[str], lines: Sequence[Line], after: Iterable[str]) -> str:
+    """Return a table between paragraphs, everything escaped, as a notebook shows it."""
+
+    def row(cells: Line, tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    said, then = (
+        ["<p>" + "<br>".join(map(html.escape, own)) + "</p>"] if own else [] for own in map(list, (before, after))
+    )
+    body = ["<table>", row(lines[0], "th"), *(row(line, "td") for line in lines[1:]), "</table>"] if lines else []
+    return "\n".join([*said, *body, *then])
 
 
 def side_by_side(first: Line, others: Sequence[Line], width: int) -> list[str]:

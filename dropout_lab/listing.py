@@ -13,7 +13,7 @@ from dropout_lab import config as configs
 from dropout_lab import runs, statistics
 from dropout_lab.config import Config
 from dropout_lab.errors import Refused
-from dropout_lab.layout import Line, labelled, markdown_row, table
+from dropout_lab.layout import Line, Parts, labelled, markdown_row, table
 from dropout_lab.metrics import METRICS
 from dropout_lab.runs import RESULTS, Run
 from dropout_lab.strict_yaml import written
@@ -44,6 +44,12 @@ def run_as_dict(run: Run) -> dict[str, Any]:
 
 def run_as_text(run: Run) -> str:
     """Return what a run came to: means and spreads over its seeds, at the last and at the best epoch, and its files."""
+    before, lines, after = parts(run)
+    return "\n".join([*before, *(["", *table(lines, 100, fold=9), ""] if lines else []), *after])
+
+
+def parts(run: Run) -> Parts:
+    """Return what a run is and which seeds went their own way, its results, and its files."""
     lines = [labelled("run", f"{run.name}  {count(len(run.seeds), 'seed')} ({shown_seeds(run.seeds)})")]
     for seed in run.diverged:
         facts = run.summary["seeds"][str(seed)]
@@ -54,10 +60,9 @@ def run_as_text(run: Run) -> str:
         if facts["status"] == "finished" and facts["epochs"] < planned:
             at = f"seed {seed} after epoch {facts['epochs']} of {planned}, gone back to epoch {facts['best_epoch']}"
             lines.append(labelled("stopped", at))
-    if len(run.diverged) < len(run.seeds):
-        lines += ["", *table(_table(run), 100, fold=9), ""]
     files = "metrics.csv, curves.png, summary.json, weights.safetensors, predictions.npz"
-    return "\n".join([*lines, labelled("files", f"{run.path}: {files}")])
+    results = _table(run) if len(run.diverged) < len(run.seeds) else []
+    return lines, results, [labelled("files", f"{run.path}: {files}")]
 
 
 def run_as_markdown(run: Run) -> str:

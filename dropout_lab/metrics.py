@@ -7,7 +7,7 @@ fractions from 0 to 1, shown in percent, and their differences in percentage poi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,15 @@ class Metric:
 def finished(run: Run) -> dict[int, dict[str, Any]]:
     """Return what summary.json says of each seed that did not diverge."""
     return {int(seed): facts for seed, facts in run.summary["seeds"].items() if facts["status"] == "finished"}
+
+
+def results(facts: Mapping[str, Any]) -> dict[str, float]:
+    """Return what one finished seed came to, from its facts in the summary: test results, and those of the best epoch.
+
+    The validation results at the last epoch are in metrics.csv.
+    """
+    last = {key: float(facts["last"][key]) for key in ("test_loss", "test_accuracy")}
+    return last | {f"{key}_at_best": float(value) for key, value in facts["best"].items()}
 
 
 def _at(when: str, key: str) -> Callable[[Run], Values]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
-from dropout_lab.sweep import RATE
 from dropout_lab.sweep_table import SweepTable
+from dropout_lab.sweeps import RATE
 
 Step = tuple[str, str]  # why, and the command
 

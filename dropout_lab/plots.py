@@ -29,7 +29,7 @@ from dropout_lab.layout import cut
 from dropout_lab.metrics import METRICS, finished
 from dropout_lab.statistics import interval
 from dropout_lab.storage import atomic_write
-from dropout_lab.sweep import NOT_VARIED, Grid, grid
+from dropout_lab.sweeps import NOT_VARIED, Grid, grid
 
 if TYPE_CHECKING:
     from dropout_lab.runs import Run

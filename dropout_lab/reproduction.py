@@ -23,7 +23,7 @@ from dropout_lab.metrics import METRICS, Values
 from dropout_lab.recording import Job
 from dropout_lab.rules import did_you_mean, nearest
 from dropout_lab.runs import Run
-from dropout_lab.sweep import Member, Sweep, run_name
+from dropout_lab.sweeps import Member, Sweep, run_name
 
 if TYPE_CHECKING:
     from dropout_lab.data import Data

@@ -11,12 +11,12 @@ from typing import Any
 
 from dropout_lab import statistics
 from dropout_lab.config import flatten
-from dropout_lab.layout import cut, markdown_row, side_by_side, table
+from dropout_lab.layout import Parts, cut, markdown_row, side_by_side, table
 from dropout_lab.metrics import METRICS, Metric
 from dropout_lab.runs import Run
 from dropout_lab.statistics import Difference, Estimate
 from dropout_lab.strict_yaml import written
-from dropout_lab.sweep import RATE, Grid, Member, Sweep, grid
+from dropout_lab.sweeps import RATE, Grid, Member, Sweep, grid
 from dropout_lab.wording import count, shown_p
 
 SCHEMA_VERSION = 1
@@ -93,13 +93,22 @@ def _estimate(metric: Metric, run: Run) -> Estimate | None:
 
 def to_text(result: SweepTable, width: int = 100) -> str:
     """Return the table, the choice and what it is worth, as plain text."""
+    before, lines, notes = parts(result)
+    if crossed := result.grid:
+        (first, *others), (down, across) = _crossed(result, crossed), crossed.keys
+        notes += ["", f"mean test accuracy %, {down} down and {across} across; chosen on validation (>)", ""]
+        notes += side_by_side(first, others, width)
+    wrapped = (part for note in notes for part in _wrapped(note, width))
+    return "\n".join([*before, "", *table(lines, width, fold=2), "", *wrapped])
+
+
+def parts(result: SweepTable) -> Parts:
+    """Return what the sweep is, the table, and the choice and what it is worth."""
     head = ("run", "seeds", "val acc. %", "test acc. %", "diff pp [95% CI]", "Holm p  ")
     body = [(*cells, f"{p} {MARKS.get(word, ' ')}") for *cells, p, word in map(_cells, result.lines)]
     marks = ["> " if line is result.chosen else "  " for line in result.lines]
     marked = [(mark + name, *others) for mark, (name, *others) in zip(marks, body, strict=True)]
     family = sum(line.holm_p is not None for line in result.lines)
-    lines = [f"sweep {result.sweep.name}: {count(len(result.lines), 'run')}; ± is sd over seeds; last epoch", ""]
-    lines += [*table([head, *marked], width, fold=2), ""]
     notes = []
     if family:
         margin = PRIMARY.shown_difference(MARGIN)
@@ -108,11 +117,8 @@ def to_text(result: SweepTable, width: int = 100) -> str:
     if result.chosen and result.chosen.test:
         name, test = result.chosen.member.name, result.chosen.test
         notes.append(f"chosen on validation (>): {name}; its test accuracy is {_mean(test)} %")
-    if crossed := result.grid:
-        (first, *others), (down, across) = _crossed(result, crossed), crossed.keys
-        notes += ["", f"mean test accuracy %, {down} down and {across} across; chosen on validation (>)", ""]
-        notes += side_by_side(first, others, width)
-    return "\n".join([*lines, *(part for note in notes for part in _wrapped(note, width))])
+    about = f"sweep {result.sweep.name}: {count(len(result.lines), 'run')}; ± is sd over seeds; last epoch"
+    return [about], [head, *marked], notes
 
 
 def _wrapped(note: str, width: int) -> list[str]:

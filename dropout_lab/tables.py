@@ -16,7 +16,7 @@ from typing import Any
 
 from dropout_lab import wording
 from dropout_lab.comparison import Comparison, Contrast
-from dropout_lab.layout import Line, flow, labelled, markdown_row, side_by_side, table
+from dropout_lab.layout import Line, Parts, flow, labelled, markdown_row, side_by_side, table
 from dropout_lab.metrics import METRICS
 from dropout_lab.statistics import Difference, Estimate
 from dropout_lab.wording import about, condition, differences, notes, pairing, shown_p, verdicts
@@ -43,15 +43,22 @@ def to_text(comparison: Comparison, width: int = 100) -> str:
 
 def to_markdown(comparison: Comparison) -> str:
     """Return conditions, table and verdict as Markdown, with a last newline."""
-    lines = [f"- baseline: {escaped(about(comparison.baseline))}"]
-    for contrast in comparison.contrasts:
-        facts = f"{about(contrast.candidate)}, {pairing(contrast)}; differs: {differences(contrast)}"
-        lines.append(f"- candidate: {escaped(facts)}")
-    lines += [f"- note: {escaped(note)}" for note in notes(comparison)]
-    head, *body = metric_lines(comparison) if len(comparison.contrasts) == 1 else run_lines(comparison)
+    before, (head, *body), after = parts(comparison)
+    lines = [f"- {escaped(fact)}" for fact in before]
     lines += ["", escaped_row(head), "|---|" + "---:|" * (len(head) - 2) + "---|", *map(escaped_row, body), ""]
-    lines += [f"- **verdict**: {escaped(verdict)}" for verdict in verdicts(comparison)]
+    lines += [f"- **verdict**: {escaped(verdict)}" for verdict in after]
     return "\n".join(lines) + "\n"
+
+
+def parts(comparison: Comparison) -> Parts:
+    """Return the conditions, the table and the verdicts of a comparison."""
+    facts = [f"baseline: {about(comparison.baseline)}"]
+    for contrast in comparison.contrasts:
+        differs = f"{pairing(contrast)}; differs: {differences(contrast)}"
+        facts.append(f"candidate: {about(contrast.candidate)}, {differs}")
+    facts += [f"note: {note}" for note in notes(comparison)]
+    lines = metric_lines(comparison) if len(comparison.contrasts) == 1 else run_lines(comparison)
+    return facts, lines, list(verdicts(comparison))
 
 
 def to_csv(comparison: Comparison) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dropout_lab import config as configs
-from dropout_lab import data, runs
+from dropout_lab import data, runs, terminal, tracking
 from dropout_lab.config import Config
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.recording import Job
@@ -23,9 +23,17 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def say_note(text: str) -> None:
+    """Tell the person at the terminal what is worth knowing though the work goes on."""
+    terminal.say(f"dropout-lab: note: {text}")
+
+
 @dataclass(frozen=True)
 class Options:
-    """What every command that trains is told: where runs and data live, device, processes, lanes, how much to say."""
+    """What every command that trains is told: where runs and data live, device, processes, lanes, how much to say.
+
+    track: the tool to write events for while networks train. note: what is done with a remark.
+    """
 
     runs: Path
     data: Path
@@ -34,9 +42,13 @@ class Options:
     lanes: int | None = None
     quiet: bool = False
     fail_fast: bool = False
+    track: str | None = None
+    note: Callable[[str], None] = say_note
 
     def __post_init__(self) -> None:
         check_directory("--runs-dir", self.runs)
+        if self.track is not None:
+            tracking.check(self.track)
 
 
 def overrides(*, seeds: Sequence[int] | None, name: str | None = None, device: str | None = None) -> list[str]:
@@ -57,9 +69,9 @@ def smoke(config: Config) -> Config:
 
 
 def targets(
-    texts: Sequence[str], options: Options, changes: Sequence[str] = (), *, least: int = 1, small: bool = False
+    texts: Sequence[str | Config], options: Options, changes: Sequence[str] = (), *, least: int = 1, small: bool = False
 ) -> list[Job]:
-    """Return the jobs that `texts` name: config files, run directories, or names of runs in the runs directory.
+    """Return the jobs that `texts` are or name: configs, their files, run directories, names in the runs directory.
 
     Their configs are changed by the overrides `changes`, and made smoke runs if `small`. Raises `Refused` for each text
     that names nothing, for fewer than `least`, and where two name the same run.
@@ -77,8 +89,11 @@ def targets(
     return jobs
 
 
-def target(text: str, options: Options, changes: Sequence[str]) -> Job:
-    """Return the job that one text names."""
+def target(text: str | Config, options: Options, changes: Sequence[str]) -> Job:
+    """Return the job that one text names, or one config."""
+    if isinstance(text, Config):
+        config = configs.resolve(text.model_dump(mode="json"), changes, where="config", name=text.name)
+        return Job(options.runs / config.name, config)
     path = Path(text)
     if path.suffix in (".yaml", ".yml") or os.path.isfile(path):
         config = configs.load(path, changes)

@@ -27,7 +27,7 @@ from dropout_lab.metrics import finished
 from dropout_lab.plots import PLOTS, comparison, curves, save, sweep
 from dropout_lab.runs import COLUMNS, Run
 from dropout_lab.storage import sha256
-from dropout_lab.sweep import Grid
+from dropout_lab.sweeps import Grid
 
 HOSTILE = (
     "_x",

@@ -17,17 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dropout_lab import config as configs
-from dropout_lab import execution, next_steps, schedule, statistics, sweep, sweep_table
+from dropout_lab import execution, next_steps, schedule, statistics, sweep_table, sweeps
 from dropout_lab.config import RUN_NAME, Config, TrainingConfig
 from dropout_lab.errors import Refused
 from dropout_lab.metrics import Metric
-from dropout_lab.sweep import Sweep
+from dropout_lab.sweeps import Sweep
 
 BASE = configs.resolve({"data": {"dataset": "digits"}}, where="test", name="base")
 
 
 def plan(rates: str | None, *vary: str, base: Config = BASE, baseline: bool = True) -> Sweep:
-    return sweep.plan(base, rates, vary, name="test", baseline=baseline)
+    return sweeps.plan(base, rates, vary, name="test", baseline=baseline)
 
 
 def names(planned: Sweep) -> list[str]:
@@ -266,8 +266,8 @@ def test_a_difference_is_marked_as_compare_would_judge_it(tmp_path: Path) -> Non
 # Two settings
 
 
-def cells(rates: str | None, *vary: str, baseline: bool = True) -> sweep.Grid | None:
-    return sweep.grid({member.name: member.settings for member in plan(rates, *vary, baseline=baseline).members})
+def cells(rates: str | None, *vary: str, baseline: bool = True) -> sweeps.Grid | None:
+    return sweeps.grid({member.name: member.settings for member in plan(rates, *vary, baseline=baseline).members})
 
 
 def test_two_settings_make_a_grid_of_which_the_rates_go_across() -> None:

@@ -123,6 +123,11 @@ def article(overrides: Sequence[str] = ()) -> Config:
     return configs.resolve(ARTICLE, overrides, where="the article's config", name="mnist")
 
 
+def title(base: Config, name: str | None) -> str:
+    """Return what a sweep over the config `base` is called: `name`, if it was given, or after the config."""
+    return name or f"{base.name[:58]}-sweep"
+
+
 def plan(base: Config, rates: str | None, vary: Sequence[str] = (), *, name: str, baseline: bool = True) -> Sweep:
     """Return the sweep `name`: a run for every combination of `rates` ("0.1..0.5") and `vary` ("training.epochs=5,10").
 
