@@ -23,7 +23,7 @@ from dropout_lab import comparison as comparisons
 from dropout_lab import config as configs
 from dropout_lab import data, laboratory, listing, runs, sweep_table, sweeps, tables, targets
 from dropout_lab.config import Config
-from dropout_lab.errors import Failed
+from dropout_lab.errors import stop_at
 from dropout_lab.layout import as_html
 from dropout_lab.ranges import parse_seeds
 from dropout_lab.recording import Job
@@ -94,7 +94,7 @@ def train(
     options = _options(runs_dir, data_dir, device, jobs=jobs, quiet=quiet, track=track)
     resolved = _config(config, [*overrides, *_overrides(seeds, name, device)])
     job = Job(options.runs / resolved.name, resolved)
-    _stop_at(_train([job], options, fresh=fresh))
+    stop_at(_train([job], options, fresh=fresh))
     return load(job.path)
 
 
@@ -128,7 +128,7 @@ def compare(
     changes = _overrides(seeds, None, device)
     todo = targets.targets([_target(given) for given in (a, b, *more)], options, changes, least=2)
     laboratory.check_alike(todo)
-    _stop_at(_train(todo, options))
+    stop_at(_train(todo, options))
     directory = Path(out) if out else laboratory.comparison_directory(todo, options)
     answer = laboratory.compare(todo, question, directory, None if seeds is None else _seeds(seeds))
     return Comparison(**_fields(answer.comparison))
@@ -162,7 +162,7 @@ def sweep(
     planned = sweeps.plan(base, rates, axes, name=sweeps.title(base, name), baseline=baseline)
     failures = _train(laboratory.sweep_jobs(planned, options), options, sweep=planned)
     table = laboratory.judge_sweep(planned, options)
-    _stop_at(failures)
+    stop_at(failures)
     return SweepTable(**_fields(table))
 
 
@@ -243,11 +243,6 @@ def _train(
     jobs: Sequence[Job], options: Options, *, fresh: bool = False, sweep: sweeps.Sweep | None = None
 ) -> list[str]:
     return laboratory.carry_out(laboratory.plan(jobs, options, fresh=fresh), options, fresh=fresh, sweep=sweep)
-
-
-def _stop_at(failures: Sequence[str]) -> None:
-    if failures:
-        raise Failed("\n".join(failures))
 
 
 def _fields(found: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 
 from dropout_lab import __version__, terminal
-from dropout_lab.errors import Failed, LabError, Problem, Refused, printable
+from dropout_lab.errors import Failed, LabError, Problem, Refused, printable, stop_at
 from dropout_lab.terminal import result, say
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def train(
     loaded = configs.load(config, [*(overrides or ()), *given])
     loaded = targets.smoke(loaded) if smoke else loaded
     job = Job(options.runs / loaded.name, loaded)
-    _stop_at(_train([job], options, fresh=fresh, dry_run=dry_run, as_json=as_json))
+    stop_at(_train([job], options, fresh=fresh, dry_run=dry_run, as_json=as_json))
     run = runs.load(job.path)
     result(laboratory.as_json(listing.run_as_dict(run)) if as_json else listing.run_as_text(run))
     _summarize(listing.run_as_markdown(run), smoke, as_data=as_json)
@@ -168,7 +168,7 @@ def compare(
     changes = targets.overrides(seeds=asked, device=device)
     jobs = targets.targets(names, options, changes, least=2, small=smoke)
     laboratory.check_alike(jobs)
-    _stop_at(_train(jobs, options, dry_run=dry_run, as_json=as_json))
+    stop_at(_train(jobs, options, dry_run=dry_run, as_json=as_json))
     answer = laboratory.compare(jobs, question, out or laboratory.comparison_directory(jobs, options), asked)
     if as_json:
         result(laboratory.as_json(tables.to_json_dict(answer.comparison)))
@@ -185,7 +185,7 @@ def compare(
         terminal.step_summary(f"**Gate tripped**: {answer.tripped}\n")
         raise typer.Exit(3)
     sides = [answer.comparison.baseline, *(contrast.candidate for contrast in answer.comparison.contrasts)]
-    _stop_at([f"{side.path}: {named_seeds(side.diverged)} diverged" for side in sides if side.diverged])
+    stop_at([f"{side.path}: {named_seeds(side.diverged)} diverged" for side in sides if side.diverged])
 
 
 @app.command(
@@ -251,7 +251,7 @@ def sweep(
         result("\n" + tables.to_text(confirmed, terminal.width()))
     _summarize(sweep_table.to_markdown(table), smoke, as_data=as_json)
     say(f"written   {options.runs / planned.name}: sweep.csv, sweep.png, sweep.yaml and the run directories")
-    _stop_at(failures)
+    stop_at(failures)
     where = {"--runs-dir": runs_dir if runs_dir != RUNS else None, "--data-dir": data_dir}
     places = [f"{option}={path}" for option, path in where.items() if path]
     for why, command in () if smoke else next_steps.after_sweep(table, [PROGRAM, *sys.argv[1:]], rates, places):
@@ -336,7 +336,7 @@ def reproduce(
     if out:
         laboratory.write_claims(judged, out, shlex.join([PROGRAM, *sys.argv[1:]]))
         say(f"written   {out}")
-    _stop_at(failures)
+    stop_at(failures)
 
 
 @app.command(
@@ -379,7 +379,7 @@ def report(
     options = _options(runs_dir, data_dir)
     failures = laboratory.write_report(targets.recorded(names, options), options, out)
     say(f"written   {out}")
-    _stop_at(failures)
+    stop_at(failures)
 
 
 @app.command(epilog=example("export mnist-dropout --to mlflow:sqlite:///mlflow.db"))
@@ -486,7 +486,7 @@ def theory(
         storage.make_directory(out)
         plots.save(theory_figures.two_readings(), out / "theory.png")
         say(f"written   {out}: theory.png")
-    _stop_at([f"{checked.id}: {checked.statement}: fails" for checked in results if not checked.holds])
+    stop_at([f"{checked.id}: {checked.statement}: fails" for checked in results if not checked.holds])
 
 
 DatasetName = Annotated[
@@ -577,11 +577,6 @@ def _train(
         raise
 
 
-def _stop_at(failures: Sequence[str]) -> None:
-    if failures:
-        raise Failed("\n".join(failures))
-
-
 def _confirm(table: SweepTable, options: Options) -> Comparison | None:
     """Compare the run that a sweep chose with its baseline, on seeds that the choice has not seen."""
     from dropout_lab import laboratory
@@ -590,7 +585,7 @@ def _confirm(table: SweepTable, options: Options) -> Comparison | None:
     if not jobs:
         say("nothing to confirm: no run was chosen over a baseline")
         return None
-    _stop_at(_train(jobs, options))
+    stop_at(_train(jobs, options))
     return laboratory.compare(jobs, laboratory.question(), jobs[0].path.parent / "_confirm", fresh).comparison
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dropout_lab.runs import Run
 
 NOT_CONDITIONS = ("name", "seeds", "device")  # the device that was used is in the environment
+MIN_EFFECT = 0.001  # the smallest difference of accuracies that matters, unless told otherwise
 MUST_AGREE = ("data.validation_fraction", "data.validation_from")
 
 Changes = dict[str, tuple[object, object]]  # key -> the baseline's value, the candidate's value
@@ -116,7 +117,7 @@ class Comparison:
     same: dict[str, object]  # what all runs share: data, code, versions, machine, device
 
 
-def compare(runs: Sequence[Run], *, metric: str = "test_accuracy", min_effect: float = 0.001) -> Comparison:
+def compare(runs: Sequence[Run], *, metric: str = "test_accuracy", min_effect: float = MIN_EFFECT) -> Comparison:
     """Compare every later run with the first one, and judge the primary `metric` by the margin `min_effect`.
 
     `min_effect` is in the metric's stored unit: 0.001 of an accuracy is 0.1 percentage points. Raises `Refused`, naming

@@ -64,24 +64,27 @@ def higher(
     candidate: Values, baseline: Values, margin: float = 0.0, show: Show = plain, what: str = "", reading: str = ""
 ) -> Ruling:
     """Rule on "the candidate's mean is higher": by more than chance, and by `margin`, which is what would count."""
-    difference, text = compared(candidate, baseline, show, what)
-    if difference is None:
-        return too_few(candidate, reading)
-    low, high = ends(difference)
-    least = f" and by {show(margin)} on average" if margin else ""
-    return Ruling(decide(low, high, 0.0, margin), text, f"the difference must be above 0{least}", reading)
+    return _apart("above", candidate, baseline, margin, show, what, reading)
 
 
 def lower(
     candidate: Values, baseline: Values, margin: float = 0.0, show: Show = plain, what: str = "", reading: str = ""
 ) -> Ruling:
     """Rule on "the candidate's mean is lower", as `higher` does."""
+    return _apart("below", candidate, baseline, margin, show, what, reading)
+
+
+def _apart(
+    side: str, candidate: Values, baseline: Values, margin: float, show: Show, what: str, reading: str
+) -> Ruling:
+    """Rule on "the difference lies on this side of 0"."""
     difference, text = compared(candidate, baseline, show, what)
     if difference is None:
         return too_few(candidate, reading)
     low, high = ends(difference)
+    word = decide(low, high, 0.0, margin) if side == "above" else decide(-high, -low, 0.0, margin)
     least = f" and by {show(margin)} on average" if margin else ""
-    return Ruling(decide(-high, -low, 0.0, margin), text, f"the difference must be below 0{least}", reading)
+    return Ruling(word, text, f"the difference must be {side} 0{least}", reading)
 
 
 def alike(candidate: Values, baseline: Values, margin: float, show: Show = plain, reading: str = "") -> Ruling:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from dropout_lab.settings import DataConfig
+
 CHUNK = 512  # images scaled at once, to keep temporary arrays small
 
 
@@ -202,6 +204,12 @@ def split(
     if train_from == "random":
         training = stream(seed, "subset").permutation(training)
     return torch.from_numpy(training[:train_size]), torch.from_numpy(indices[cut:])
+
+
+def split_as(config: DataConfig, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return the `split` of `count` images that a config asks for."""
+    chosen = config.validation_fraction, config.validation_from, config.train_size
+    return split(count, *chosen, seed, config.train_from)
 
 
 def noisy(labels: Tensor, indices: Sequence[Tensor], fraction: float, classes: int, seeds: Sequence[int]) -> Tensor:

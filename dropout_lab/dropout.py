@@ -134,6 +134,8 @@ def alpha(rates: Tensor, dtype: dtype) -> Fill:
     return fill
 
 
+DROPS_NO_UNIT: Any = {"needs": {("network", "widen"): False}, "because": "which drops no unit"}
+
 DROPOUTS = {
     "bernoulli": Kind("inverted (Bernoulli)", bernoulli, below_one=False),
     "bernoulli-scaled": Kind(
@@ -144,21 +146,8 @@ DROPOUTS = {
         needs={("dropout", "schedule"): "constant"},
         because="whose weights are scaled for one rate",
     ),
-    "gaussian": Kind(
-        "Gaussian, multiplicative",
-        gaussian,
-        normals=True,
-        needs={("network", "widen"): False},
-        because="which drops no unit",
-    ),
-    "gaussian-additive": Kind(
-        "Gaussian, additive",
-        gaussian_additive,
-        below_one=False,
-        normals=True,
-        needs={("network", "widen"): False},
-        because="which drops no unit",
-    ),
+    "gaussian": Kind("Gaussian, multiplicative", gaussian, normals=True, **DROPS_NO_UNIT),
+    "gaussian-additive": Kind("Gaussian, additive", gaussian_additive, below_one=False, normals=True, **DROPS_NO_UNIT),
     "alpha": Kind(
         "alpha, for selu",
         alpha,

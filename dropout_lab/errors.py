@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 SHOWN = 60  # characters of a refused value that a message repeats
@@ -43,6 +44,12 @@ class Refused(LabError):
 
 class Failed(LabError):
     """The work itself failed: diverged, out of memory, disk full (exit code 1)."""
+
+
+def stop_at(failures: Sequence[str]) -> None:
+    """Raise `Failed` with a line for each failure, if there is any."""
+    if failures:
+        raise Failed("\n".join(failures))
 
 
 def printable(text: str) -> str:

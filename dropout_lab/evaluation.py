@@ -21,7 +21,7 @@ from torch import Tensor
 
 from dropout_lab.config import Config
 from dropout_lab.data import Data
-from dropout_lab.dropout import DROPOUTS, NONE
+from dropout_lab.dropout import DROPOUTS, NONE, normal_parts
 from dropout_lab.network import FEWEST_ROWS, Network
 from dropout_lab.runs import Run
 from dropout_lab.schedule import CHUNK
@@ -159,9 +159,9 @@ def _close(run: Run, seed: int, data: Data, samples: int, show: Callable[[str], 
     scaled = softmax(predict(net, images[None]), classes)[0]
     mean_weights = None
     if len(net.samples) > 1:
-        all_samples, net.samples = net.samples, [0.0]
-        mean_weights = scores(softmax(predict(net, images[None]), classes)[0], labels)
-        net.samples = all_samples
+        plain = load(run, seed, data)
+        plain.samples = normal_parts(1)
+        mean_weights = scores(softmax(predict(plain, images[None]), classes)[0], labels)
     pool = np.empty((count, len(images), classes), np.float32)
     told = time.monotonic()
     for number, own in enumerate(passes(run.config, seed, net, images, count, classes), start=1):
@@ -185,7 +185,7 @@ def _close(run: Run, seed: int, data: Data, samples: int, show: Callable[[str], 
         labels,
         scaled,
         *uncertainty(pool),
-        ablation(lambda: load(run, seed, data), data, stream(seed, "evaluation", 0, 0).permutation),
+        ablation(net, data, stream(seed, "evaluation", 0, 0).permutation),
     )
 
 
@@ -277,25 +277,26 @@ def activations(net: Network, images: Tensor) -> list[Tensor]:
 
 
 @torch.no_grad()
-def ablation(fresh: Callable[[], Network], data: Data, permutation: Callable[[int], Array]) -> Array:
+def ablation(net: Network, data: Data, permutation: Callable[[int], Array]) -> Array:
     """Return (points, 3): k, and the test error without the k most important and without k random units of layer 1.
 
     A unit's importance is what it sends on: its mean absolute output over the first training images, times the norm of
-    its outgoing weights. To take it out is to set these to 0. Without a hidden layer there are no points.
+    its outgoing weights. To take it out is to set these to 0, for as long as it takes. Without a hidden layer there are
+    no points.
     """
-    net = fresh()
     if len(net.sizes) == 2:
         return np.empty((0, 3))
     output = activations(net, data.images[None, : 10 * CHUNK])[0][0].abs().mean(0)
     order = (output * net.weights[1][0].norm(dim=1)).argsort(descending=True, stable=True)
     orders = order, torch.from_numpy(permutation(len(order)))
+    outgoing = net.weights[1].clone()
     rows = []
     for k in np.unique(np.linspace(0, len(order), POINTS).round().astype(int)).tolist():
         errors = []
         for chosen in orders:
-            net = fresh()
             net.weights[1][0, chosen[:k]] = 0
             wrong = predict(net, data.test_images[None])[0].argmax(1) != data.test_labels
+            net.weights[1].copy_(outgoing)
             errors.append(float(wrong.double().mean()))
         rows.append((k, *errors))
     return np.array(rows)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from dropout_lab.config import DataConfig
-from dropout_lab.data import split
+from dropout_lab.data import split_as
 from dropout_lab.environment import environment
 from dropout_lab.errors import LabError
 from dropout_lab.recording import Job, RunWriter, writing
@@ -99,8 +99,7 @@ class Writers:
         distinct = dict.fromkeys(task.job.config.data for task, *_ in units)
         for wanted in sorted(distinct, key=lambda data: (data.dataset, data.scale)):  # so that each is loaded once
             data = dataset(wanted.dataset, wanted.scale, settings.data_directory, device)
-            chosen = wanted.validation_fraction, wanted.validation_from, wanted.train_size
-            split(len(data.images), *chosen, seed=0, train_from=wanted.train_from)
+            split_as(wanted, len(data.images), seed=0)
             self.data[wanted] = data.sha256
         self.environment = environment(settings.device, settings.threads)
         self.waiting: dict[Path, set[int]] = defaultdict(set)  # the seeds planned that have neither ended nor failed

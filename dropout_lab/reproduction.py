@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,6 +115,7 @@ def evaluating(claim: Claim) -> float:
     return 10_000 * 8 * 2 * claim.samples * operations * claim.seeds / schedule.SPEED
 
 
+@cache
 def config(arm: Arm) -> Config:
     """Return the config of an arm. Raises `Refused` where its file is not there: it is part of a checkout."""
     return configs.load(CONFIGS / f"{arm.config}.yaml", arm.changes)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dropout_lab import statistics
+from dropout_lab.comparison import MIN_EFFECT
 from dropout_lab.config import flatten
 from dropout_lab.layout import Parts, cut, markdown_row, side_by_side, table
 from dropout_lab.metrics import METRICS, Metric
@@ -22,7 +23,6 @@ from dropout_lab.wording import count, shown_p
 SCHEMA_VERSION = 1
 PRIMARY = METRICS["test_accuracy"]
 SELECTION = METRICS["val_accuracy"]  # what the choice is made on: the same measure, on the validation split
-MARGIN = 0.001  # the smallest difference of accuracies that matters, as `compare` has it unless told otherwise
 MARKS = {"better": "+", "worse": "-", "equivalent": "=", "inconclusive": "~"}  # of the verdicts, in text
 WIDEST = 24  # characters of a value in the table of two settings
 CSV_METRICS = ("val_loss", "val_accuracy", "test_loss", "test_accuracy", "best_val_loss", "gap", "overfitting")
@@ -111,7 +111,7 @@ def parts(result: SweepTable) -> Parts:
     family = sum(line.holm_p is not None for line in result.lines)
     notes = []
     if family:
-        margin = PRIMARY.shown_difference(MARGIN)
+        margin = PRIMARY.shown_difference(MIN_EFFECT)
         notes.append(f"diff: test accuracy against the baseline, paired by seed; Holm over the family of {family}")
         notes.append(", ".join(f"{mark} {word}" for word, mark in MARKS.items()) + f", by a margin of {margin}")
     if result.chosen and result.chosen.test:
@@ -172,7 +172,7 @@ def _verdict(line: Line) -> str:
     if line.difference is None:
         return ""
     higher = PRIMARY.higher_is_better
-    word = statistics.verdict(line.difference, MARGIN, higher_is_better=higher, adjusted_p=line.holm_p).word
+    word = statistics.verdict(line.difference, MIN_EFFECT, higher_is_better=higher, adjusted_p=line.holm_p).word
     return "" if word == "none" else word
 
 

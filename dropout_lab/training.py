@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from dropout_lab.config import Config
-from dropout_lab.data import Data, noisy, split
+from dropout_lab.data import Data, noisy, split_as
 from dropout_lab.dropout import DROPOUTS, MASKS, NONE, Draw, Noise, shares
 from dropout_lab.network import ALIGNMENT, FEWEST_ROWS, Network, cross_entropy, empty, empty_like, padded
 from dropout_lab.optimizer import Optimizer, pace
@@ -81,11 +81,10 @@ def train(lanes: Sequence[Lane], data: Data, device: str = "cpu", threads: int =
     elif any(width % ALIGNMENT for width in state.network.sizes[:-1]):
         threads = min(threads, 2)  # of odd widths, between 2 threads and 3
     settings = config.data
-    chosen = settings.validation_fraction, settings.validation_from, settings.train_size
     seeds = [lane.seed for lane in lanes]
     if len(set(seeds)) == 1:
         seeds = seeds[:1]  # all lanes see the same images in the same order: one copy stands for all
-    splits = [split(len(data.images), *chosen, seed, settings.train_from) for seed in seeds]
+    splits = [split_as(settings, len(data.images), seed) for seed in seeds]
     labels = data.labels[None]
     if settings.label_noise:
         labels = noisy(data.labels, [indices for indices, _ in splits], settings.label_noise, data.classes, seeds)

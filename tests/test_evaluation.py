@@ -209,13 +209,13 @@ def test_ablation_begins_with_the_network_and_ends_with_its_biases(digits: Data)
         net.weights[1][0, 7] = torch.linspace(1, -1, CLASSES)  # ... decides
         return net
 
-    table = ablation(fresh, digits, np.random.default_rng(3).permutation)
+    table = ablation(fresh(), digits, np.random.default_rng(3).permutation)
     wrong = predict(fresh(), digits.test_images[None])[0].argmax(1) != digits.test_labels
     assert table[0].tolist() == [0, float(wrong.double().mean()), float(wrong.double().mean())]
     assert table[-1, 0] == 48 and table[-1, 1] == table[-1, 2]
     assert table[1, 1] != table[0, 1] and table[1, 2] == table[0, 2]
     none = config(network={"hidden": []}, dropout={"rate": 0.0})
-    assert ablation(lambda: network([Lane(none, 0)], digits, "cpu"), digits, np.arange).shape == (0, 3)
+    assert ablation(network([Lane(none, 0)], digits, "cpu"), digits, np.arange).shape == (0, 3)
 
 
 @pytest.fixture(scope="module")
