@@ -1,12 +1,15 @@
-"""Checkpoints: for every seed one sealed file with all that is known of it, and the file before that. No torch here.
+"""Checkpoints: for every seed one sealed file with all that is known of it, and an earlier one. No torch here.
 
-A damaged file is passed over for the one before it; where both are damaged, the seed starts anew.
+`seed-<n>` is written after every epoch without waiting for the disk: it outlives the process, whatever kills it. Every
+two seconds it is flushed and becomes `seed-<n>.previous`, which outlives a loss of power as well. A damaged file is
+passed over for the one before it; where both are damaged, the seed starts anew.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
@@ -14,9 +17,10 @@ from typing import Any
 
 from dropout_lab.errors import Failed, Problem, Refused, printable
 from dropout_lab.runs import Outcome, Row, Snapshot
-from dropout_lab.storage import atomic_write, make_directory, remove_leftovers, seal, unseal
+from dropout_lab.storage import atomic_write, make_directory, remove_leftovers, seal, sync, unseal
 
 NAME = re.compile(r"seed-([0-9]{1,20})(\.previous)?", re.ASCII)
+SYNC_EVERY = 2.0  # seconds between flushes, which take longer than all the rest of saving
 
 
 @dataclass
@@ -55,6 +59,7 @@ class Checkpoints:
     def __init__(self, path: Path, origin: Origin) -> None:
         self.directory, self.origin = path / "checkpoint", origin
         self.damaged: list[Path] = []
+        self.flushed: dict[int, float] = {}  # when each seed last was
         self.notes: list[str] = []  # a line for each seed of which a file was damaged
 
     def read(self) -> dict[int, Record]:
@@ -90,14 +95,17 @@ class Checkpoints:
                 file.unlink()
 
     def save(self, seed: int, record: Record) -> None:
-        """Make a record safe on disk, and keep the file before."""
+        """Make a record safe; what a seed came to is flushed to the disk at once."""
         newest, previous = self._files(seed)
-        try:
-            with contextlib.suppress(FileNotFoundError):
+        now = time.monotonic()
+        if not record.outcome and now - self.flushed.get(seed, -SYNC_EVERY) >= SYNC_EVERY and newest.exists():
+            self.flushed[seed] = now
+            try:
+                sync(newest)
                 newest.replace(previous)
-        except OSError as error:
-            raise Failed(f"{newest}: cannot be renamed: {error.strerror or error}") from error
-        atomic_write(newest, pack(record, self.origin))
+            except OSError as error:
+                raise Failed(f"{newest}: cannot be renamed: {error.strerror or error}") from error
+        atomic_write(newest, pack(record, self.origin), durable=bool(record.outcome))
 
     def drop(self, seeds: Iterable[int]) -> None:
         """Remove the files of `seeds`, and the directory if it is empty then. What cannot be removed does no harm."""

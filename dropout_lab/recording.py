@@ -34,7 +34,7 @@ from dropout_lab.storage import (
     make_directory,
     remove_leftovers,
     sha256,
-    sync_directory,
+    sync,
 )
 
 FILES = ("config.yaml", "metrics.csv", "timing.csv", "weights.safetensors", "predictions.npz", "summary.json")
@@ -115,7 +115,7 @@ def set_aside(path: Path) -> Path:
             number += 1
         try:
             path.rename(aside)
-            sync_directory(path.parent)
+            sync(path.parent)
         except OSError as error:
             raise Failed(f"{path}: cannot be renamed: {error.strerror}") from error
     return aside
@@ -160,7 +160,7 @@ class RunWriter:
                 self.checkpoints.save(seed, record)
             try:
                 (self.path / "summary.json").unlink()
-                sync_directory(self.path)
+                sync(self.path)
             except OSError as error:
                 raise Failed(f"{self.path / 'summary.json'}: cannot be removed: {error.strerror}") from error
         atomic_write(self.path / "config.yaml", to_yaml(self.config).encode())
@@ -182,7 +182,7 @@ class RunWriter:
         return record.snapshot
 
     def add(self, row: Row, seconds: float, snapshot: Snapshot | None) -> None:
-        """Take the row of one epoch; with a snapshot, make it and all rows before it safe on disk."""
+        """Take the row of one epoch; with a snapshot, make it and all rows before it safe."""
         record = self.records[row.seed]
         record.rows.append(row)
         record.seconds.append(seconds)
@@ -198,9 +198,9 @@ class RunWriter:
         self.checkpoints.save(seed, self.records[seed])
 
     def write_tables(self) -> None:
-        """Write metrics.csv and timing.csv as they stand now."""
-        atomic_write(self.path / "metrics.csv", metrics_file(self.records))
-        atomic_write(self.path / "timing.csv", timing_file(self.records))
+        """Write metrics.csv and timing.csv as they stand now, for who looks on; the checkpoints hold the same."""
+        atomic_write(self.path / "metrics.csv", metrics_file(self.records), durable=False)
+        atomic_write(self.path / "timing.csv", timing_file(self.records), durable=False)
 
     def finish(self, environment: Mapping[str, Any]) -> None:
         """Write the final files of all seeds that have ended, summary.json last, then drop their checkpoints."""

@@ -19,19 +19,23 @@ if TYPE_CHECKING:
 PATIENCE = 0.2  # seconds that `locked` keeps trying: who only asks `holder` has the lock for an instant
 
 
-def atomic_write(path: Path, data: bytes) -> None:
+def atomic_write(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Write `data` to `path` so that a crash leaves the old file or the new one, never a part of it.
 
-    Raises `Failed`, naming the path, where the file system refuses (full, read-only, no permission).
+    Without `durable` that is promised for the death of the process, which the kernel's memory survives, but not for
+    a loss of power: it does not wait for the disk. Raises `Failed`, naming the path, where the file system refuses
+    (full, read-only, no permission).
     """
     temporary = _temporary(path, os.getpid())
     try:
         with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
-        sync_directory(path.parent)
+        if durable:
+            sync(path.parent)
     except OSError as error:
         raise Failed(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
@@ -59,13 +63,13 @@ def make_directory(path: Path) -> None:
         new = [directory for directory in (path, *path.parents) if not directory.exists()]
         path.mkdir(parents=True, exist_ok=True)
         for directory in new:
-            sync_directory(directory.parent)
+            sync(directory.parent)
     except OSError as error:
         raise Failed(f"{path}: cannot be created: {error.strerror or error}") from error
 
 
-def sync_directory(path: Path) -> None:
-    """Make names created, renamed or removed in `path` durable."""
+def sync(path: Path) -> None:
+    """Make the bytes of a file durable, or the names created, renamed or removed in a directory."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -26,8 +26,7 @@ from dropout_lab.runs import Row, Snapshot
 from dropout_lab.schedule import cores
 from dropout_lab.training import Ended, Lane, train
 
-SAVE_EVERY = 2.0  # seconds between checkpoints: beside the epoch under way, the most that a killed process loses ...
-SAVE_SHARE = 0.01  # ... unless one takes so long that saving would cost more than this share of the time
+SAVE_SHARE = 0.1  # every epoch is saved at its end, unless that took more than this share of the time
 
 
 @dataclass(frozen=True)
@@ -92,17 +91,15 @@ def work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Message]:
 def _work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Message]:
     config = lanes[0].config.data
     data = dataset(config.dataset, config.scale, settings.data_directory, settings.device)
-    saved, took = time.monotonic(), 0.0
+    started, saving = time.monotonic(), 0.0
     for event in train(lanes, data, settings.device, settings.threads):
         if isinstance(event, Ended):
             yield event
             continue
         now = time.monotonic()
-        due = now - saved >= max(SAVE_EVERY, took / SAVE_SHARE)
+        due = saving <= SAVE_SHARE * (now - started)
         yield Progress(event.rows, event.seconds, {lane: event.snapshot(lane) for lane in event.rows} if due else {})
-        if due:
-            saved = time.monotonic()
-            took = saved - now
+        saving += time.monotonic() - now
 
 
 @lru_cache(maxsize=1)

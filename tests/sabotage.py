@@ -55,5 +55,5 @@ def arm(directory: str, fates: Mapping[float, str]) -> Path:
             if fate == "refused":
                 raise Refused(Problem("data", "file", "was replaced by rubbish", "x"))
 
-    workers.train, workers.SAVE_EVERY, workers.SAVE_SHARE = broken, 0.0, float("inf")
+    workers.train, workers.SAVE_SHARE = broken, float("inf")
     return Path(directory)

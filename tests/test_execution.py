@@ -19,8 +19,8 @@ import pytest
 from recorded import tree
 from sabotage import sabotaged
 
+from dropout_lab import checkpoints, execution, recording, runs, training, workers
 from dropout_lab import config as configs
-from dropout_lab import execution, recording, runs, training, workers
 from dropout_lab.config import Config
 from dropout_lab.errors import Failed, Refused
 from dropout_lab.execution import EpochDone, Event, Noted, SeedDone, Settings, UnitFailed, execute
@@ -65,8 +65,8 @@ def failures(events: Iterable[Event]) -> list[UnitFailed]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Save after every epoch, but do not wait for the disk."""
-    monkeypatch.setattr(workers, "SAVE_EVERY", 0.0)
+    """Save after every epoch and flush every time, but do not wait for the disk."""
+    monkeypatch.setattr(checkpoints, "SYNC_EVERY", 0.0)
     monkeypatch.setattr(workers, "SAVE_SHARE", float("inf"))
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
@@ -231,7 +231,7 @@ def test_a_damaged_checkpoint_is_noted_and_changes_no_byte(names: list[str], tmp
     assert metrics(job) == undisturbed(tmp_path, job)
 
 
-def test_saving_takes_a_small_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_epoch_is_saved_unless_that_takes_too_much_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a slow disk, checkpoints are further apart."""
     now = 0.0
     epoch = training.Epoch({0: runs.Row(0, 1, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5)}, 0.5, lambda lane: None)  # type: ignore[arg-type, return-value]
@@ -244,12 +244,12 @@ def test_saving_takes_a_small_share_of_the_time(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(workers, "train", fake)
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    for cost, most in ((0.0, 250), (1.0, 6)):
-        started, saved = now, 0
+    for cost, times in ((0.0, 1000), (0.04, 1000), (1.0, 55)):
+        saved = 0
         for message in workers.work([Lane(config(), 0)], Settings(Path())):
             if isinstance(message, workers.Progress) and message.snapshots:
                 saved, now = saved + 1, now + cost
-        assert most * 0.7 < saved <= most and saved * cost / (now - started) < 0.015
+        assert saved == pytest.approx(times, abs=2)
 
 
 def test_nothing_is_created_where_any_of_the_data_will_not_do(tmp_path: Path) -> None:

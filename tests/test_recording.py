@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from recorded import DATA, ENVIRONMENT, EPOCHS, config, go_on, outcome, row, snapshot, train, tree
 
+from dropout_lab import checkpoints, recording, runs
 from dropout_lab import config as configs
-from dropout_lab import recording, runs
 from dropout_lab.checkpoints import Checkpoints, Origin, Record, pack, unpack
 from dropout_lab.errors import Failed, Refused
 from dropout_lab.recording import Job, RunWriter, set_aside, writing
@@ -159,6 +159,29 @@ def test_killed_between_the_two_renames_of_a_checkpoint(tmp_path: Path) -> None:
     (path / "checkpoint/seed-0").replace(path / "checkpoint/seed-0.previous")
     writer = reopened(path, [0])
     assert writer.records[0].reached == 2 and not writer.notes
+
+
+def test_a_loss_of_power_costs_what_was_not_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that the disk was not waited for is empty afterwards: the file before is whole."""
+    monkeypatch.setattr(checkpoints, "SYNC_EVERY", 1e9)
+    flushed: set[int] = set()
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (flushed.add(os.fstat(descriptor).st_ino), fsync(descriptor)))
+    path = interrupted(tmp_path / "run", [0, 1], (1, 3))
+    saved = path / "checkpoint"
+    assert {file.name for file in saved.iterdir() if file.stat().st_ino in flushed} == {
+        "seed-0",  # it has ended
+        "seed-0.previous",
+        "seed-1.previous",
+    }
+    for file in (*saved.iterdir(), path / "metrics.csv", path / "timing.csv"):
+        if file.stat().st_ino not in flushed:
+            emptied(file)
+    writer = reopened(path, [0, 1])
+    assert writer.records[0].outcome and writer.records[1].reached == 1
+    train(path, [0, 1])
+    train(tmp_path / "whole", [0, 1])
+    assert (path / "metrics.csv").read_bytes() == (tmp_path / "whole/metrics.csv").read_bytes()
 
 
 def test_other_files_among_the_checkpoints_do_not_matter(tmp_path: Path) -> None:
@@ -374,9 +397,9 @@ def test_summary_json_is_written_last(tmp_path: Path, monkeypatch: pytest.Monkey
     written: list[str] = []
     write = recording.atomic_write
 
-    def spied(path: Path, data: bytes) -> None:
+    def spied(path: Path, data: bytes, **how: bool) -> None:
         written.append(path.name)
-        write(path, data)
+        write(path, data, **how)
 
     monkeypatch.setattr(recording, "atomic_write", spied)
     with writing(Job(tmp_path / "run", config([0])), DATA) as writer:

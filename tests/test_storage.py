@@ -125,7 +125,7 @@ def test_a_failure_at_any_step_leaves_the_old_file_and_nothing_else(
 
 
 def test_a_directory_that_cannot_be_synced_is_a_failure_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "sync_directory", failing(errno.EIO))
+    monkeypatch.setattr(storage, "sync", failing(errno.EIO))
     with pytest.raises(Failed, match="file: cannot be written"):
         atomic_write(tmp_path / "file", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
@@ -165,7 +165,7 @@ while True:
 
 def test_new_directories_are_durable_and_failures_name_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[Path] = []
-    monkeypatch.setattr(storage, "sync_directory", synced.append)
+    monkeypatch.setattr(storage, "sync", synced.append)
     make_directory(tmp_path / "a/b/c")
     assert set(synced) == {tmp_path, tmp_path / "a", tmp_path / "a/b"} and (tmp_path / "a/b/c").is_dir()
     (tmp_path / "file").touch()

@@ -218,7 +218,7 @@ def test_resume_without_the_optimizers_state_is_noticed() -> None:
 
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_killed_and_resumed_is_the_same_bytes(kill: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    overrides = ["training.epochs=30", "network.hidden=[256,256]"]
+    overrides = ["training.epochs=60", "network.hidden=[256,256]"]
     command = ["train", "configs/digits-dropout.yaml", *overrides, "--seeds", "3", "--device", "cpu"]
     arguments = [sys.executable, "-m", "dropout_lab", *command, "--runs-dir", str(tmp_path / "killed")]
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
@@ -226,8 +226,8 @@ def test_killed_and_resumed_is_the_same_bytes(kill: int, tmp_path: Path, monkeyp
     deadline = time.monotonic() + 60
     while not checkpoint.exists():
         assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(kill)
+        time.sleep(0.001)
+    process.send_signal(kill)  # in the first of 60 epochs or the next
     _, errors = process.communicate(timeout=10)
     assert process.returncode == (-kill if kill == signal.SIGKILL else 128 + kill)
     if kill != signal.SIGKILL:
