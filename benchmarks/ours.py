@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from statistics import fmean
 
-from dropout_lab import data, laboratory, sweeps
+from dropout_lab import data, plans, sweeps
 from dropout_lab.config import Config
 from dropout_lab.execution import EpochDone, UnitFailed
 from dropout_lab.recording import Job
@@ -41,8 +41,8 @@ def measure(name: str, epochs: int, jobs: int | None = None) -> dict[str, float]
     networks, ended, now = 0, False, 0.0
     with tempfile.TemporaryDirectory() as runs:
         options = Options(runs=Path(runs), data=data.directory(None), jobs=jobs)
-        steps = laboratory.plan([Job(Path(runs, config.name), config) for config in configs(name, epochs)], options)
-        for event in laboratory.prepare(steps, options):
+        steps = plans.plan([Job(Path(runs, config.name), config) for config in configs(name, epochs)], options)
+        for event in plans.prepare(steps, options):
             if isinstance(event, UnitFailed):
                 raise SystemExit(event.reason)
             if isinstance(event, EpochDone):

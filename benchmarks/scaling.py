@@ -16,7 +16,7 @@ from unittest import mock
 
 from ours import measure
 
-from dropout_lab import data, laboratory, schedule, sweeps, workers
+from dropout_lab import data, plans, schedule, sweeping, sweeps, workers
 from dropout_lab.targets import Options
 from dropout_lab.training import Ended, Epoch, Lane, train
 
@@ -75,9 +75,9 @@ def runs(count: int) -> Point:
     base = sweeps.article(small)
     recorded = list(train([Lane(base, seed) for seed in range(RECORDED)], data.load("digits", "unit", Path())))
 
-    def planned(options: Options) -> list[laboratory.Step]:
+    def planned(options: Options) -> list[plans.Step]:
         wanted = sweeps.plan(base, rates, name="sweep", baseline=False)
-        return laboratory.plan(laboratory.sweep_jobs(wanted, options), options)
+        return plans.plan(sweeping.sweep_jobs(wanted, options), options)
 
     def replayed(lanes: Sequence[Lane], *_: object) -> Iterator[Epoch | Ended]:
         for event in recorded:
@@ -91,7 +91,7 @@ def runs(count: int) -> Point:
         started = time.perf_counter()
         steps = planned(options)
         between = time.perf_counter()
-        for _ in laboratory.prepare(steps, options):
+        for _ in plans.prepare(steps, options):
             pass
         ended = time.perf_counter()
         assert len(list(Path(directory).glob("sweep/*/summary.json"))) == count

@@ -19,9 +19,21 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dropout_lab import (
+    comparing,
+    data,
+    evaluating,
+    listing,
+    plans,
+    runs,
+    sweep_table,
+    sweeping,
+    sweeps,
+    tables,
+    targets,
+)
 from dropout_lab import comparison as comparisons
 from dropout_lab import config as configs
-from dropout_lab import data, laboratory, listing, runs, sweep_table, sweeps, tables, targets
 from dropout_lab.config import Config
 from dropout_lab.errors import stop_at
 from dropout_lab.layout import as_html
@@ -124,13 +136,13 @@ def compare(
     "0.1pp" for an accuracy. The files that the command writes are written too, to `out`.
     """
     options = _options(runs_dir, data_dir, device, jobs=jobs, quiet=quiet, track=track)
-    question = laboratory.question(metric, min_effect)
+    question = comparing.question(metric, min_effect)
     changes = _overrides(seeds, None, device)
     todo = targets.targets([_target(given) for given in (a, b, *more)], options, changes, least=2)
-    laboratory.check_alike(todo)
+    comparing.check_alike(todo)
     stop_at(_train(todo, options))
-    directory = Path(out) if out else laboratory.comparison_directory(todo, options)
-    answer = laboratory.compare(todo, question, directory, None if seeds is None else _seeds(seeds))
+    directory = Path(out) if out else comparing.comparison_directory(todo, options)
+    answer = comparing.compare(todo, question, directory, None if seeds is None else _seeds(seeds))
     return Comparison(**_fields(answer.comparison))
 
 
@@ -160,8 +172,8 @@ def sweep(
     rates = rates if rates is None or isinstance(rates, str) else _listed(rates)
     axes = [f"{key}={_listed(values)}" for key, values in vary.items()] if isinstance(vary, Mapping) else vary
     planned = sweeps.plan(base, rates, axes, name=sweeps.title(base, name), baseline=baseline)
-    failures = _train(laboratory.sweep_jobs(planned, options), options, sweep=planned)
-    table = laboratory.judge_sweep(planned, options)
+    failures = _train(sweeping.sweep_jobs(planned, options), options, sweep=planned)
+    table = sweeping.judge_sweep(planned, options)
     stop_at(failures)
     return SweepTable(**_fields(table))
 
@@ -179,7 +191,7 @@ def evaluate(
 
     options = _options(runs_dir, data_dir, quiet=quiet)
     (job,) = targets.targets([_target(run)], options)
-    found, _ = laboratory.evaluate(job, samples, options)
+    found, _ = evaluating.evaluate(job, samples, options)
     return ShownEvaluation(**_fields(found))
 
 
@@ -191,7 +203,7 @@ def plot(what: Drawn | Iterable[Drawn] | comparisons.Comparison | sweep_table.Sw
     from dropout_lab import plots
 
     if isinstance(what, sweep_table.SweepTable):
-        return laboratory.draw_sweep(what)
+        return sweeping.draw_sweep(what)
     if isinstance(what, comparisons.Comparison):
         sides = [what.baseline, *(contrast.candidate for contrast in what.contrasts)]
         return plots.comparison([runs.load(Path(side.path)).only(side.seeds) for side in sides])
@@ -242,7 +254,7 @@ def _listed(values: Iterable[object]) -> str:
 def _train(
     jobs: Sequence[Job], options: Options, *, fresh: bool = False, sweep: sweeps.Sweep | None = None
 ) -> list[str]:
-    return laboratory.carry_out(laboratory.plan(jobs, options, fresh=fresh), options, fresh=fresh, sweep=sweep)
+    return plans.carry_out(plans.plan(jobs, options, fresh=fresh), options, fresh=fresh, sweep=sweep)
 
 
 def _fields(found: Any) -> dict[str, Any]:

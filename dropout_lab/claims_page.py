@@ -8,12 +8,17 @@ import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import date
+from pathlib import Path
 from typing import Any
 
+from dropout_lab import schedule
 from dropout_lab.claims import GROUPS, Claim
 from dropout_lab.criteria import Ruling
+from dropout_lab.environment import cpu_model
 from dropout_lab.layout import markdown_row
 from dropout_lab.reproduction import Judged, cost
+from dropout_lab.storage import atomic_write, make_directory
 from dropout_lab.wording import count
 
 SCHEMA_VERSION = 1
@@ -27,6 +32,22 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;margin:.5re
 .HOLDS{background:#1a6b34}.FAILS{background:#a3202c}.UNDECIDED{background:#5f6673}
 img{max-width:100%;background:#fff}@media print{article{break-inside:avoid}}
 """
+
+
+def write(results: Sequence[Judged], path: Path, command: str) -> None:
+    """Write the page of judged claims: HTML, or Markdown with its pictures in images/ beside it, by the suffix."""
+    facts = [f"`{command}`, {date.today()}, {cpu_model()}, {schedule.cores()} cores."]
+    pictures = {judged.claim.id: own for judged in results if (own := picture(judged))}
+    make_directory(path.parent)
+    if path.suffix == ".md":
+        names = {id: f"images/claims-{id}.png" for id in pictures}
+        make_directory(path.parent / "images")
+        for id, name in names.items():
+            atomic_write(path.parent / name, pictures[id])
+        text = as_markdown(results, facts, names)
+    else:
+        text = as_html(results, facts, pictures)
+    atomic_write(path, text.encode())
 
 
 def listed(claims: Sequence[Claim], width: int) -> str:

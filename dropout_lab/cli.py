@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
-from dropout_lab import __version__, terminal
+from dropout_lab import __version__, storage, terminal
 from dropout_lab.errors import Failed, LabError, Problem, Refused, printable, stop_at
 from dropout_lab.terminal import result, say
 
@@ -104,7 +104,7 @@ def train(
     What is finished is skipped, what was interrupted goes on.
     """
     from dropout_lab import config as configs
-    from dropout_lab import laboratory, listing, runs, targets
+    from dropout_lab import listing, runs, targets
     from dropout_lab.recording import Job
     from dropout_lab.wording import named_seeds
 
@@ -115,7 +115,7 @@ def train(
     job = Job(options.runs / loaded.name, loaded)
     stop_at(_train([job], options, fresh=fresh, dry_run=dry_run, as_json=as_json))
     run = runs.load(job.path)
-    result(laboratory.as_json(listing.run_as_dict(run)) if as_json else listing.run_as_text(run))
+    result(storage.as_json(listing.run_as_dict(run)) if as_json else listing.run_as_text(run))
     _summarize(listing.run_as_markdown(run), smoke, as_data=as_json)
     if run.diverged:
         raise Failed(f"{run.path}: {named_seeds(run.diverged)} diverged; try a smaller training.learning_rate")
@@ -153,13 +153,13 @@ def compare(
 
     Configs without a finished run are trained first.
     """
-    from dropout_lab import laboratory, tables, targets
+    from dropout_lab import comparing, tables, targets
     from dropout_lab.wording import named_seeds
 
     options = _options(runs_dir, data_dir, device, quiet=quiet, track=track)
     if smoke and fail_if is not None:
         raise Refused(Problem("command line", "--fail-if", "must be left out: a smoke run decides nothing", fail_if))
-    asked, question = _seeds(seeds, smoke), laboratory.question(metric, min_effect, fail_if)
+    asked, question = _seeds(seeds, smoke), comparing.question(metric, min_effect, fail_if)
     forms = {"--json": as_json, "--csv": as_csv, "--md": as_markdown}
     if sum(forms.values()) > 1:
         raise Refused(Problem("command line", " ".join(forms), "must be one of them", shlex.join(sys.argv[1:])))
@@ -167,11 +167,11 @@ def compare(
         targets.check_directory("--out", out)
     changes = targets.overrides(seeds=asked, device=device)
     jobs = targets.targets(names, options, changes, least=2, small=smoke)
-    laboratory.check_alike(jobs)
+    comparing.check_alike(jobs)
     stop_at(_train(jobs, options, dry_run=dry_run, as_json=as_json))
-    answer = laboratory.compare(jobs, question, out or laboratory.comparison_directory(jobs, options), asked)
+    answer = comparing.compare(jobs, question, out or comparing.comparison_directory(jobs, options), asked)
     if as_json:
-        result(laboratory.as_json(tables.to_json_dict(answer.comparison)))
+        result(storage.as_json(tables.to_json_dict(answer.comparison)))
     elif as_csv:
         result(tables.to_csv(answer.comparison))
     elif as_markdown:
@@ -229,7 +229,7 @@ def sweep(
     The next commands to type come last.
     """
     from dropout_lab import config as configs
-    from dropout_lab import laboratory, next_steps, sweep_table, sweeps, tables, targets
+    from dropout_lab import next_steps, sweep_table, sweeping, sweeps, tables, targets
 
     options = _options(
         runs_dir, data_dir, device, jobs=jobs, lanes=lanes, quiet=quiet, fail_fast=fail_fast, track=track
@@ -238,15 +238,15 @@ def sweep(
     base = configs.load(config, given) if config else sweeps.article(given)
     base = targets.smoke(base) if smoke else base
     planned = sweeps.plan(base, rates, vary or (), name=sweeps.title(base, name), baseline=not no_baseline)
-    todo = laboratory.sweep_jobs(planned, options)
+    todo = sweeping.sweep_jobs(planned, options)
     failures = _train(todo, options, dry_run=dry_run, as_json=as_json, sweep=planned)
-    table = laboratory.judge_sweep(planned, options)
+    table = sweeping.judge_sweep(planned, options)
     if not as_json:
         result(sweep_table.to_text(table, terminal.width()))
     confirmed = _confirm(table, options) if confirm and not failures else None
     if as_json:
         confirmation = {"confirmation": confirmed and tables.to_json_dict(confirmed)}
-        result(laboratory.as_json(sweep_table.to_json_dict(table) | confirmation))
+        result(storage.as_json(sweep_table.to_json_dict(table) | confirmation))
     elif confirmed:
         result("\n" + tables.to_text(confirmed, terminal.width()))
     _summarize(sweep_table.to_markdown(table), smoke, as_data=as_json)
@@ -271,15 +271,15 @@ def evaluate(
 
     Weight scaling is set beside the mean of passes with dropout on; pictures are drawn.
     """
-    from dropout_lab import laboratory, targets
+    from dropout_lab import evaluating, targets
 
     options = _options(runs_dir, data_dir, quiet=quiet)
     (job,) = targets.targets([name], options)
-    found, directory = laboratory.evaluate(job, samples, options)
+    found, directory = evaluating.evaluate(job, samples, options)
     from dropout_lab import evaluation_tables
 
     as_data = evaluation_tables.as_dict(found)
-    result(laboratory.as_json(as_data) if as_json else evaluation_tables.as_text(found, terminal.width()))
+    result(storage.as_json(as_data) if as_json else evaluation_tables.as_text(found, terminal.width()))
     terminal.step_summary(evaluation_tables.as_markdown(found))
     say(f"written   {directory}: evaluation.json, images.csv and pictures")
 
@@ -309,7 +309,7 @@ def reproduce(
 
     HOLDS, FAILS or UNDECIDED, with the numbers. Runs are shared, and resumed.
     """
-    from dropout_lab import laboratory, reproduction, targets
+    from dropout_lab import reproduction, targets
     from dropout_lab.claims import CLAIMS
 
     if out and out.suffix not in (".html", ".md"):
@@ -330,11 +330,9 @@ def reproduce(
     judged = reproduction.judge(experiment, options.data)
     from dropout_lab import claims_page
 
-    result(
-        laboratory.as_json(claims_page.as_dict(judged)) if as_json else claims_page.as_text(judged, terminal.width())
-    )
+    result(storage.as_json(claims_page.as_dict(judged)) if as_json else claims_page.as_text(judged, terminal.width()))
     if out:
-        laboratory.write_claims(judged, out, shlex.join([PROGRAM, *sys.argv[1:]]))
+        claims_page.write(judged, out, shlex.join([PROGRAM, *sys.argv[1:]]))
         say(f"written   {out}")
     stop_at(failures)
 
@@ -353,9 +351,9 @@ def plot(
 
     Several runs are drawn together as well.
     """
-    from dropout_lab import laboratory
+    from dropout_lab import pictures
 
-    for path in laboratory.redraw(names, _options(runs_dir), form, style, size):
+    for path in pictures.redraw(names, _options(runs_dir), form, style, size):
         result(str(path))
 
 
@@ -371,13 +369,16 @@ def report(
     Of a sweep, all finished runs. The page needs no other file and no network. The exit code is 1 where a run could not
     be shown; the page names it, and shows the others.
     """
-    from dropout_lab import laboratory, targets
+    from dropout_lab import targets
 
     if out.suffix != ".html" or out.is_dir():
         raise Refused(Problem("command line", "--out", "must be a file that ends in .html", str(out)))
     targets.check_directory("--out", out.parent)
     options = _options(runs_dir, data_dir)
-    failures = laboratory.write_report(targets.recorded(names, options), options, out)
+    directories = targets.recorded(names, options)
+    from dropout_lab import report as pages
+
+    failures = pages.write(directories, options.data, out)
     say(f"written   {out}")
     stop_at(failures)
 
@@ -392,11 +393,12 @@ def export(
 
     What is there already is not added again.
     """
-    from dropout_lab import laboratory, targets
+    from dropout_lab import export as exports
+    from dropout_lab import targets
     from dropout_lab.wording import count
 
     (job,) = targets.targets([name], _options(runs_dir))
-    done = laboratory.export(job, to)
+    done = exports.export(job, to)
     known = f", {count(len(done.known), 'seed')} there already" if done.known else ""
     result(f"{done.database}: experiment {done.experiment}: {count(len(done.added), 'seed')} added{known}")
 
@@ -404,12 +406,12 @@ def export(
 @app.command(name="list", epilog=example("list --runs-dir runs"))
 def list_(runs_dir: RunsDir = RUNS, as_json: Json = False) -> None:
     """List the runs, newest first, with their val_loss."""
-    from dropout_lab import laboratory, listing
+    from dropout_lab import listing
 
     directory = _options(runs_dir).runs
     entries = listing.list_runs(directory)
     if as_json:
-        result(laboratory.as_json({"schema_version": listing.SCHEMA_VERSION, "runs": entries}))
+        result(storage.as_json({"schema_version": listing.SCHEMA_VERSION, "runs": entries}))
     elif entries:
         result(listing.list_as_text(entries, terminal.width()))
     else:
@@ -434,9 +436,9 @@ def init(
 
     The JSON Schema that it points editors to is written beside it.
     """
-    from dropout_lab import laboratory
+    from dropout_lab import config as configs
 
-    for path in laboratory.init(name):
+    for path in configs.init(name):
         result(str(path))
 
 
@@ -444,9 +446,8 @@ def init(
 def schema() -> None:
     """Print the JSON Schema of a config."""
     from dropout_lab import config as configs
-    from dropout_lab import laboratory
 
-    result(laboratory.as_json(configs.json_schema()))
+    result(storage.as_json(configs.json_schema()))
 
 
 @app.command(epilog=example("doctor"))
@@ -455,10 +456,10 @@ def doctor(runs_dir: RunsDir = RUNS, data_dir: DataDir = None, as_json: Json = F
 
     The exit code is 1 where something would keep runs from working.
     """
-    from dropout_lab import checkup, laboratory
+    from dropout_lab import checkup
 
     findings = checkup.examine(_options(runs_dir, data_dir))
-    result(laboratory.as_json(checkup.as_dict(findings)) if as_json else checkup.as_text(findings))
+    result(storage.as_json(checkup.as_dict(findings)) if as_json else checkup.as_text(findings))
     if bad := [finding.subject for finding in findings if finding.ok is False]:
         raise Failed(f"{', '.join(bad)}: needs attention, as said above")
 
@@ -472,14 +473,14 @@ def theory(
 
     The exit code is 1 where a theorem fails.
     """
-    from dropout_lab import laboratory, storage, targets
+    from dropout_lab import targets
 
     if out:
         targets.check_directory("--out", out)
     from dropout_lab import theory as theorems
 
     results = theorems.verify_all()
-    result(laboratory.as_json(theorems.as_dict(results)) if as_json else theorems.as_text(results, terminal.width()))
+    result(storage.as_json(theorems.as_dict(results)) if as_json else theorems.as_text(results, terminal.width()))
     if out:
         from dropout_lab import plots, theory_figures
 
@@ -559,18 +560,18 @@ def _train(
     sweep: Sweep | None = None,
 ) -> list[str]:
     """Print the plan, stop there for a dry run, else train what is missing and return a line for each failure."""
-    from dropout_lab import laboratory, listing
+    from dropout_lab import listing, plans
 
-    steps = laboratory.plan(jobs, options, fresh=fresh)
+    steps = plans.plan(jobs, options, fresh=fresh)
     lines = [(step.job.path, step.job.config, step.missing) for step in steps]
-    layouts = laboratory.layouts(steps, options)
+    layouts = plans.layouts(steps, options)
     plan = listing.plan_as_text(lines, layouts)
     if dry_run:
-        result(laboratory.as_json(listing.plan_as_dict(lines, layouts)) if as_json else plan)
+        result(storage.as_json(listing.plan_as_dict(lines, layouts)) if as_json else plan)
         raise typer.Exit()
     say(plan)
     try:
-        return laboratory.carry_out(steps, options, fresh=fresh, sweep=sweep)
+        return plans.carry_out(steps, options, fresh=fresh, sweep=sweep)
     except Interrupted:
         command = shlex.join([PROGRAM, *(word for word in sys.argv[1:] if word != "--fresh")])
         say(f"\ninterrupted; the epochs up to the last checkpoint are saved. Go on with\n  {command}")
@@ -579,14 +580,14 @@ def _train(
 
 def _confirm(table: SweepTable, options: Options) -> Comparison | None:
     """Compare the run that a sweep chose with its baseline, on seeds that the choice has not seen."""
-    from dropout_lab import laboratory
+    from dropout_lab import comparing, sweeping
 
-    jobs, fresh = laboratory.confirmation(table, options)
+    jobs, fresh = sweeping.confirmation(table, options)
     if not jobs:
         say("nothing to confirm: no run was chosen over a baseline")
         return None
     stop_at(_train(jobs, options))
-    return laboratory.compare(jobs, laboratory.question(), jobs[0].path.parent / "_confirm", fresh).comparison
+    return comparing.compare(jobs, comparing.question(), jobs[0].path.parent / "_confirm", fresh).comparison
 
 
 def _summarize(markdown: str, smoke: bool, *, as_data: bool) -> None:

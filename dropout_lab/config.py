@@ -6,6 +6,7 @@ The settings with their defaults and bounds are in `settings.py`, the check is i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from dropout_lab.settings import (
     json_schema,
     schema_of,
 )
+from dropout_lab.storage import as_json, atomic_write
 from dropout_lab.strict_yaml import MAX_BYTES, BadYaml, Fault, Keys, read, written
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "expand_numbers",
     "expand_values",
     "flatten",
+    "init",
     "json_schema",
     "load",
     "parse_seeds",
@@ -109,6 +112,20 @@ def commented_yaml(name: str) -> str:
         "",
     )
     return "\n".join((*head, *_yaml_lines(defaults, notes=True))) + "\n"
+
+
+def init(name: str) -> list[Path]:
+    """Write <name>.yaml and the schema beside it; return both. Raises `Refused` where the config exists already."""
+    name = re.sub(r"\.ya?ml$", "", name)
+    if not RUN_NAME.fullmatch(name):
+        reason = "must be 1 to 64 of A-Z a-z 0-9 . _ - with a letter or digit first, and no folder"
+        raise Refused(Problem(COMMAND_LINE, "NAME", reason, name))
+    config, schema = Path(f"{name}.yaml"), Path("dropout-lab.schema.json")
+    if config.exists():
+        raise Refused(Problem(str(config), "file", "exists already; choose another name", name))
+    atomic_write(schema, as_json(json_schema()).encode())
+    atomic_write(config, commented_yaml(name).encode())
+    return [config, schema]
 
 
 def _yaml_lines(values: Mapping[str, Any], above: Keys = (), notes: bool = False) -> Iterator[str]:

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dropout_lab import plans, runs
 from dropout_lab.config import flatten
 from dropout_lab.environment import require
 from dropout_lab.errors import Failed, Problem, Refused
 from dropout_lab.metrics import results
+from dropout_lab.recording import Job
 from dropout_lab.runs import COLUMNS, Run
-from dropout_lab.storage import sha256
+from dropout_lab.storage import make_directory, sha256
 from dropout_lab.strict_yaml import written
+from dropout_lab.targets import check_directory
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,6 +39,16 @@ class Exported:
     experiment: str
     added: tuple[int, ...]
     known: tuple[int, ...]
+
+
+def export(job: Job, target: str) -> Exported:
+    """Give a finished run to another program, as `target` says: "mlflow:sqlite:///FILE.db"."""
+    path = database(target)
+    check_directory("--to", path.parent)
+    run = runs.load(job.path)
+    plans.draw_curves([run] if not (run.path / "curves.png").exists() else [])
+    make_directory(path.parent)
+    return to_mlflow(run, path)
 
 
 def database(target: str) -> Path:

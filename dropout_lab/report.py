@@ -26,6 +26,7 @@ from dropout_lab.errors import Problem, Refused, printable
 from dropout_lab.metrics import METRICS
 from dropout_lab.plots import BAND, GAP, conditions
 from dropout_lab.report_curves import MEASURES, Curves
+from dropout_lab.storage import atomic_write, make_directory
 from dropout_lab.tables import mean_sd, metric_lines, run_lines
 from dropout_lab.wording import about, condition, differences, shown_seeds
 
@@ -82,6 +83,14 @@ def _sound(run: Run) -> Run:
     if not fits:
         raise runs.damaged(run.path / "predictions.npz", "arrays", "must agree in seeds and images", shape)
     return run
+
+
+def write(paths: Sequence[Path], data_directory: Path, out: Path) -> list[str]:
+    """Write the page about the runs in `paths`, and return a line for each problem that kept one off it."""
+    gathered = gather(paths)
+    make_directory(out.parent)
+    atomic_write(out, page(gathered, data_directory).encode())
+    return [str(problem) for problem in gathered.problems]
 
 
 def page(gathered: Gathered, data_directory: Path) -> str:

@@ -1,10 +1,11 @@
-"""Bytes on disk that survive a crash: atomic files, sealed archives of arrays, and a lock held by one writer."""
+"""Bytes on disk that survive a crash: atomic files, sealed archives of arrays, and a lock held by one writer; JSON."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -80,6 +81,20 @@ def sync(path: Path) -> None:
 def sha256(data: bytes) -> str:
     """Return the SHA-256 of `data` in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
+
+
+def as_json(value: Mapping[str, Any]) -> str:
+    """Return strict JSON text with a last newline; what is not finite becomes null."""
+    return json.dumps(plain(value), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def plain(value: object) -> object:
+    """Return `value` in JSON's own types, all the way down."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def archive(arrays: Mapping[str, np.ndarray], metadata: dict[str, str] | None = None) -> bytes:

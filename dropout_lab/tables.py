@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import re
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -19,6 +17,7 @@ from dropout_lab.comparison import Comparison, Contrast
 from dropout_lab.layout import Line, Parts, flow, labelled, markdown_row, side_by_side, table
 from dropout_lab.metrics import METRICS
 from dropout_lab.statistics import Difference, Estimate
+from dropout_lab.storage import plain
 from dropout_lab.wording import about, condition, differences, notes, pairing, shown_p, verdicts
 
 SCHEMA_VERSION = 1  # of the JSON
@@ -245,12 +244,3 @@ def json_candidate(contrast: Contrast) -> dict[str, Any]:
 def stored_unit(key: str) -> str:
     """Return the unit of a metric's values as they are stored."""
     return "fraction" if METRICS[key].unit == "%" else METRICS[key].unit
-
-
-def plain(value: object) -> object:
-    """Return `value` in JSON's own types, all the way down."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

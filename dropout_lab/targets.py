@@ -154,6 +154,12 @@ def _runs(options: Options) -> list[str]:
     return [str(run.relative_to(options.runs)) for run in runs.find(options.runs)]
 
 
+def label(path: Path, options: Options) -> str:
+    """Return what a run is called in the name of what is made of it: its path in the runs directory, as one name."""
+    inside = path.is_relative_to(options.runs)
+    return "_".join(path.relative_to(options.runs).parts) if inside else path.resolve().name
+
+
 def check_directory(key: str, path: Path) -> None:
     """Refuse a path where no directory is nor can be made: a file is there or above it, or it cannot be looked at."""
     try:

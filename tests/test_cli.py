@@ -22,7 +22,7 @@ from commands import REFUSAL, TINY, Lab
 from comparable import write_run
 from typer.main import get_command
 
-from dropout_lab import cli, laboratory, targets
+from dropout_lab import cli, comparing, targets
 from dropout_lab import config as configs
 from dropout_lab.recording import Job
 
@@ -418,9 +418,9 @@ def test_compare_trains_configs_that_have_no_finished_run(lab: Lab) -> None:
 def test_comparisons_of_runs_with_one_name_in_two_sweeps_do_not_meet(lab: Lab) -> None:
     options = targets.Options(Path("runs"), Path("data"))
     jobs = [Job(Path("runs") / sweep / "rate-0.5", configs.resolve({}, where="", name="x")) for sweep in ("a", "b")]
-    assert laboratory.comparison_directory(jobs, options).name == "a_rate-0.5-vs-b_rate-0.5"
+    assert comparing.comparison_directory(jobs, options).name == "a_rate-0.5-vs-b_rate-0.5"
     many = [Job(Path("runs") / f"{number}{'x' * 60}", jobs[0].config) for number in range(9)]
-    names = {laboratory.comparison_directory(many[:count], options).name for count in range(2, 10)}
+    names = {comparing.comparison_directory(many[:count], options).name for count in range(2, 10)}
     assert len(names) == 8 and max(map(len, names)) < 255
 
 

@@ -1,0 +1,34 @@
+"""What `plot` does: finished runs and sweeps drawn anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dropout_lab import runs
+from dropout_lab.comparing import comparison_directory
+from dropout_lab.storage import make_directory
+from dropout_lab.sweeping import draw_sweep, recorded_sweep, sweep_directory
+from dropout_lab.targets import Options, each, targets
+
+
+def redraw(names: Sequence[str], options: Options, form: str, style: str, size: str) -> list[Path]:
+    """Draw finished runs and sweeps anew, in a format and a look of figures.py; return the pictures.
+
+    Each run has its curves, and several have their comparison; a sweep has its one picture.
+    """
+    sweeps = {name: path for name in names if (path := sweep_directory(name, options))}
+    jobs = targets([name for name in names if name not in sweeps], options, least=0)
+    loaded = each(jobs, lambda job: runs.load(job.path))
+    swept = dict(zip(sweeps.values(), each(sweeps.values(), recorded_sweep), strict=True))
+    from dropout_lab import figures, plots
+
+    with figures.look(style, size):
+        pictures = {run.path / "curves": plots.curves(run) for run in loaded}
+        if len(loaded) > 1:
+            pictures[comparison_directory(jobs, options) / "curves"] = plots.comparison(loaded)
+        pictures |= {path / "sweep": draw_sweep(table) for path, table in swept.items()}
+        for path, figure in pictures.items():
+            make_directory(path.parent)
+            plots.save(figure, path.with_suffix(f".{form}"))
+    return [path.with_suffix(f".{form}") for path in pictures]

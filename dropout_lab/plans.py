@@ -1,0 +1,138 @@
+"""Plan what is missing of the runs that a command is about, and carry the plan out. Nothing here prints a result.
+
+No torch before there is something to train, which `execution.py` does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from dropout_lab import data, devices, progress, runs, schedule, tracking
+from dropout_lab.recording import Job, set_aside
+from dropout_lab.runs import Run
+from dropout_lab.storage import atomic_write, make_directory
+from dropout_lab.sweeps import Sweep
+from dropout_lab.targets import Options, each
+
+if TYPE_CHECKING:
+    from dropout_lab.execution import Event
+
+
+class Step(NamedTuple):
+    """One line of a plan: a job, and the seeds to train for it."""
+
+    job: Job
+    missing: tuple[int, ...]
+
+
+def plan(jobs: Sequence[Job], options: Options, *, fresh: bool = False) -> list[Step]:
+    """Return the jobs, each with the seeds that it lacks (all, if `fresh` and the run exists); changes nothing.
+
+    Raises `Refused` where a run has another config, or there is no such device as is asked for.
+    """
+    steps = each(jobs, lambda job: Step(job, job.config.seeds if fresh and runs.is_run(job.path) else job.missing()))
+    wanted = dict.fromkeys(step.job.config.device for step in steps if step.missing or options.device)
+    each(wanted, lambda device: devices.check(device, "command line" if options.device else "config"))
+    return steps
+
+
+def carry_out(steps: Sequence[Step], options: Options, *, fresh: bool = False, sweep: Sweep | None = None) -> list[str]:
+    """Train what is missing, draw the curves of what is finished, and return a line for each failure.
+
+    With `fresh` existing runs are moved aside first; a sweep is written down first, which makes its directory one.
+    Raises `Refused`, before anything is changed, where the data are missing or bad.
+    """
+    failures: list[str] = []
+    notice_other_data((job for job, missing in steps if not missing), options.note)
+    if todo := [step for step in steps if step.missing]:
+        work = prepare(todo, options)
+        if sweep:
+            make_directory(options.runs / sweep.name)
+            atomic_write(options.runs / sweep.name / "sweep.yaml", sweep.to_yaml().encode())
+        for job, _ in todo if fresh else ():
+            if runs.is_run(job.path):
+                set_aside(job.path)
+        epochs = {job.path: len(missing) * job.config.training.epochs for job, missing in todo}
+        watching = progress.shown(sum(epochs.values()), options.quiet, epochs), tracking.tracked(options.track)
+        with watching[0] as show, watching[1] as track, contextlib.closing(work):
+            for event in work:
+                show(event)
+                track(event)
+                failures += heed(event, options.note)
+                if failures and options.fail_fast:
+                    break
+    finished = [runs.load(job.path) for job, _ in steps if (job.path / "summary.json").exists()]
+    draw_curves(run for run in finished if not (run.path / "curves.png").exists())
+    for run in finished if options.track else ():
+        tracking.complete(run)
+    return failures
+
+
+def notice_other_data(finished: Iterable[Job], note: Callable[[str], None]) -> None:
+    """Note of which finished runs the own data, an .npz file, are no longer those that they were trained on."""
+    for job in finished:
+        dataset = job.config.data.dataset
+        if dataset not in data.DATASETS and Path(dataset).is_file():
+            (report,) = data.verify(dataset, Path())[:1]
+            if report.sha256 != runs.load(job.path).summary["data_sha256"]:
+                note(f"{job.path}: {dataset} has changed since; --fresh trains on what it is now")
+
+
+def prepare(todo: Sequence[Step], options: Options) -> Generator[Event, None, None]:
+    """Return the work, which is done as its events are asked for. Refuses bad data, and changes nothing before that."""
+    each(dict.fromkeys(job.config.data.dataset for job, _ in todo), lambda name: data.check(name, options.data))
+    from dropout_lab import execution
+
+    parts = []
+    for device, steps in by_device(todo, execution.choose_device).items():
+        processes = layout(steps, device, options).processes
+        settings = execution.Settings(options.data, device, processes, options.lanes)
+        parts.append(([job for job, _ in steps], settings))
+    for jobs, settings in parts:
+        execution.Writers([(schedule.Task(job, 0),) for job in jobs], settings)
+    return (event for jobs, settings in parts for event in execution.execute(jobs, settings))
+
+
+def layouts(steps: Sequence[Step], options: Options) -> dict[str, schedule.Layout]:
+    """Return how the steps will be carried out, by device; refuses what does not fit into memory. No torch."""
+    todo = [step for step in steps if step.missing]
+    return {device: layout(own, device, options) for device, own in by_device(todo, devices.likely).items()}
+
+
+def by_device(steps: Sequence[Step], choose: Callable[[str], str]) -> dict[str, list[Step]]:
+    """Return the steps by the device that each will use."""
+    found: dict[str, list[Step]] = {}
+    for step in steps:
+        found.setdefault(choose(step.job.config.device), []).append(step)
+    return found
+
+
+def layout(steps: Sequence[Step], device: str, options: Options) -> schedule.Layout:
+    """Return how the steps will be carried out on one device."""
+    wanted = [(job.config, len(missing)) for job, missing in steps]
+    return schedule.layout(wanted, device, options.jobs, options.lanes)
+
+
+def heed(event: Event, note: Callable[[str], None]) -> list[str]:
+    """Do what an event asks for beside being counted, and return a line if it is a failure."""
+    from dropout_lab import execution
+
+    if isinstance(event, execution.SeedDone):
+        (event.task.job.path / "curves.png").unlink(missing_ok=True)  # drawn anew when the run is complete
+    elif isinstance(event, execution.Noted):
+        note(event.text)
+    elif isinstance(event, execution.UnitFailed):
+        names = ", ".join(f"{task.job.path} seed {task.seed}" for task in event.unit)
+        return [f"{names}: {event.reason}"]
+    return []
+
+
+def draw_curves(finished: Iterable[Run]) -> None:
+    """Draw curves.png of each run."""
+    for run in finished:
+        from dropout_lab import plots
+
+        plots.save(plots.curves(run), run.path / "curves.png")

@@ -1,0 +1,102 @@
+"""What `sweep` does with its runs: where they are, their table, its file and picture, and what confirms the choice."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from dropout_lab import config as configs
+from dropout_lab import runs
+from dropout_lab.errors import Problem, Refused
+from dropout_lab.recording import Job
+from dropout_lab.storage import atomic_write
+from dropout_lab.sweeps import Member, Sweep
+from dropout_lab.targets import Options, overrides
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dropout_lab.sweep_table import SweepTable
+
+
+def sweep_jobs(sweep: Sweep, options: Options) -> list[Job]:
+    """Return a job for each run of a sweep; raises `Refused` where the sweep's directory is something else."""
+    directory = options.runs / sweep.name
+    if directory.exists() and not (directory / "sweep.yaml").is_file():
+        raise Refused(Problem(str(directory), "name", "exists and is not a sweep; use --name", sweep.name))
+    return [Job(directory / member.name, member.config) for member in sweep.members]
+
+
+def judge_sweep(sweep: Sweep, options: Options) -> SweepTable:
+    """Read the finished runs of a sweep, choose on validation, and write sweep.csv and sweep.png."""
+    from dropout_lab import plots, sweep_table
+
+    directory = options.runs / sweep.name
+    members = [member for member in sweep.members if (directory / member.name / "summary.json").exists()]
+    table = sweep_table.judge(
+        sweep, {member.name: runs.load(directory / member.name).only(member.config.seeds) for member in members}
+    )
+    atomic_write(directory / "sweep.csv", sweep_table.to_csv(table).encode())
+    if members:
+        plots.save(draw_sweep(table), directory / "sweep.png")
+    return table
+
+
+def sweep_directory(name: str, options: Options) -> Path | None:
+    """Return the directory of the sweep that `name` names; None where it names none."""
+    found = (path for path in (Path(name), options.runs / name) if (path / "sweep.yaml").is_file())
+    return next(found, None)
+
+
+def recorded_sweep(directory: Path) -> SweepTable:
+    """Return the table of a sweep, of the runs in sweep.yaml with the seeds that sweep.csv has of each.
+
+    So the seeds of a confirmation stay out of it. Raises `Refused` where one of the files is not what `sweep` writes.
+    """
+    from dropout_lab import sweep_table
+
+    try:
+        planned = yaml.safe_load((directory / "sweep.yaml").read_text())
+        seeds: dict[str, list[int]] = {}
+        for row in csv.DictReader((directory / "sweep.csv").read_text().splitlines()):
+            seeds.setdefault(row["run"], []).append(int(row["seed"]))
+        settings = {run["name"]: (dict(run["settings"]), run["baseline"]) for run in planned["runs"]}
+        name = str(planned["name"])
+    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError) as error:
+        reason = "must hold sweep.yaml and sweep.csv as `sweep` writes them; run the sweep again"
+        raise Refused(Problem(str(directory), "sweep", reason, f"{error}")) from None
+    loaded = {run: runs.load(directory / run).only(own) for run, own in seeds.items() if run in settings}
+    members = (Member(run, settings[run][0], loaded[run].config, settings[run][1]) for run in loaded)
+    return sweep_table.judge(Sweep(name, tuple(members)), loaded)
+
+
+def draw_sweep(table: SweepTable) -> Figure:
+    """Draw a sweep: over two settings as a heat map, else test error and gap against what was swept."""
+    from dropout_lab import plots, sweep_table
+
+    if cells := table.grid:
+        loaded = {line.member.name: line.run for line in table.lines if line.run}
+        return plots.heatmap(cells, loaded, table.chosen.member.name if table.chosen else None, name=table.sweep.name)
+    key, points = sweep_table.points(table)
+    return plots.sweep(points, sweep_table.chosen_point(table), setting=key, name=table.sweep.name)
+
+
+def confirmation(table: SweepTable, options: Options) -> tuple[list[Job], tuple[int, ...]]:
+    """Return the jobs that train the chosen run and its baseline on fresh seeds, as many as before, and these seeds.
+
+    No jobs where the choice is the baseline, or where there is none.
+    """
+    chosen = table.chosen and table.chosen.member
+    if not chosen or chosen.baseline is None or chosen.is_baseline:
+        return [], ()
+    seeds = chosen.config.seeds
+    fresh = tuple(range(max(seeds) + 1, max(seeds) + 1 + len(seeds)))
+    pair = table.sweep.member(chosen.baseline), chosen
+    changed = [
+        configs.resolve(member.config.model_dump(mode="json"), overrides(seeds=fresh), where="config", name=member.name)
+        for member in pair
+    ]
+    return [Job(options.runs / table.sweep.name / config.name, config) for config in changed], fresh
