@@ -11,7 +11,7 @@ import contextlib
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,7 @@ class Checkpoints:
 
 def pack(record: Record, origin: Origin) -> bytes:
     """Return a record as sealed bytes."""
-    facts: dict[str, Any] = {"origin": vars(origin), "rows": [astuple(row) for row in record.rows]}
+    facts: dict[str, Any] = {"origin": vars(origin), "rows": [row.values for row in record.rows]}
     facts["seconds"] = record.seconds
     if record.outcome:
         return seal(facts | {"outcome": record.outcome.facts}, record.outcome.arrays)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "dropout-lab"
 SMOKE = "smoke run: no statistical verdict"
+STOPPING = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 
 
 def example(*lines: str) -> str:
@@ -601,7 +602,7 @@ def _summarize(markdown: str, smoke: bool, *, as_data: bool) -> None:
 
 
 class Interrupted(BaseException):
-    """SIGINT or SIGTERM arrived; `number` is the signal's. Not an error: nothing that handles errors may catch it."""
+    """One of STOPPING arrived; `number` is the signal's. Not an error: nothing that handles errors may catch it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -610,16 +611,17 @@ class Interrupted(BaseException):
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     """Let the command save and stop; the next signal stops it at once."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for stopping in STOPPING:
+        signal.signal(stopping, signal.SIG_DFL)
     raise Interrupted(number)
 
 
 def main() -> None:
-    """Run the command line and exit with the codes of the contract (0, 1, 2, 3, 130, 143)."""
+    """Run the command line and exit with the codes of the contract (0, 1, 2, 3, 129, 130, 143)."""
     terminal.prepare()
-    signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for stopping in STOPPING:
+        if stopping != signal.SIGHUP or signal.getsignal(stopping) != signal.SIG_IGN:  # which nohup asks for
+            signal.signal(stopping, _interrupt)
     sys.exit(_run())
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from dropout_lab.environment import environment
 from dropout_lab.errors import LabError
 from dropout_lab.recording import Job, RunWriter, writing
 from dropout_lab.runs import Row
-from dropout_lab.schedule import Task, Unit, group, plan
+from dropout_lab.schedule import Task, Unit, cost, group, named, plan
 from dropout_lab.storage import atomic_write
 from dropout_lab.training import Ended, Lane
 from dropout_lab.workers import Message, Progress, Settings, Stopped, Worker, choose_device, dataset, work
@@ -36,6 +37,9 @@ __all__ = [
 ]
 
 ATTEMPTS = 2  # how often a unit may take its worker down with it
+PULSE = 1.0  # seconds between looks at who is silent
+SHORTEST_PATIENCE = 600.0  # seconds of silence after which a worker is taken to hang ...
+PATIENCE = 100.0  # ... or so many times what an epoch should take, if that is longer
 
 
 @dataclass(frozen=True)
@@ -165,8 +169,8 @@ class Writers:
         """Write what a worker reports about `unit`, and yield it as events."""
         if isinstance(message, Progress):
             for lane, row in message.rows.items():
-                self[unit[lane].job].add(row, message.seconds, message.snapshots.get(lane))
-            for job in dict.fromkeys(unit[lane].job for lane in message.snapshots):
+                self[unit[lane].job].add(row, message.seconds, message.snapshots[lane])
+            for job in dict.fromkeys(unit[lane].job for lane in message.rows):
                 self[job].write_tables()
             yield EpochDone({unit[lane]: row for lane, row in message.rows.items()}, message.seconds)
         elif isinstance(message, Ended):
@@ -189,10 +193,17 @@ def work_here(units: deque[Unit], writers: Writers, settings: Settings) -> Sourc
             yield unit, message
 
 
+def patience(unit: Unit) -> float:
+    """Return after how many seconds without a word the worker of a unit is taken to hang."""
+    epoch = sum(cost(task.job.config) / task.job.config.training.epochs for task in unit)
+    return max(SHORTEST_PATIENCE, PATIENCE * epoch)
+
+
 def work_apart(units: deque[Unit], writers: Writers, settings: Settings) -> Source:
     """Train the units in `settings.workers` processes, each with its share of the cores.
 
-    A worker that dies costs its unit one attempt: what is left of it goes on from its snapshots in a new worker.
+    A worker that dies, or is silent for too long, costs its unit one attempt: what is left of it goes on from its
+    snapshots in a new worker.
     """
     attempts: Counter[Task] = Counter()
     idle: list[Worker] = []
@@ -207,7 +218,12 @@ def work_apart(units: deque[Unit], writers: Writers, settings: Settings) -> Sour
                     worker.pipe.send(lanes)
             if not busy:
                 return
-            for pipe in connection.wait(list(busy)):
+            since = time.monotonic()
+            ready = connection.wait(list(busy), PULSE)
+            waited = min(PULSE, time.monotonic() - since)  # if it was longer, this process was stopped as well
+            for worker, unit in busy.values():
+                worker.wait(waited, patience(unit))
+            for pipe in ready:
                 worker, unit = busy[pipe]
                 try:
                     message = worker.pipe.recv()
@@ -216,9 +232,11 @@ def work_apart(units: deque[Unit], writers: Writers, settings: Settings) -> Sour
                     message, unit = Stopped(f"its worker process died ({worker.died()})"), writers.left(unit)
                     attempts.update(unit)
                     if all(attempts[task] < ATTEMPTS for task in unit):
+                        writers.notes.append(f"{named(unit)}: {message.reason}; tried once more")
                         units.appendleft(unit)
                         continue
                 else:
+                    worker.silent = 0.0
                     if isinstance(message, LabError):
                         raise message
                     if isinstance(message, Stopped):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ PREDICTED = ("predictions", "probabilities")  # of the test images, at the last 
 
 def metrics_file(records: Mapping[int, Record]) -> bytes:
     """Return metrics.csv: every row, by seed and epoch."""
-    return table(COLUMNS, (astuple(row) for _, record in sorted(records.items()) for row in record.rows))
+    return table(COLUMNS, (row.values for _, record in sorted(records.items()) for row in record.rows))
 
 
 def timing_file(records: Mapping[int, Record]) -> bytes:

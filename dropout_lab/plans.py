@@ -125,8 +125,7 @@ def heed(event: Event, note: Callable[[str], None]) -> list[str]:
     elif isinstance(event, execution.Noted):
         note(event.text)
     elif isinstance(event, execution.UnitFailed):
-        names = ", ".join(f"{task.job.path} seed {task.seed}" for task in event.unit)
-        return [f"{names}: {event.reason}"]
+        return [f"{schedule.named(event.unit)}: {event.reason}"]
     return []
 
 

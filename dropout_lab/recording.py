@@ -181,14 +181,13 @@ class RunWriter:
         del record.rows[record.reached :], record.seconds[record.reached :]
         return record.snapshot
 
-    def add(self, row: Row, seconds: float, snapshot: Snapshot | None) -> None:
-        """Take the row of one epoch; with a snapshot, make it and all rows before it safe."""
+    def add(self, row: Row, seconds: float, snapshot: Snapshot) -> None:
+        """Take one epoch, and make it safe."""
         record = self.records[row.seed]
         record.rows.append(row)
         record.seconds.append(seconds)
-        if snapshot:
-            record.snapshot = snapshot
-            self.checkpoints.save(row.seed, record)
+        record.snapshot = snapshot
+        self.checkpoints.save(row.seed, record)
 
     def end(self, seed: int, outcome: Outcome) -> None:
         """Take what a seed came to, and make it safe on disk."""

@@ -53,6 +53,11 @@ class Row:
     val_accuracy: float
     rate: float
 
+    @property
+    def values(self) -> tuple[float, ...]:
+        """All of them, in the order of COLUMNS; dataclasses.astuple takes ten times as long."""
+        return tuple(vars(self).values())
+
 
 COLUMNS = tuple(field.name for field in fields(Row))
 

@@ -43,6 +43,11 @@ class Task:
 Unit = tuple[Task, ...]  # trained side by side
 
 
+def named(unit: Unit) -> str:
+    """Return what a message calls a unit."""
+    return ", ".join(f"{task.job.path} seed {task.seed}" for task in unit)
+
+
 @dataclass(frozen=True)
 class Layout:
     """How a plan is carried out: worker processes (1: this one alone), in each so many threads and lanes, and bytes."""

@@ -9,7 +9,6 @@ import contextlib
 import os
 import signal
 import threading
-import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +24,6 @@ from dropout_lab.errors import LabError, Problem, Refused
 from dropout_lab.runs import Row, Snapshot
 from dropout_lab.schedule import cores
 from dropout_lab.training import Ended, Lane, train
-
-SAVE_SHARE = 0.1  # every epoch is saved at its end, unless that took more than this share of the time
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Progress:
-    """One epoch of a unit, by lane; snapshots only when they are due."""
+    """One epoch of a unit, by lane: its row, and what the training goes on from."""
 
     rows: Mapping[int, Row]
     seconds: float
@@ -91,15 +88,11 @@ def work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Message]:
 def _work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Message]:
     config = lanes[0].config.data
     data = dataset(config.dataset, config.scale, settings.data_directory, settings.device)
-    started, saving = time.monotonic(), 0.0
     for event in train(lanes, data, settings.device, settings.threads):
         if isinstance(event, Ended):
             yield event
-            continue
-        now = time.monotonic()
-        due = saving <= SAVE_SHARE * (now - started)
-        yield Progress(event.rows, event.seconds, {lane: event.snapshot(lane) for lane in event.rows} if due else {})
-        saving += time.monotonic() - now
+        else:
+            yield Progress(event.rows, event.seconds, {lane: event.snapshot(lane) for lane in event.rows})
 
 
 @lru_cache(maxsize=1)
@@ -122,11 +115,22 @@ class Worker:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()  # so that the worker's death ends the pipe
+        self.silent = 0.0  # seconds that its next message has been waited for
+        self.hung = False
+
+    def wait(self, seconds: float, patience: float) -> None:
+        """Note that its next message was waited for; kill it, which closes its pipe, if it was silent for too long."""
+        self.silent += seconds
+        if self.silent > patience and not self.hung:
+            self.hung = True
+            self.process.kill()
 
     def died(self) -> str:
         """Say how a process that has closed its pipe came to its end."""
         self.process.join(1)
         self.stop()
+        if self.hung:
+            return f"it hung, without a word for {self.silent:.0f} s"
         code = self.process.exitcode or 0
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 

@@ -1,16 +1,19 @@
-"""A program that ends a training at every single change that it makes to a file, and checks what is left.
+"""A program that ends a training at every single thing that it does to a file, and checks what is left.
 
     crashes.py DIRECTORY FATE BEFORE NOW
 
-FATE is kill (SIGKILL arrives before the change) or full (from this change on, the disk refuses them all). BEFORE and
-NOW are lists of seeds such as 0,1: those trained before (with a `!` at the end: the last one was interrupted), and
-those asked for now. Prints how many places there are; an AssertionError says what did not hold.
+These things are: to open for writing, to write (half of it is written), to flush, to rename, to remove, to make and to
+remove directories. FATE is kill (SIGKILL arrives before), full (from there on, the disk refuses them all) or broken
+(this one fails with an I/O error, and no other). BEFORE and NOW are lists of seeds such as 0,1: those trained before
+(with a `!` at the end: the last one was interrupted), and those asked for now. Prints how many places there are; an
+AssertionError says what did not hold.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import shutil
 import signal
@@ -20,7 +23,7 @@ from typing import Any
 
 from recorded import DATA, config, train, tree
 
-from dropout_lab import runs
+from dropout_lab import runs, storage
 from dropout_lab.checkpoints import Checkpoints, Origin
 from dropout_lab.errors import Failed
 from dropout_lab.final_files import metrics_file
@@ -49,7 +52,7 @@ def begin(path: Path, before: str) -> None:
 
 
 def hit(fate: str, number: int, path: Path, seeds: list[int]) -> tuple[bool, dict[int, int]]:
-    """Train in a child process whose `number`-th change to a file under `path` is not to be.
+    """Train in a child process in which the `number`-th thing done to a file under `path` is not to be.
 
     Return whether it came so far, and the last epoch of every seed that it had told of.
     """
@@ -58,20 +61,33 @@ def hit(fate: str, number: int, path: Path, seeds: list[int]) -> tuple[bool, dic
     if not child:
         count = 0
 
-        def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        def place(*whatever: object) -> None:
             nonlocal count
+            count += 1
+            if count >= number and fate == "full":
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if count == number and fate == "broken":
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            if count == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        def hook(event: str, arguments: tuple[Any, ...]) -> None:
             opened = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
             if (opened or event in CHANGES) and str(arguments[0]).startswith(str(path)):
-                count += 1
-                if count >= number and fate == "full":
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                if count == number:
-                    os.kill(os.getpid(), signal.SIGKILL)
+                place()
+
+        class Torn(io.FileIO):
+            def write(self, data: Any) -> int:
+                super().write(data[: len(data) // 2])
+                place()
+                return len(data) // 2 + super().write(data[len(data) // 2 :])
 
         def told(seed: int, epoch: int) -> None:
             os.write(writer, b"%d %d\n" % (seed, epoch))
 
         sys.addaudithook(hook)
+        os.fsync = place
+        storage.open = Torn  # type: ignore[attr-defined]
         with contextlib.suppress(Failed):  # anything else is printed, and ends in an exit code of 1
             train(path, seeds, told)
         os._exit(2 if count >= number else 0)
@@ -79,7 +95,7 @@ def hit(fate: str, number: int, path: Path, seeds: list[int]) -> tuple[bool, dic
     with open(reader) as file:
         last = {int(seed): int(epoch) for seed, epoch in map(str.split, file)}
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert code in (0, 2 if fate == "full" else -signal.SIGKILL), (number, code)
+    assert code in (0, -signal.SIGKILL if fate == "kill" else 2), (number, code)
     return code != 0, last
 
 

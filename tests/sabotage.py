@@ -31,7 +31,7 @@ def sabotaged(directory: Path, fates: Mapping[float, str]) -> Sabotaged:
 
 
 def arm(directory: str, fates: Mapping[float, str]) -> Path:
-    """Called in the worker process: replace its training, and save after every epoch."""
+    """Called in the worker process: replace its training."""
     from dropout_lab import workers
     from dropout_lab.errors import Problem, Refused
     from dropout_lab.training import Lane
@@ -55,5 +55,5 @@ def arm(directory: str, fates: Mapping[float, str]) -> Path:
             if fate == "refused":
                 raise Refused(Problem("data", "file", "was replaced by rubbish", "x"))
 
-    workers.train, workers.SAVE_SHARE = broken, float("inf")
+    workers.train = broken
     return Path(directory)

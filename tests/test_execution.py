@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -65,9 +66,8 @@ def failures(events: Iterable[Event]) -> list[UnitFailed]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Save after every epoch and flush every time, but do not wait for the disk."""
+    """Flush after every epoch, but do not wait for the disk."""
     monkeypatch.setattr(checkpoints, "SYNC_EVERY", 0.0)
-    monkeypatch.setattr(workers, "SAVE_SHARE", float("inf"))
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
@@ -231,27 +231,6 @@ def test_a_damaged_checkpoint_is_noted_and_changes_no_byte(names: list[str], tmp
     assert metrics(job) == undisturbed(tmp_path, job)
 
 
-def test_every_epoch_is_saved_unless_that_takes_too_much_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a slow disk, checkpoints are further apart."""
-    now = 0.0
-    epoch = training.Epoch({0: runs.Row(0, 1, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5)}, 0.5, lambda lane: None)  # type: ignore[arg-type, return-value]
-
-    def fake(*arguments: Any) -> Iterator[Any]:
-        nonlocal now
-        for _ in range(1000):
-            now += 0.5
-            yield epoch
-
-    monkeypatch.setattr(workers, "train", fake)
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    for cost, times in ((0.0, 1000), (0.04, 1000), (1.0, 55)):
-        saved = 0
-        for message in workers.work([Lane(config(), 0)], Settings(Path())):
-            if isinstance(message, workers.Progress) and message.snapshots:
-                saved, now = saved + 1, now + cost
-        assert saved == pytest.approx(times, abs=2)
-
-
 def test_nothing_is_created_where_any_of_the_data_will_not_do(tmp_path: Path) -> None:
     good = Job(tmp_path / "runs/good", config())
     images, labels = np.zeros((30, 4), np.uint8), np.arange(30, dtype=np.uint8) % 3
@@ -335,6 +314,9 @@ def test_of_four_units_one_is_killed_once_one_always_and_one_fails(tmp_path: Pat
         events.append(event)
     assert not children() and quiet < 30  # the machine may be busy; a hang would be for ever
     failed = {event.unit: event.reason for event in failures(events)}
+    assert [event.text for event in events if isinstance(event, Noted)].count(
+        f"{tmp_path / 'once'} seed 0: its worker process died (SIGKILL); tried once more"
+    ) == 1
     assert failed == {
         (Task(jobs["always"], 0),): "its worker process died (SIGKILL)",
         (Task(jobs["error"], 0),): "RuntimeError: out of memory, let us say",
@@ -354,6 +336,29 @@ def test_of_four_units_one_is_killed_once_one_always_and_one_fails(tmp_path: Pat
         assert metrics(jobs[fate]) == undisturbed(tmp_path, jobs[fate])
 
 
+@pytest.mark.slow
+def test_a_worker_that_hangs_costs_its_unit_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "SHORTEST_PATIENCE", 20.0)
+    jobs = [Job(tmp_path / "hangs", config(momentum=0.1)), Job(tmp_path / "good", config(momentum=0.2))]
+    events = list(execute(jobs, Settings(sabotaged(tmp_path, {0.1: "asleep"}), workers=2)))
+    (note,) = (event.text for event in events if isinstance(event, Noted))
+    assert "hangs seed 0: its worker process died (it hung, without a word for 2" in note
+    (failure,) = failures(events)
+    assert failure.unit == (Task(jobs[0], 0),) and "it hung" in failure.reason and not children()
+    assert runs.state(jobs[0].path) == "interrupted" and metrics(jobs[1]) == undisturbed(tmp_path, jobs[1])
+
+
+def test_patience_is_for_what_the_network_takes_and_for_no_time_in_which_this_process_slept_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [Job(tmp_path / name, config(momentum=m)) for name, m in {"one": 0.1, "two": 0.2}.items()]
+    assert execution.patience((Task(jobs[0], 0),)) == 600
+    assert execution.patience((Task(Job(Path("run"), config(network={"hidden": [9000, 9000]})), 0),)) > 1000
+    hours = iter(range(0, 10**9, 3600))
+    monkeypatch.setattr(execution, "time", SimpleNamespace(monotonic=lambda: next(hours)))
+    assert not [event for event in execute(jobs, Settings(tmp_path, workers=2)) if isinstance(event, Noted)]
+
+
 def test_a_refusal_in_a_worker_ends_all_as_a_refusal(tmp_path: Path) -> None:
     jobs = [Job(tmp_path / "a", config(momentum=0.1)), Job(tmp_path / "b", config(momentum=0.2, epochs=100_000))]
     with pytest.raises(Refused, match="was replaced by rubbish"):
@@ -370,7 +375,7 @@ def test_closing_the_generator_stops_the_workers_at_once(tmp_path: Path) -> None
     assert len(children()) == 2
     started = time.monotonic()
     source.close()
-    assert time.monotonic() - started < 10 and not children() and not any(is_locked(job.path) for job in jobs)
+    assert time.monotonic() - started < 60 and not children() and not any(is_locked(job.path) for job in jobs)
 
 
 PARENT = """
@@ -445,7 +450,7 @@ def test_no_worker_outlives_a_killed_parent(parent: subprocess.Popen[str], tmp_p
     assert len(below) >= 2
     parent.kill()
     parent.wait()
-    gone_by = time.monotonic() + 3
+    gone_by = time.monotonic() + 30
     while living := [
         pid for pid in below if Path(f"/proc/{pid}").exists() and pid in processes_below(1) | below and alive(pid)
     ]:
@@ -470,7 +475,7 @@ def test_ctrl_c_is_for_the_parent_alone(parent: subprocess.Popen[str]) -> None:
         parent.stdout.readline()
     assert all(map(alive, below))
     os.killpg(parent.pid, signal.SIGINT)
-    assert parent.wait(5) == 130 and parent.stderr.read() == ""
+    assert parent.wait(60) == 130 and parent.stderr.read() == ""
     assert not any(map(alive, below))
 
 

@@ -145,7 +145,7 @@ def test_what_ends_the_reading(text: str | bytes, at: tuple[str | int, ...], lin
     (fault,) = caught.value.faults
     assert (fault.line, fault.reason) == (line, reason)
     assert fault.at == at or (at == ("...",) and len(fault.at) == 16)
-    assert time.perf_counter() - started < 1
+    assert time.perf_counter() - started < 10
 
 
 def test_the_document_at_the_limits_is_read() -> None:

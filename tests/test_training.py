@@ -228,7 +228,7 @@ def test_killed_and_resumed_is_the_same_bytes(kill: int, tmp_path: Path, monkeyp
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.001)
     process.send_signal(kill)  # in the first of 60 epochs or the next
-    _, errors = process.communicate(timeout=10)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == (-kill if kill == signal.SIGKILL else 128 + kill)
     if kill != signal.SIGKILL:
         assert "Go on with\n  dropout-lab train configs/digits-dropout.yaml" in errors

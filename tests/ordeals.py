@@ -1,0 +1,295 @@
+"""Real trainings, killed and interrupted at random times; each must come to the bytes of one that was left in peace.
+
+    python tests/ordeals.py              all of them, as the table of docs/reliability.md; takes about 20 minutes
+    python tests/ordeals.py killed 3     one of them, with 3 blows
+
+Every function takes an empty directory and how many blows to give, and returns what it counted. An AssertionError says
+what did not hold. Where a blow falls follows from a fixed stream, and from how fast the machine is at that moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+import random
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from recorded import tree
+
+from dropout_lab import cli, progress, runs, storage
+from dropout_lab.checkpoints import unpack
+
+TRAIN = "train digits.yaml training.epochs=40 --seeds 4 --device cpu"
+SWEEP = "sweep digits.yaml --rates 0,0.2,0.5 --seeds 2 --jobs 2 --device cpu"
+CONFIG = "data: {dataset: digits}\nnetwork: {hidden: [24, 16]}\ntraining: {epochs: 100}\n"
+DEADLINE = 120.0  # seconds: a busy machine is slow, a hang would be for ever
+Counts = dict[str, float]
+
+
+class Lab:
+    """A directory in which the command line is run, each time in a process and a group of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "digits.yaml").write_text(CONFIG)
+
+    def start(self, line: str) -> int:
+        """Fork, so that torch is imported once for all; return the process's id."""
+        child = os.fork()
+        if child:
+            with contextlib.suppress(OSError):
+                os.setpgid(child, child)  # whichever of the two comes first
+            return child
+        code = 70
+        try:
+            os.setpgid(0, 0)
+            os.chdir(self.directory)
+            log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            sys.stdout, sys.stderr = io.TextIOWrapper(io.FileIO(1, "w")), io.TextIOWrapper(io.FileIO(2, "w"))
+            sys.argv = ["dropout-lab", *line.split()]
+            progress.LINE_EVERY = 0.0  # tell of every epoch
+            cli.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            os._exit(code)
+
+    @property
+    def log(self) -> str:
+        return (self.directory / "log").read_text()
+
+    def run(self, line: str) -> str:
+        """Run a command to its end, which must be a good one."""
+        code = ended(self.start(line))
+        assert code == 0, self.log
+        return self.log
+
+
+def ended(process: int, seconds: float = DEADLINE) -> int:
+    """Wait for a process and return its exit code, negative for a signal."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(process, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.002)
+    raise AssertionError(f"the process did not end in {seconds:.0f} s")
+
+
+def group_is_gone(group: int, seconds: float = DEADLINE) -> float:
+    """Wait until no process of a group is left; return how long that took."""
+    started = time.monotonic()
+    while time.monotonic() < started + seconds:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return time.monotonic() - started
+        time.sleep(0.01)
+    raise AssertionError("a worker outlived its parent")
+
+
+def finished(run: Path) -> bool:
+    return run.is_dir() and runs.is_run(run) and runs.state(run) == "finished"
+
+
+def safe_epochs(run: Path) -> dict[int, int]:
+    """Return the epochs of every seed that a run directory holds, finished or not; every file of it must be whole."""
+    if finished(run):
+        metrics = runs.load(run).metrics
+        return {int(seed): int(own["epoch"].max()) for seed, own in metrics.groupby("seed")}
+    safe = {}
+    for file in sorted((run / "checkpoint").glob("seed-*")) if run.is_dir() else ():
+        record, _ = unpack(file.read_bytes())
+        seed = int(re.findall(r"[0-9]+", file.name)[0])
+        safe[seed] = max(safe.get(seed, 0), len(record.rows) if record.outcome else record.reached)
+    return safe
+
+
+def told_epochs(log: str) -> int:
+    """Return the last epoch that a training of one unit told of."""
+    return max((int(epoch) for epoch in re.findall(r"^epoch (\d+)/", log, re.MULTILINE)), default=0)
+
+
+def in_peace(directory: Path, line: str, run: str) -> tuple[dict[str, str], float]:
+    """Return what a command leaves when nothing disturbs it, and how many seconds it takes."""
+    lab, started = Lab(directory / "peace"), time.monotonic()
+    lab.run(line)
+    return facts(lab.directory / "runs" / run), time.monotonic() - started
+
+
+def facts(directory: Path) -> dict[str, str]:
+    """Return the digests of what must be the same bytes: no clock and no machine is in these files."""
+    names = ("metrics.csv", "weights.safetensors", "predictions.npz", "config.yaml", "sweep.csv")
+    return {name: digest for name, digest in tree(directory).items() if name.endswith(names)}
+
+
+def killed(directory: Path, times: int) -> Counts:
+    """SIGKILL at a random time, again and again, until the training is done; then another training."""
+    expected, seconds = in_peace(directory, TRAIN, "digits")
+    at_random, lab, blows, trainings, lost = random.Random(0), Lab(directory / "killed"), 0, 0, 0
+    run = lab.directory / "runs/digits"
+    while blows < times or run.exists():
+        process = lab.start(TRAIN)
+        time.sleep(at_random.uniform(0, seconds) if blows < times else 0)
+        if blows < times:
+            os.kill(process, signal.SIGKILL)
+        code = ended(process)
+        blows += code == -signal.SIGKILL
+        safe = safe_epochs(run)
+        lost += max(0, told_epochs(lab.log) - min(safe.values(), default=0)) if code else 0
+        lab.run("list --json")
+        if code == 0:
+            assert facts(run) == expected
+            assert not list(run.rglob("*.tmp")) and not (run / "checkpoint").exists()
+            shutil.rmtree(run)
+            trainings += 1
+    assert not lost, f"{lost} epochs were told of and not saved"
+    return {"kills": blows, "trainings": trainings, "epochs lost": lost}
+
+
+def interrupted(directory: Path, times: int) -> Counts:
+    """SIGINT, SIGTERM or SIGHUP at a random time, once or twice, to the process or to its group, with workers."""
+    expected, seconds = in_peace(directory, SWEEP, "digits-sweep")
+    at_random, lab, blows, sweeps, longest = random.Random(1), Lab(directory / "interrupted"), 0, 0, 0.0
+    sweep = lab.directory / "runs/digits-sweep"
+    while blows < times or sweep.exists():
+        process = lab.start(SWEEP)
+        number = at_random.choice([signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+        send, twice = at_random.choice([os.kill, os.killpg]), at_random.random() < 0.3
+        if blows < times:
+            time.sleep(at_random.uniform(0.2, seconds))
+            with contextlib.suppress(ProcessLookupError):
+                send(process, number)
+                if twice:
+                    time.sleep(at_random.uniform(0, 0.2))
+                    send(process, number)
+        started = time.monotonic()
+        code = ended(process)
+        longest = max(longest, time.monotonic() - started) if code else longest
+        group_is_gone(process)
+        assert code in (0, 128 + number, -number if twice else 0), (code, number, lab.log)
+        if code == 128 + number and "plan:" in lab.log and not twice:
+            assert "Go on with\n  dropout-lab sweep digits.yaml" in lab.log or "epoch" not in lab.log, lab.log
+        blows += code != 0
+        lab.run("list --json")
+        if code == 0:
+            assert facts(sweep) == expected
+            shutil.rmtree(sweep)
+            sweeps += 1
+    return {"signals": blows, "sweeps": sweeps, "slowest end, s": round(longest, 1)}
+
+
+def driver_killed(directory: Path, times: int) -> Counts:
+    """SIGKILL to the parent of two workers at random times, until the sweep is done."""
+    expected, seconds = in_peace(directory, SWEEP, "digits-sweep")
+    at_random, lab, blows, sweeps, longest = random.Random(2), Lab(directory / "driver"), 0, 0, 0.0
+    sweep, before = lab.directory / "runs/digits-sweep", {}
+    while blows < times or sweep.exists():
+        process = lab.start(SWEEP)
+        if blows < times:
+            time.sleep(at_random.uniform(0.2, seconds))
+            os.kill(process, signal.SIGKILL)
+        code = ended(process)
+        longest = max(longest, group_is_gone(process)) if code else longest
+        assert code in (0, -signal.SIGKILL), (code, lab.log)
+        blows += code != 0
+        for run, own in before.items():  # what was finished is never touched again
+            assert facts(run) == own
+        before = {run: facts(run) for run in sorted(sweep.glob("rate-*")) if finished(run)}
+        if code == 0:
+            assert facts(sweep) == expected
+            rows = list(csv.DictReader((sweep / "sweep.csv").read_text().splitlines()))
+            assert len({(row["run"], row["seed"]) for row in rows}) == len(rows) == 6
+            shutil.rmtree(sweep)
+            sweeps, before = sweeps + 1, {}
+    return {"kills": blows, "sweeps": sweeps, "slowest end of the workers, s": round(longest, 1)}
+
+
+def workers_killed(directory: Path, times: int) -> Counts:
+    """SIGKILL to one of the two workers at a random time of each sweep: the sweep ends well all the same."""
+    expected, seconds = in_peace(directory, SWEEP, "digits-sweep")
+    at_random, lab, blows, sweeps = random.Random(3), Lab(directory / "workers"), 0, 0
+    sweep = lab.directory / "runs/digits-sweep"
+    while blows < times:
+        process = lab.start(SWEEP)
+        time.sleep(at_random.uniform(0.3, 0.8) * seconds)
+        below = workers_of(process)
+        if below:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(at_random.choice(below), signal.SIGKILL)
+                blows += 1
+        assert ended(process) == 0, lab.log
+        assert facts(sweep) == expected
+        shutil.rmtree(sweep)
+        sweeps += 1
+    return {"kills": blows, "sweeps": sweeps, "networks lost": 0}
+
+
+def workers_of(parent: int) -> list[int]:
+    """Return the processes that a process has spawned to train."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            stat = (entry / "stat").read_text().rpartition(") ")[2].split()
+            if int(stat[1]) == parent and stat[0] != "Z" and b"spawn_main" in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return sorted(found)
+
+
+def at_once(directory: Path, times: int) -> Counts:
+    """Two processes train the same run at the same time: one complete directory, and no word that is not true."""
+    expected, seconds = in_peace(directory, TRAIN, "digits")
+    at_random, labs = random.Random(4), [Lab(directory / "at-once") for _ in range(2)]
+    run, refused = labs[0].directory / "runs/digits", 0
+    for _ in range(times):
+        processes = []
+        for lab in labs:
+            processes.append(lab.start(TRAIN))
+            time.sleep(at_random.uniform(0, seconds / 2))
+        codes = sorted(map(ended, processes))
+        assert codes in ([0, 0], [0, 2]), (codes, labs[0].log)
+        refused += codes[1] == 2
+        assert facts(run) == expected and not storage.is_locked(run)
+        shutil.rmtree(run)
+    return {"rounds": times, "refused": refused}
+
+
+ORDEALS: dict[str, tuple[Callable[[Path, int], Counts], int]] = {
+    "killed": (killed, 100),
+    "interrupted": (interrupted, 50),
+    "driver_killed": (driver_killed, 20),
+    "workers_killed": (workers_killed, 20),
+    "at_once": (at_once, 50),
+}
+
+
+def main(chosen: str = "", times: str = "") -> None:
+    import dropout_lab.execution
+    import dropout_lab.plots
+    import dropout_lab.sweep_table  # noqa: F401, once for all the forks
+
+    print("| ordeal | what was counted | s |\n|---|---|---|")
+    for name, (ordeal, usual) in ORDEALS.items():
+        if chosen not in ("", name):
+            continue
+        with tempfile.TemporaryDirectory() as directory:
+            started = time.monotonic()
+            counts = ordeal(Path(directory), int(times or usual))
+            took = time.monotonic() - started
+            print(f"| {name} | {', '.join(f'{what}: {n}' for what, n in counts.items())} | {took:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

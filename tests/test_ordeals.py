@@ -1,0 +1,24 @@
+"""The ordeals of ordeals.py, with a few blows each: enough to see that it works and that what it checks holds."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ordeals import ORDEALS
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("name", ORDEALS)
+def test_a_real_training_comes_through(name: str) -> None:
+    program = Path(__file__).with_name("ordeals.py")
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, program, name, "2"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment)
+    assert result.returncode == 0, result.stderr
+    assert re.search(rf"^\| {name} \| [a-z]+: [2-9]", result.stdout, re.MULTILINE)
