@@ -17,6 +17,7 @@ import random
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -266,12 +267,46 @@ def at_once(directory: Path, times: int) -> Counts:
     return {"rounds": times, "refused": refused}
 
 
+def disk_full(directory: Path, times: int) -> Counts:
+    """Train on file systems of so many sizes, most of them too small; then give them room, and train again."""
+    expected, _ = in_peace(directory, TRAIN, "digits")
+    needed = sum(file.stat().st_size + 4096 for file in (directory / "peace/runs").rglob("*"))
+    lab, small, failed, lost = Lab(directory / "full"), directory / "small", 0, 0
+    small.mkdir()
+    for number in range(times):
+        mount("-t", "tmpfs", "-o", f"size={40_000 + 3 * needed * number // (2 * times)}", "tmpfs", str(small))
+        try:
+            run = small / "runs/digits"
+            code = ended(lab.start(f"{TRAIN} --runs-dir {small}/runs"))
+            safe = safe_epochs(run)
+            if code:
+                errors = [line for line in lab.log.splitlines() if line.startswith("dropout-lab: error: ")]
+                assert code == 1 and len(errors) == 1 and str(small) in errors[0], lab.log
+                assert errors[0].endswith("No space left on device") and "Traceback" not in lab.log, lab.log
+                lost += max(0, told_epochs(lab.log) - min(safe.values(), default=0))
+                failed += 1
+            mount("-o", "remount,size=64m", str(small))
+            lab.run(f"{TRAIN} --runs-dir {small}/runs")
+            assert facts(run) == expected and not list(run.rglob("*.tmp"))
+        finally:
+            subprocess.run(["umount", str(small)], check=True)
+    assert failed and not lost, (failed, lost)
+    return {"sizes": times, "too small": failed, "epochs lost": lost}
+
+
+def mount(*words: str) -> None:
+    """Mount a file system. Raises `PermissionError` where this is not allowed."""
+    if subprocess.run(["mount", *words], stderr=subprocess.DEVNULL).returncode:
+        raise PermissionError("mounting a file system is not permitted here")
+
+
 ORDEALS: dict[str, tuple[Callable[[Path, int], Counts], int]] = {
     "killed": (killed, 100),
     "interrupted": (interrupted, 50),
     "driver_killed": (driver_killed, 20),
     "workers_killed": (workers_killed, 20),
     "at_once": (at_once, 50),
+    "disk_full": (disk_full, 50),
 }
 
 

@@ -516,7 +516,7 @@ def test_closed_streams_and_narrow_encodings_do_no_harm(judged: Lab) -> None:
     assert ascii_only.returncode == 0 and ascii_only.stdout.isascii()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_an_interrupted_training_says_how_to_go_on_and_goes_on(number: int, code: int, lab: Lab) -> None:
     line, metrics = "train tiny.yaml network.hidden=[512] training.epochs=400 --name it", lab.runs / "it/metrics.csv"
     with start(f"{line} --fresh") as process:
@@ -532,6 +532,17 @@ def test_an_interrupted_training_says_how_to_go_on_and_goes_on(number: int, code
     again = lab(line)
     assert again.code == 0 and "epoch 1/400" not in again.err
     assert metrics.read_text().startswith(rows)
+
+
+def test_nohup_is_heeded(lab: Lab) -> None:
+    line = f"train tiny.yaml network.hidden=[512] training.epochs=60 --runs-dir {lab.runs}"
+    process = subprocess.Popen(["nohup", *COMMAND.split(), *line.split()], stderr=subprocess.PIPE, text=True)
+    assert process.stderr
+    while "epoch" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGHUP)
+    process.communicate()
+    assert process.returncode == 0
 
 
 def test_a_summary_page_that_cannot_be_written_is_no_failure(judged: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
