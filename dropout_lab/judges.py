@@ -39,6 +39,7 @@ SIZES = (1000, 5000, 20_000, 54_000)  # training images of S7
 INPUT_RATES = (0.0, 0.1, 0.2, 0.5, 0.8, 0.95)  # of S14 and S26
 HIGH = (0.5, 0.6, 0.7, 0.8)  # rates of S25
 WIDTHS = (32, 64, 128, 256)  # of S30
+SHAPES = {f"{layers} x {width}": (width,) * layers for layers in (2, 3) for width in (256, 512)}  # of P5
 AMOUNTS = (100, 500, 1000, 5000, 10_000, 50_000)  # training images of P7
 KEPT = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of P8 and P9
 CELLS = {  # of P13: learning rate, momentum, and whether there is max-norm
@@ -285,6 +286,22 @@ def table_9(e: Evidence) -> Rulings:
 
 def near_106(e: Evidence) -> Rulings:
     return (above({seed: -value for seed, value in wrong(e, "net").items()}, -0.014, percent),)
+
+
+def clusters(e: Evidence) -> Rulings:
+    """Of each network the fewest validation errors of any epoch; the test images are read but once."""
+
+    def fewest(name: str) -> dict[str, Values]:
+        curves = {shape: e.curves(f"{name} {shape}", "val_accuracy") for shape in SHAPES}
+        return {shape: {seed: 1 - max(curve) for seed, curve in own.items()} for shape, own in curves.items() if own}
+
+    plain_ones, dropped = fewest("plain"), fewest("dropout")
+    if not plain_ones or not dropped:
+        return (too_few({}),)
+    best = min(plain_ones, key=lambda shape: fmean(plain_ones[shape].values()))
+    worst = max(dropped, key=lambda shape: fmean(dropped[shape].values()))
+    what = f"the worst with dropout, {worst}, against the best without, {best}"
+    return (lower(dropped[worst], plain_ones[best], 0.0, points, what),)
 
 
 def gaussian_matches(e: Evidence) -> Rulings:

@@ -16,7 +16,20 @@ from dropout_lab import config as configs
 from dropout_lab.claims import CLAIMS, GROUPS, Arm, Claim
 from dropout_lab.criteria import Ruling, above, alike, decide, higher, highest, lower, slope
 from dropout_lab.errors import Refused
-from dropout_lab.judges import AMOUNTS, CELLS, HALVES, HIGH, INPUT_RATES, KEPT, RATES, SIZES, WIDTHS, Evidence, Rulings
+from dropout_lab.judges import (
+    AMOUNTS,
+    CELLS,
+    HALVES,
+    HIGH,
+    INPUT_RATES,
+    KEPT,
+    RATES,
+    SHAPES,
+    SIZES,
+    WIDTHS,
+    Evidence,
+    Rulings,
+)
 from dropout_lab.reproduction import Judged, Records, select
 
 SEEDS = range(6)
@@ -151,6 +164,10 @@ WORLDS: dict[str, tuple[World, World]] = {
         World(lambda a, m: 0.95 if a.startswith("fixed") else 0.985 if number(a) in (0.5, 0.6) else 0.975),
         World(lambda a, m: 0.98 if a.startswith("fixed") else 0.985 if number(a) in (0.9, 1.0) else 0.975),
     ),
+    "P5": (
+        World(curves=lambda a, c: [0.9, 0.986 if a.startswith("dropout") else 0.98, 0.97]),
+        World(curves=lambda a, c: [0.9, 0.976 if a.startswith("dropout 3 x 256") else 0.98, 0.97]),
+    ),
     "P10": (World(passes=lambda k: 0.02 + 0.02 / k), World(passes=lambda k: 0.03 + 0.02 / k)),
     "P12": (
         World(curves=falling({"none": 1.0, "hidden": 2.5})),
@@ -221,7 +238,7 @@ def test_exact_claims_are_decided_at_once_and_alike_every_time(claim: Claim) -> 
 
 def test_every_claim_of_the_list_is_there_with_source_sentence_and_configs() -> None:
     wanted = {f"S{n}" for n in range(1, 31)} | {f"T{n}" for n in range(1, 9)}
-    wanted |= {f"P{n}" for n in (1, 2, 3, 4, 6, 7, 8, 9, 10, 12, 13, 14, 17, 18)}
+    wanted |= {f"P{n}" for n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 17, 18)}
     assert wanted <= CLAIMS.keys()
     for id, claim in CLAIMS.items():
         assert claim.id == id and claim.source and claim.sentence.endswith(".") and claim.seeds >= 3
@@ -231,7 +248,7 @@ def test_every_claim_of_the_list_is_there_with_source_sentence_and_configs() -> 
         "S7": [f"dropout {n}" for n in SIZES], "S10": [f"K rate {r:g}" for r in RATES],
         "S14": [f"input {r:g}" for r in INPUT_RATES], "S25": [f"rate {r:g}" for r in HIGH],
         "S30": [f"l2 {w}" for w in WIDTHS], "P7": [f"plain {n}" for n in AMOUNTS],
-        "P9": ["fixed 0.1", *(f"keep {k:g}" for k in KEPT)], "P13": list(CELLS),
+        "P5": [f"plain {s}" for s in SHAPES], "P9": ["fixed 0.1", *(f"keep {k:g}" for k in KEPT)], "P13": list(CELLS),
         "P14": [f"dropout {w}" for w in HALVES],
     }  # fmt: skip
     assert all({*own} <= CLAIMS[id].arms.keys() for id, own in names.items())
