@@ -7,7 +7,6 @@ have ended, the final files are written from these, `summary.json` last.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from dropout_lab.final_files import (
     timing_file,
     weights_file,
 )
-from dropout_lab.runs import FORMAT, Outcome, Row, Snapshot, check_hash, is_run, read_summary
+from dropout_lab.runs import FORMAT, Outcome, Row, Snapshot, check_hash, is_run, read_summary, sealed
 from dropout_lab.storage import (
     atomic_write,
     holder,
@@ -228,7 +227,7 @@ class RunWriter:
             "environment": dict(environment),
             "files": hashes,
         }
-        atomic_write(self.path / "summary.json", (json.dumps(summary, indent=1, allow_nan=False) + "\n").encode())
+        atomic_write(self.path / "summary.json", sealed(summary))
         self.checkpoints.drop(ended)
         with contextlib.suppress(OSError):
             (self.path / "error.txt").unlink()

@@ -13,7 +13,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,13 +22,15 @@ from typing import TYPE_CHECKING, Any
 from dropout_lab import config as configs
 from dropout_lab.config import RUN_NAME, Config
 from dropout_lab.errors import Problem, Refused
-from dropout_lab.storage import is_locked, sha256
+from dropout_lab.storage import is_locked, read_file, sha256
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-FORMAT = 2  # of summary.json and of the files it tells of; 1 had no rate in metrics.csv
+FORMAT = 3  # of summary.json and of the files it tells of; 1 had no rate in metrics.csv
+UNSEALED = 2  # this one had no seal, and can still be read
+SEAL = "sha256"  # the last key of summary.json: the SHA-256 of all that stands on the lines above it
 SUMMARY = {"data_sha256": str, "seeds": dict, "environment": dict, "files": dict}  # what every reader relies on
 RESULTS = ("val_loss", "val_accuracy", "test_loss", "test_accuracy")  # of each seed, at the last and at the best epoch
 
@@ -149,7 +151,7 @@ class Run:
 def check_hash(file: Path, summary: dict[str, Any]) -> bytes:
     """Return the bytes of one file of a run. Raises `Refused` where they are not those that `summary` tells of."""
     try:
-        data = file.read_bytes()
+        data = read_file(file)
     except OSError as error:
         raise damaged(file, "file", f"cannot be read: {error.strerror}", file.name) from None
     if sha256(data) != summary["files"].get(file.name):
@@ -179,7 +181,8 @@ def read_summary(path: Path) -> dict[str, Any] | None:
     """
     file = path / "summary.json"
     try:
-        summary = json.loads(file.read_bytes())
+        data = read_file(file)
+        summary = json.loads(data)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
@@ -187,16 +190,32 @@ def read_summary(path: Path) -> dict[str, Any] | None:
     version = summary.get("format") if isinstance(summary, dict) else None
     if isinstance(version, int) and version > FORMAT:
         raise Refused(Problem(str(file), "format", f"is newer than this dropout-lab ({FORMAT}); upgrade it", version))
-    if version != FORMAT:
+    if version not in (UNSEALED, FORMAT):
         raise damaged(file, "format", f"must be {FORMAT}; an earlier dropout-lab wrote another", version)
+    if not is_sealed(data) and (version == FORMAT or SEAL in summary):
+        raise damaged(file, SEAL, "must be that of the lines above it", summary.get(SEAL))
     for key, kind in SUMMARY.items():
         if not isinstance(summary.get(key), kind):
             raise damaged(file, key, "must be there, as it was written", summary.get(key))
+    if strange := [name for name in summary["files"] if not RUN_NAME.fullmatch(name)]:
+        raise damaged(file, "files", "must name files of the run directory", strange[0])
     try:
         summary["seeds"] = {seed: _facts(seed, facts) for seed, facts in summary["seeds"].items()}
     except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise damaged(file, "seeds", "must say of every seed what it came to", repr(error)) from None
     return dict(summary)
+
+
+def sealed(summary: Mapping[str, Any]) -> bytes:
+    """Return a summary as the bytes of summary.json, its seal on the last line but one."""
+    body = json.dumps(summary, indent=1, allow_nan=False).removesuffix("\n}") + ",\n"
+    return f'{body} "{SEAL}": "{sha256(body.encode())}"\n}}\n'.encode()
+
+
+def is_sealed(data: bytes) -> bool:
+    """Say whether `data` are the bytes that `sealed` returned."""
+    body, _, digest = data.rpartition(f' "{SEAL}": '.encode())
+    return digest == f'"{sha256(body)}"\n}}\n'.encode()
 
 
 def _facts(seed: str, facts: dict[str, Any]) -> dict[str, Any]:

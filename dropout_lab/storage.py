@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -37,6 +39,17 @@ def atomic_write(path: Path, data: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a regular file. Raises OSError for anything else: a pipe may never end, nor may a device."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "is not a regular file")
+        try:
+            return file.read()
+        except MemoryError:
+            raise OSError(errno.EFBIG, "is larger than the memory") from None
 
 
 def remove_leftovers(path: Path) -> None:
