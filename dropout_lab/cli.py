@@ -151,7 +151,8 @@ def compare(
 ) -> None:
     """Compare runs over paired seeds; the first is the baseline.
 
-    Configs without a finished run are trained first.
+    Configs without a finished run are trained first. The exit code is 1 where a run is damaged: it is named and left
+    out, unless it is the baseline.
     """
     from dropout_lab import laboratory, tables, targets
     from dropout_lab.wording import named_seeds
@@ -166,7 +167,8 @@ def compare(
     if out:
         targets.check_directory("--out", out)
     changes = targets.overrides(seeds=asked, device=device)
-    jobs = targets.targets(names, options, changes, least=2, small=smoke)
+    good, damaged = targets.sound(names, options)
+    jobs = targets.targets(good, options, changes, least=2, small=smoke)
     laboratory.check_alike(jobs)
     stop_at(_train(jobs, options, dry_run=dry_run, as_json=as_json))
     answer = laboratory.compare(jobs, question, out or laboratory.comparison_directory(jobs, options), asked)
@@ -180,12 +182,14 @@ def compare(
         result(tables.to_text(answer.comparison, terminal.width()))
     _summarize(tables.to_markdown(answer.comparison), smoke, as_data=any(forms.values()))
     say(f"written   {answer.directory}: comparison.json, comparison.csv, curves.png")
+    left_out = [str(problem) for problem in damaged]
     if answer.tripped:
+        _report(Failed("\n".join(left_out)))
         say(f"{PROGRAM}: gate: {answer.tripped}")
         terminal.step_summary(f"**Gate tripped**: {answer.tripped}\n")
         raise typer.Exit(3)
     sides = [answer.comparison.baseline, *(contrast.candidate for contrast in answer.comparison.contrasts)]
-    stop_at([f"{side.path}: {named_seeds(side.diverged)} diverged" for side in sides if side.diverged])
+    stop_at(left_out + [f"{side.path}: {named_seeds(side.diverged)} diverged" for side in sides if side.diverged])
 
 
 @app.command(
@@ -537,7 +541,7 @@ def _options(runs_dir: Path, data_dir: Path | None = None, device: str | None = 
     from dropout_lab import data
     from dropout_lab.targets import Options
 
-    return Options(runs_dir.expanduser(), data.directory(data_dir), device, **more)
+    return Options(data.at_home(runs_dir), data.directory(data_dir), device, **more)
 
 
 def _seeds(text: str | None, smoke: bool) -> tuple[int, ...] | None:

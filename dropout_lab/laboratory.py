@@ -26,7 +26,7 @@ from dropout_lab.gate import Gate, parse_gate
 from dropout_lab.metrics import METRICS
 from dropout_lab.recording import Job, set_aside
 from dropout_lab.runs import Run
-from dropout_lab.storage import atomic_write, make_directory, sha256
+from dropout_lab.storage import atomic_write, make_directory, read_file, sha256
 from dropout_lab.sweeps import Member, Sweep
 from dropout_lab.targets import Options, check_directory, each, overrides, targets
 
@@ -399,17 +399,25 @@ def recorded_sweep(directory: Path) -> SweepTable:
     from dropout_lab import sweep_table
 
     try:
-        planned = yaml.safe_load((directory / "sweep.yaml").read_text())
+        planned = yaml.safe_load(read_file(directory / "sweep.yaml"))
         seeds: dict[str, list[int]] = {}
-        for row in csv.DictReader((directory / "sweep.csv").read_text().splitlines()):
+        for row in csv.DictReader(read_file(directory / "sweep.csv").decode().splitlines()):
             seeds.setdefault(row["run"], []).append(int(row["seed"]))
-        settings = {run["name"]: (dict(run["settings"]), run["baseline"]) for run in planned["runs"]}
+        varied = {run["name"]: set(run["settings"]) for run in planned["runs"]}
+        baselines = {run["name"]: run["baseline"] and str(run["baseline"]) for run in planned["runs"]}
         name = str(planned["name"])
-    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError) as error:
+        found = [run for run in seeds if run in varied and configs.RUN_NAME.fullmatch(run)]
+        if not found:
+            raise LookupError("no run")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
         reason = "must hold sweep.yaml and sweep.csv as `sweep` writes them; run the sweep again"
         raise Refused(Problem(str(directory), "sweep", reason, f"{error}")) from None
-    loaded = {run: runs.load(directory / run).only(own) for run, own in seeds.items() if run in settings}
-    members = (Member(run, settings[run][0], loaded[run].config, settings[run][1]) for run in loaded)
+    loaded = {run: runs.load(directory / run).only(seeds[run]) for run in found}
+    settings = {
+        run: {key: value for key, value in configs.flatten(own.config).items() if key in varied[run]}
+        for run, own in loaded.items()
+    }
+    members = (Member(run, settings[run], own.config, baselines[run]) for run, own in loaded.items())
     return sweep_table.judge(Sweep(name, tuple(members)), loaded)
 
 

@@ -236,10 +236,15 @@ def is_run(path: Path) -> bool:
     return os.path.isfile(path / "config.yaml")
 
 
+def named(directory: Path) -> list[Path]:
+    """Return what is in `directory` under the name that a run may have; links are not followed."""
+    return [path for path in directory.glob("*") if RUN_NAME.fullmatch(path.name) and not path.is_symlink()]
+
+
 def find(directory: Path) -> Iterator[Path]:
     """Yield the run directories in `directory`, those of sweeps included, newest first."""
-    candidates = [path for path in directory.glob("*") if RUN_NAME.fullmatch(path.name) and not path.is_symlink()]
-    members = [inner for path in candidates if (path / "sweep.yaml").is_file() for inner in path.glob("*")]
+    candidates = named(directory)
+    members = [inner for path in candidates if os.path.isfile(path / "sweep.yaml") for inner in named(path)]
     found = [path for path in candidates + members if is_run(path)]
     yield from sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
 

@@ -69,16 +69,21 @@ def write_run(
         "seeds": facts,
         "files": {file.name: sha256(file.read_bytes()) for file in path.iterdir()},
     }
-    (path / "summary.json").write_bytes(runs.sealed(summary))
+    write_summary(path, summary)
     return runs.load(path)
+
+
+def write_summary(path: Path, summary: Mapping[str, object]) -> None:
+    """Write and seal a summary, whatever it says."""
+    body = json.dumps(summary, indent=1).removesuffix("\n}") + ",\n"
+    (path / "summary.json").write_text(f'{body} "sha256": "{sha256(body.encode())}"\n}}\n')
 
 
 def reseal(path: Path, **changes: object) -> None:
     """Change the summary of the run directory `path`, and seal it again: what only a forger would do."""
     summary = json.loads((path / "summary.json").read_text()) | changes
     summary.pop(runs.SEAL, None)
-    body = json.dumps(summary, indent=1).removesuffix("\n}") + ",\n"
-    (path / "summary.json").write_text(f'{body} "sha256": "{sha256(body.encode())}"\n}}\n')
+    write_summary(path, summary)
 
 
 def forge(path: Path, name: str, content: bytes) -> None:
