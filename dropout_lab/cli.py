@@ -634,6 +634,8 @@ def _run() -> int:
         return _report(error)
     except typer.TyperException as error:
         return _report(Refused(_usage(error)))
+    except MemoryError:
+        return _report(Failed("out of memory: free some, or ask for fewer seeds, --jobs or images"))
     except Interrupted as interrupted:
         return 128 + interrupted.number
     except BrokenPipeError:  # whoever read stderr has gone, as in `dropout-lab train ... 2>&1 | head -1`

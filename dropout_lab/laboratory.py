@@ -403,7 +403,7 @@ def recorded_sweep(directory: Path) -> SweepTable:
         seeds: dict[str, list[int]] = {}
         for row in csv.DictReader(read_file(directory / "sweep.csv").decode().splitlines()):
             seeds.setdefault(row["run"], []).append(int(row["seed"]))
-        varied = {run["name"]: set(run["settings"]) for run in planned["runs"]}
+        varied = {run["name"]: list(map(str, run["settings"])) for run in planned["runs"]}
         baselines = {run["name"]: run["baseline"] and str(run["baseline"]) for run in planned["runs"]}
         name = str(planned["name"])
         found = [run for run in seeds if run in varied and configs.RUN_NAME.fullmatch(run)]
@@ -413,11 +413,11 @@ def recorded_sweep(directory: Path) -> SweepTable:
         reason = "must hold sweep.yaml and sweep.csv as `sweep` writes them; run the sweep again"
         raise Refused(Problem(str(directory), "sweep", reason, f"{error}")) from None
     loaded = {run: runs.load(directory / run).only(seeds[run]) for run in found}
-    settings = {
-        run: {key: value for key, value in configs.flatten(own.config).items() if key in varied[run]}
-        for run, own in loaded.items()
-    }
-    members = (Member(run, settings[run], own.config, baselines[run]) for run, own in loaded.items())
+    members = []
+    for run, own in loaded.items():
+        flat = configs.flatten(own.config)  # what the run says of itself is sealed, what sweep.yaml says is not
+        settings = {key: flat[key] for key in varied[run] if key in flat}
+        members.append(Member(run, settings, own.config, baselines[run]))
     return sweep_table.judge(Sweep(name, tuple(members)), loaded)
 
 

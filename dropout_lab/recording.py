@@ -24,7 +24,7 @@ from dropout_lab.final_files import (
     timing_file,
     weights_file,
 )
-from dropout_lab.runs import FORMAT, Outcome, Row, Snapshot, check_hash, is_run, read_summary, sealed
+from dropout_lab.runs import FORMAT, Outcome, Row, Snapshot, check_hash, is_run, read_summary
 from dropout_lab.storage import (
     atomic_write,
     holder,
@@ -32,6 +32,7 @@ from dropout_lab.storage import (
     locked,
     make_directory,
     remove_leftovers,
+    seal_json,
     sha256,
     sync_directory,
 )
@@ -227,7 +228,7 @@ class RunWriter:
             "environment": dict(environment),
             "files": hashes,
         }
-        atomic_write(self.path / "summary.json", sealed(summary))
+        atomic_write(self.path / "summary.json", seal_json(summary))
         self.checkpoints.drop(ended)
         with contextlib.suppress(OSError):
             (self.path / "error.txt").unlink()

@@ -18,6 +18,7 @@ from dropout_lab.errors import Failed, Problem, Refused
 if TYPE_CHECKING:
     import numpy as np
 
+SEAL = "sha256"  # the key of a JSON file's own digest
 PATIENCE = 0.2  # seconds that `locked` keeps trying: who only asks `holder` has the lock for an instant
 
 
@@ -104,6 +105,18 @@ def seal(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     """Pack JSON facts and arrays into bytes that begin with their own SHA-256, so that bit rot cannot pass unseen."""
     body = archive(arrays, {"facts": json.dumps(facts)})
     return sha256(body).encode() + b"\n" + body
+
+
+def seal_json(facts: Mapping[str, Any]) -> bytes:
+    """Return facts as JSON whose last key is the SHA-256 of all lines above it."""
+    body = json.dumps(facts, indent=1, allow_nan=False).removesuffix("\n}") + ",\n"
+    return f'{body} "{SEAL}": "{sha256(body.encode())}"\n}}\n'.encode()
+
+
+def is_sealed_json(data: bytes) -> bool:
+    """Say whether `data` are the bytes that `seal_json` returned."""
+    body, _, digest = data.rpartition(f' "{SEAL}": '.encode())
+    return digest == f'"{sha256(body)}"\n}}\n'.encode()
 
 
 def unseal(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

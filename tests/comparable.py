@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dropout_lab import config as configs
-from dropout_lab import runs
+from dropout_lab import runs, storage
 from dropout_lab.runs import COLUMNS, FORMAT, Run
 from dropout_lab.storage import sha256
 
@@ -82,7 +82,7 @@ def write_summary(path: Path, summary: Mapping[str, object]) -> None:
 def reseal(path: Path, **changes: object) -> None:
     """Change the summary of the run directory `path`, and seal it again: what only a forger would do."""
     summary = json.loads((path / "summary.json").read_text()) | changes
-    summary.pop(runs.SEAL, None)
+    summary.pop(storage.SEAL, None)
     write_summary(path, summary)
 
 

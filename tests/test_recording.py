@@ -20,7 +20,7 @@ from comparable import reseal
 from recorded import DATA, ENVIRONMENT, EPOCHS, config, go_on, outcome, row, snapshot, train, tree
 
 from dropout_lab import config as configs
-from dropout_lab import recording, runs
+from dropout_lab import recording, runs, storage
 from dropout_lab.checkpoints import Checkpoints, Origin, Record, pack, unpack
 from dropout_lab.errors import Failed, Refused
 from dropout_lab.recording import Job, RunWriter, set_aside, writing
@@ -347,6 +347,8 @@ def test_the_summary_says_what_is_documented(tmp_path: Path) -> None:
 def test_results_that_are_not_finite_are_null_and_come_back_as_nan(tmp_path: Path) -> None:
     with writing(Job(tmp_path / "run", config([0])), DATA) as writer:
         writer.resume(0)
+        for epoch in range(1, EPOCHS + 1):
+            writer.add(row(0, epoch), 0.5, None)
         facts = outcome(0).facts
         last = {**facts["last"], "test_loss": math.inf, "test_accuracy": math.nan}
         writer.end(0, replace(outcome(0), facts=facts | {"last": last}))
@@ -480,7 +482,7 @@ def test_an_older_summary_without_a_seal_is_read_and_gets_one(tmp_path: Path) ->
     file.write_text(json.dumps(unsealed | {"format": 2}))
     assert runs.load(tmp_path / "run").seeds == (0,)
     train(tmp_path / "run", [0, 1])
-    assert json.loads(file.read_text())["format"] == FORMAT and runs.is_sealed(file.read_bytes())
+    assert json.loads(file.read_text())["format"] == FORMAT and storage.is_sealed_json(file.read_bytes())
 
 
 @pytest.mark.parametrize("name", [*FILES, "checkpoint/seed-1"])

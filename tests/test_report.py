@@ -23,7 +23,7 @@ from commands import Lab
 from comparable import ENVIRONMENT, forge, write_run
 
 from dropout_lab import config as configs
-from dropout_lab import data, report, report_curves, report_images, runs
+from dropout_lab import data, report, report_curves, report_images, runs, storage
 from dropout_lab.errors import Refused
 from dropout_lab.metrics import METRICS
 from dropout_lab.report_curves import Curves
@@ -101,7 +101,7 @@ def toy(
         "seeds": facts,
         "files": {file.name: sha256(file.read_bytes()) for file in path.iterdir()},
     }
-    (path / "summary.json").write_bytes(runs.sealed(summary))
+    (path / "summary.json").write_bytes(storage.seal_json(summary))
     return runs.load(path)
 
 
