@@ -4,6 +4,7 @@ refusals come at once.
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -377,7 +378,7 @@ def report(
     """
     from dropout_lab import laboratory, targets
 
-    if out.suffix != ".html" or out.is_dir():
+    if out.suffix != ".html" or os.path.isdir(out):
         raise Refused(Problem("command line", "--out", "must be a file that ends in .html", str(out)))
     targets.check_directory("--out", out.parent)
     options = _options(runs_dir, data_dir)

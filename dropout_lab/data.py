@@ -115,7 +115,7 @@ def dimensions(dataset: str) -> Dimensions:
     if entry:
         return Dimensions(entry.train_count, entry.test_count, math.prod(entry.shape), entry.classes)
     path = Path(dataset)
-    facts = path.stat() if path.is_file() else None
+    facts = path.stat() if os.path.isfile(path) else None
     return _npz_dimensions(path, facts and (facts.st_mtime_ns, facts.st_size, facts.st_ino))
 
 

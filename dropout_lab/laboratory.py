@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import os
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -101,7 +102,7 @@ def notice_other_data(finished: Iterable[Job], note: Callable[[str], None]) -> N
     """Note of which finished runs the own data, an .npz file, are no longer those that they were trained on."""
     for job in finished:
         dataset = job.config.data.dataset
-        if dataset not in data.DATASETS and Path(dataset).is_file():
+        if dataset not in data.DATASETS and os.path.isfile(dataset):
             (report,) = data.verify(dataset, Path())[:1]
             if report.sha256 != runs.load(job.path).summary["data_sha256"]:
                 note(f"{job.path}: {dataset} has changed since; --fresh trains on what it is now")
@@ -365,7 +366,7 @@ def write_claims(results: Sequence[Judged], path: Path, command: str) -> None:
 def sweep_jobs(sweep: Sweep, options: Options) -> list[Job]:
     """Return a job for each run of a sweep; raises `Refused` where the sweep's directory is something else."""
     directory = options.runs / sweep.name
-    if directory.exists() and not (directory / "sweep.yaml").is_file():
+    if os.path.lexists(directory) and not os.path.isfile(directory / "sweep.yaml"):
         raise Refused(Problem(str(directory), "name", "exists and is not a sweep; use --name", sweep.name))
     return [Job(directory / member.name, member.config) for member in sweep.members]
 
@@ -387,7 +388,7 @@ def judge_sweep(sweep: Sweep, options: Options) -> SweepTable:
 
 def sweep_directory(name: str, options: Options) -> Path | None:
     """Return the directory of the sweep that `name` names; None where it names none."""
-    found = (path for path in (Path(name), options.runs / name) if (path / "sweep.yaml").is_file())
+    found = (path for path in (Path(name), options.runs / name) if os.path.isfile(path / "sweep.yaml"))
     return next(found, None)
 
 
