@@ -217,7 +217,7 @@ def plot(what: Drawn | Iterable[Drawn] | comparisons.Comparison | sweep_table.Sw
 
 def _options(runs_dir: Where, data_dir: Where | None, device: str | None = None, **more: Any) -> Options:
     place = data.directory(None if data_dir is None else Path(data_dir))
-    return Options(Path(runs_dir).expanduser(), place, device, note=_warn, **more)
+    return Options(data.at_home(runs_dir), place, device, note=_warn, **more)
 
 
 def _warn(text: str) -> None:

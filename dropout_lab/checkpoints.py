@@ -17,7 +17,7 @@ from typing import Any
 
 from dropout_lab.errors import Failed, Problem, Refused, printable
 from dropout_lab.runs import Outcome, Row, Snapshot
-from dropout_lab.storage import atomic_write, make_directory, remove_leftovers, seal, sync, unseal
+from dropout_lab.storage import atomic_write, make_directory, read_file, remove_leftovers, seal, sync, unseal
 
 NAME = re.compile(r"seed-([0-9]{1,20})(\.previous)?", re.ASCII)
 SYNC_EVERY = 2.0  # seconds between flushes, which take longer than all the rest of saving
@@ -72,7 +72,7 @@ class Checkpoints:
         record, damaged = None, {}
         for file in self._files(seed):
             try:
-                record, origin = unpack(file.read_bytes())
+                record, origin = unpack(read_file(file))
             except FileNotFoundError:
                 continue
             except (OSError, ValueError) as error:

@@ -4,6 +4,7 @@ refusals come at once.
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -152,7 +153,8 @@ def compare(
 ) -> None:
     """Compare runs over paired seeds; the first is the baseline.
 
-    Configs without a finished run are trained first.
+    Configs without a finished run are trained first. The exit code is 1 where a run is damaged: it is named and left
+    out, unless it is the baseline.
     """
     from dropout_lab import comparing, tables, targets
     from dropout_lab.wording import named_seeds
@@ -167,7 +169,8 @@ def compare(
     if out:
         targets.check_directory("--out", out)
     changes = targets.overrides(seeds=asked, device=device)
-    jobs = targets.targets(names, options, changes, least=2, small=smoke)
+    good, damaged = targets.sound(names, options)
+    jobs = targets.targets(good, options, changes, least=2, small=smoke)
     comparing.check_alike(jobs)
     stop_at(_train(jobs, options, dry_run=dry_run, as_json=as_json))
     answer = comparing.compare(jobs, question, out or comparing.comparison_directory(jobs, options), asked)
@@ -181,12 +184,14 @@ def compare(
         result(tables.to_text(answer.comparison, terminal.width()))
     _summarize(tables.to_markdown(answer.comparison), smoke, as_data=any(forms.values()))
     say(f"written   {answer.directory}: comparison.json, comparison.csv, curves.png")
+    left_out = [str(problem) for problem in damaged]
     if answer.tripped:
+        _report(Failed("\n".join(left_out)))
         say(f"{PROGRAM}: gate: {answer.tripped}")
         terminal.step_summary(f"**Gate tripped**: {answer.tripped}\n")
         raise typer.Exit(3)
     sides = [answer.comparison.baseline, *(contrast.candidate for contrast in answer.comparison.contrasts)]
-    stop_at([f"{side.path}: {named_seeds(side.diverged)} diverged" for side in sides if side.diverged])
+    stop_at(left_out + [f"{side.path}: {named_seeds(side.diverged)} diverged" for side in sides if side.diverged])
 
 
 @app.command(
@@ -372,7 +377,7 @@ def report(
     """
     from dropout_lab import targets
 
-    if out.suffix != ".html" or out.is_dir():
+    if out.suffix != ".html" or os.path.isdir(out):
         raise Refused(Problem("command line", "--out", "must be a file that ends in .html", str(out)))
     targets.check_directory("--out", out.parent)
     options = _options(runs_dir, data_dir)
@@ -539,7 +544,7 @@ def _options(runs_dir: Path, data_dir: Path | None = None, device: str | None = 
     from dropout_lab import data
     from dropout_lab.targets import Options
 
-    return Options(runs_dir.expanduser(), data.directory(data_dir), device, **more)
+    return Options(data.at_home(runs_dir), data.directory(data_dir), device, **more)
 
 
 def _seeds(text: str | None, smoke: bool) -> tuple[int, ...] | None:
@@ -633,6 +638,8 @@ def _run() -> int:
         return _report(error)
     except typer.TyperException as error:
         return _report(Refused(_usage(error)))
+    except MemoryError:
+        return _report(Failed("out of memory: free some, or ask for fewer seeds, --jobs or images"))
     except Interrupted as interrupted:
         return 128 + interrupted.number
     except BrokenPipeError:  # whoever read stderr has gone, as in `dropout-lab train ... 2>&1 | head -1`

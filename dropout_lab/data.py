@@ -115,7 +115,7 @@ def dimensions(dataset: str) -> Dimensions:
     if entry:
         return Dimensions(entry.train_count, entry.test_count, math.prod(entry.shape), entry.classes)
     path = Path(dataset)
-    facts = path.stat() if path.is_file() else None
+    facts = path.stat() if os.path.isfile(path) else None
     return _npz_dimensions(path, facts and (facts.st_mtime_ns, facts.st_size, facts.st_ino))
 
 
@@ -234,10 +234,19 @@ def noisy(labels: Tensor, indices: Sequence[Tensor], fraction: float, classes: i
 def directory(option: Path | None) -> Path:
     """Return where data sets are kept: `option`, else DROPOUT_LAB_DATA, else the user's cache directory."""
     if option is not None:
-        return option.expanduser()
+        return at_home(option)
     if chosen := os.environ.get("DROPOUT_LAB_DATA"):
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "dropout-lab"
+        return at_home(chosen)
+    cache = os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return Path(cache.removeprefix("~/")) / "dropout-lab"  # where no home is known: in this directory
+
+
+def at_home(path: str | Path) -> Path:
+    """Return `path` with ~ or ~user replaced by that home. Raises Refused where no such home is known."""
+    expanded = os.path.expanduser(path)
+    if str(expanded).startswith("~"):
+        raise Refused(Problem("command line", "directory", "begins with a home that is not known", str(path)))
+    return Path(expanded)
 
 
 def fetch(dataset: str, directory: Path) -> Path:

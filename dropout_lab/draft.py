@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ class Draft:
             if not any(key in self.broken or key[:1] in self.broken for key in keys):
                 self.report(keys, reason, value)
         dataset = config.data.dataset
-        if check_files and dataset not in DATASETS and not Path(dataset).is_file():
+        if check_files and dataset not in DATASETS and not os.path.isfile(dataset):
             near = did_you_mean(nearest_file(Path(dataset), (".npz",)))
             self.report([("data", "dataset")], f"no such file{near}", dataset)
         if self.problems:
@@ -131,7 +132,7 @@ def problem_of(where: str, fault: Fault) -> Problem:
 
 def dotted(at: Keys) -> str:
     """Return the key as messages name it, cut where it is too long; positions in lists are left to the line."""
-    return shown(".".join(key for key in at if isinstance(key, str)))
+    return shown(".".join(key or '""' for key in at if isinstance(key, str)))
 
 
 def _copy(mapping: Mapping[Any, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from dropout_lab.config import Config
 from dropout_lab.data import Data
 from dropout_lab.dropout import DROPOUTS, NONE, normal_parts
 from dropout_lab.network import FEWEST_ROWS, Network
-from dropout_lab.runs import Run
+from dropout_lab.runs import Run, damaged
 from dropout_lab.schedule import CHUNK
 from dropout_lab.streams import stream
 from dropout_lab.training import Lane, cut, network, noise, paced, predict
@@ -145,11 +145,19 @@ def evaluate(run: Run, data: Data, samples: int, show: Callable[[str], None] = l
 
 @torch.no_grad()
 def load(run: Run, seed: int, data: Data) -> Network:
-    """Return the network of one seed, with the weights that its training ended with."""
+    """Return the network of one seed, with the weights that its training ended with.
+
+    Raises `Refused` where the run's weights are not those of such a network.
+    """
     result, weights = network([Lane(run.config, seed)], data), run.weights()
     for layer, (weight, bias) in enumerate(zip(result.weights, result.biases, strict=True)):
-        weight[0] = torch.from_numpy(weights[f"{seed}.last.{layer}.weight"]).mT
-        bias[0, 0] = torch.from_numpy(weights[f"{seed}.last.{layer}.bias"])
+        for name, own in (("weight", weight[0].mT), ("bias", bias[0, 0])):
+            key = f"{seed}.last.{layer}.{name}"
+            stored = weights.get(key, np.empty(0))
+            if stored.shape != own.shape or stored.dtype != np.float32 or not np.isfinite(stored).all():
+                reason = f"must be finite float32 numbers in the shape {tuple(own.shape)}"
+                raise damaged(run.path / "weights.safetensors", key, reason, f"{stored.dtype} {stored.shape}")
+            own.copy_(torch.from_numpy(stored))
     return result
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dropout_lab.checkpoints import Origin, Record
-from dropout_lab.runs import COLUMNS, Outcome, Row, load, read_summary
+from dropout_lab.runs import COLUMNS, Outcome, Row, Run, damaged, load, read_summary
 from dropout_lab.storage import archive
 
 if TYPE_CHECKING:
@@ -82,6 +82,13 @@ def finished_records(path: Path, origin: Origin) -> dict[int, Record]:
         return {}
     run = load(path)
     origin.check(path, {"config": run.config.identity, "data": run.summary["data_sha256"]})
+    try:
+        return _records(run, origin)
+    except (LookupError, ValueError) as error:  # each file may be as it was written, and of another run
+        raise damaged(path, "files", "do not belong together", repr(error)) from None
+
+
+def _records(run: Run, origin: Origin) -> dict[int, Record]:
     outcomes = {int(seed): Outcome(facts, {}, origin.data) for seed, facts in run.summary["seeds"].items()}
     for name, array in run.weights().items():
         seed, _, own_name = name.partition(".")

@@ -16,6 +16,7 @@ from dropout_lab.errors import Refused
 from dropout_lab.layout import Line, Parts, labelled, markdown_row, table
 from dropout_lab.metrics import METRICS
 from dropout_lab.runs import RESULTS, Run
+from dropout_lab.storage import read_file
 from dropout_lab.strict_yaml import written
 from dropout_lab.wording import count, named_seeds, shown_seeds
 
@@ -112,7 +113,7 @@ def _facts(path: Path) -> dict[str, Any]:
     """Return how far a run has come, read without pandas: a list should come at once."""
     config = configs.load(path / "config.yaml", check_files=False)
     summary, metrics = runs.read_summary(path), path / "metrics.csv"
-    unchecked = b"" if summary or not metrics.exists() else metrics.read_bytes()
+    unchecked = b"" if summary or not metrics.exists() else read_file(metrics)
     curve = mean_curve((runs.check_hash(metrics, summary) if summary else unchecked).decode())
     seeds = list(summary["seeds"].values()) if summary else []
     test = [facts["last"]["test_accuracy"] for facts in seeds if facts["status"] == "finished"]

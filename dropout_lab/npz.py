@@ -51,7 +51,7 @@ def read(path: Path) -> tuple[NDArray[Any], ...]:
     Raises Refused with every problem found, in three steps, each of which needs the one before: the headers (so that a
     small file cannot ask for much memory), the bytes, the numbers.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise Refused(Problem(str(path), "file", "is not there or not a file", path.name))
     findings: list[Finding] = []
     try:

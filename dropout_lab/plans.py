@@ -6,6 +6,7 @@ No torch before there is something to train, which `execution.py` does.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -75,7 +76,7 @@ def notice_other_data(finished: Iterable[Job], note: Callable[[str], None]) -> N
     """Note of which finished runs the own data, an .npz file, are no longer those that they were trained on."""
     for job in finished:
         dataset = job.config.data.dataset
-        if dataset not in data.DATASETS and Path(dataset).is_file():
+        if dataset not in data.DATASETS and os.path.isfile(dataset):
             (report,) = data.verify(dataset, Path())[:1]
             if report.sha256 != runs.load(job.path).summary["data_sha256"]:
                 note(f"{job.path}: {dataset} has changed since; --fresh trains on what it is now")

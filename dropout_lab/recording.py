@@ -7,7 +7,6 @@ have ended, the final files are written from these, `summary.json` last.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,7 @@ from dropout_lab.storage import (
     locked,
     make_directory,
     remove_leftovers,
+    seal_json,
     sha256,
     sync,
 )
@@ -227,7 +227,7 @@ class RunWriter:
             "environment": dict(environment),
             "files": hashes,
         }
-        atomic_write(self.path / "summary.json", (json.dumps(summary, indent=1, allow_nan=False) + "\n").encode())
+        atomic_write(self.path / "summary.json", seal_json(summary))
         self.checkpoints.drop(ended)
         with contextlib.suppress(OSError):
             (self.path / "error.txt").unlink()

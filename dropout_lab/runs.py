@@ -13,7 +13,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any
 from dropout_lab import config as configs
 from dropout_lab.config import RUN_NAME, Config
 from dropout_lab.errors import Problem, Refused
-from dropout_lab.storage import is_locked, sha256
+from dropout_lab.storage import SEAL, is_locked, is_sealed_json, read_file, sha256
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-FORMAT = 2  # of summary.json and of the files it tells of; 1 had no rate in metrics.csv
+FORMAT = 3  # of summary.json and of the files it tells of; 1 had no rate in metrics.csv
+UNSEALED = 2  # this one had no seal, and can still be read
 SUMMARY = {"data_sha256": str, "seeds": dict, "environment": dict, "files": dict}  # what every reader relies on
 RESULTS = ("val_loss", "val_accuracy", "test_loss", "test_accuracy")  # of each seed, at the last and at the best epoch
 
@@ -125,14 +126,31 @@ class Run:
         """Test split, last epoch: seeds (S,), labels (n,), predictions (S, n), probabilities (S, n, classes)."""
         import numpy as np
 
-        with np.load(io.BytesIO(self._read("predictions.npz")), allow_pickle=False) as arrays:
-            return dict(arrays)
+        data = self._read("predictions.npz")
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+                arrays = dict(archive)
+            seeds, labels, predictions = (arrays[name] for name in ("seeds", "labels", "predictions"))
+            kinds = "".join(array.dtype.kind for array in (seeds, labels, predictions))
+            shapes = [array.shape[:2] for name, array in arrays.items() if name in ("predictions", "probabilities")]
+            good = {*self.seeds} - {*self.diverged}
+            agree = set(kinds) <= set("iu") and set(shapes) == {(*seeds.shape, *labels.shape)}
+            fits = not good or (agree and good <= {*seeds.tolist()})
+        except Exception as error:  # bytes that are no archive bring anything out of zipfile and numpy
+            raise damaged(self.path / "predictions.npz", "arrays", "cannot be read", str(error)) from None
+        if not fits:
+            raise damaged(self.path / "predictions.npz", "arrays", "must agree in seeds and images", [*shapes, *kinds])
+        return arrays
 
     def weights(self) -> dict[str, np.ndarray]:
         """Weights by name, "<seed>.<last|best>.<layer>.<weight|bias>", in the layout of `torch.nn.Linear`."""
         from safetensors.numpy import load
 
-        return load(self._read("weights.safetensors"))
+        data = self._read("weights.safetensors")
+        try:
+            return load(data)
+        except Exception as error:  # as above
+            raise damaged(self.path / "weights.safetensors", "arrays", "cannot be read", str(error)) from None
 
     def _table(self, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
         import pandas as pd
@@ -140,12 +158,23 @@ class Run:
         try:
             header, *lines = csv.reader(self._read(name).decode().splitlines())
             rows = [(int(seed), int(epoch), *map(float, numbers)) for seed, epoch, *numbers in lines]
-            if tuple(header) != columns:
+            if {tuple(header), *map(len, rows)} - {columns, len(columns)}:
                 raise ValueError(",".join(header))
+            self._check_epochs(rows)
             return pd.DataFrame(rows, columns=list(columns))
-        except (ValueError, csv.Error) as error:
-            reason = f"must have the columns {','.join(columns)}, all of them numbers"
+        except (ValueError, OverflowError, csv.Error) as error:
+            reason = f"must have the columns {','.join(columns)}, all of them numbers, and every epoch of every seed"
             raise damaged(self.path / name, "rows", reason, str(error)) from None
+
+    def _check_epochs(self, rows: Iterable[Sequence[float]]) -> None:
+        """Raise ValueError where a seed lacks one of its epochs, or has it twice."""
+        found: dict[float, list[float]] = {}
+        for seed, epoch, *_ in rows:
+            found.setdefault(seed, []).append(epoch)
+        for seed, facts in self.summary["seeds"].items():
+            epochs = found.get(int(seed), [])
+            if epochs != list(range(1, facts.get("epochs", len(epochs)) + 1)):
+                raise ValueError(f"seed {seed} has {len(epochs)} rows")
 
     def _read(self, name: str) -> bytes:
         return check_hash(self.path / name, self.summary)
@@ -154,7 +183,7 @@ class Run:
 def check_hash(file: Path, summary: dict[str, Any]) -> bytes:
     """Return the bytes of one file of a run. Raises `Refused` where they are not those that `summary` tells of."""
     try:
-        data = file.read_bytes()
+        data = read_file(file)
     except OSError as error:
         raise damaged(file, "file", f"cannot be read: {error.strerror}", file.name) from None
     if sha256(data) != summary["files"].get(file.name):
@@ -184,7 +213,8 @@ def read_summary(path: Path) -> dict[str, Any] | None:
     """
     file = path / "summary.json"
     try:
-        summary = json.loads(file.read_bytes())
+        data = read_file(file)
+        summary = json.loads(data)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
@@ -192,11 +222,15 @@ def read_summary(path: Path) -> dict[str, Any] | None:
     version = summary.get("format") if isinstance(summary, dict) else None
     if isinstance(version, int) and version > FORMAT:
         raise Refused(Problem(str(file), "format", f"is newer than this dropout-lab ({FORMAT}); upgrade it", version))
-    if version != FORMAT:
+    if version not in (UNSEALED, FORMAT):
         raise damaged(file, "format", f"must be {FORMAT}; an earlier dropout-lab wrote another", version)
+    if not is_sealed_json(data) and (version == FORMAT or SEAL in summary):
+        raise damaged(file, SEAL, "must be that of the lines above it", summary.get(SEAL))
     for key, kind in SUMMARY.items():
         if not isinstance(summary.get(key), kind):
             raise damaged(file, key, "must be there, as it was written", summary.get(key))
+    if strange := [name for name in summary["files"] if not RUN_NAME.fullmatch(name)]:
+        raise damaged(file, "files", "must name files of the run directory", strange[0])
     try:
         summary["seeds"] = {seed: _facts(seed, facts) for seed, facts in summary["seeds"].items()}
     except (LookupError, TypeError, ValueError, OverflowError) as error:
@@ -222,10 +256,15 @@ def is_run(path: Path) -> bool:
     return os.path.isfile(path / "config.yaml")
 
 
+def named(directory: Path) -> list[Path]:
+    """Return what is in `directory` under the name that a run may have; links are not followed."""
+    return [path for path in directory.glob("*") if RUN_NAME.fullmatch(path.name) and not path.is_symlink()]
+
+
 def find(directory: Path) -> Iterator[Path]:
     """Yield the run directories in `directory`, those of sweeps included, newest first."""
-    candidates = [path for path in directory.glob("*") if RUN_NAME.fullmatch(path.name) and not path.is_symlink()]
-    members = [inner for path in candidates if (path / "sweep.yaml").is_file() for inner in path.glob("*")]
+    candidates = named(directory)
+    members = [inner for path in candidates if os.path.isfile(path / "sweep.yaml") for inner in named(path)]
     found = [path for path in candidates + members if is_run(path)]
     yield from sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
 import os
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +19,7 @@ from dropout_lab.errors import Failed, Problem, Refused
 if TYPE_CHECKING:
     import numpy as np
 
+SEAL = "sha256"  # the key of a JSON file's own digest
 PATIENCE = 0.2  # seconds that `locked` keeps trying: who only asks `holder` has the lock for an instant
 
 
@@ -42,6 +45,17 @@ def atomic_write(path: Path, data: bytes, *, durable: bool = True) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a regular file. Raises OSError for anything else: a pipe may never end, nor may a device."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "is not a regular file")
+        try:
+            return file.read()
+        except MemoryError:
+            raise OSError(errno.EFBIG, "is larger than the memory") from None
 
 
 def remove_leftovers(path: Path) -> None:
@@ -110,6 +124,18 @@ def seal(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     """Pack JSON facts and arrays into bytes that begin with their own SHA-256, so that bit rot cannot pass unseen."""
     body = archive(arrays, {"facts": json.dumps(facts)})
     return sha256(body).encode() + b"\n" + body
+
+
+def seal_json(facts: Mapping[str, Any]) -> bytes:
+    """Return facts as JSON whose last key is the SHA-256 of all lines above it."""
+    body = json.dumps(facts, indent=1, allow_nan=False).removesuffix("\n}") + ",\n"
+    return f'{body} "{SEAL}": "{sha256(body.encode())}"\n}}\n'.encode()
+
+
+def is_sealed_json(data: bytes) -> bool:
+    """Say whether `data` are the bytes that `seal_json` returned."""
+    body, _, digest = data.rpartition(f' "{SEAL}": '.encode())
+    return digest == f'"{sha256(body)}"\n}}\n'.encode()
 
 
 def unseal(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

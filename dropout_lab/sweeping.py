@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from dropout_lab import config as configs
 from dropout_lab import runs
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.recording import Job
-from dropout_lab.storage import atomic_write
+from dropout_lab.storage import atomic_write, read_file
 from dropout_lab.sweeps import Member, Sweep
 from dropout_lab.targets import Options, overrides
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 def sweep_jobs(sweep: Sweep, options: Options) -> list[Job]:
     """Return a job for each run of a sweep; raises `Refused` where the sweep's directory is something else."""
     directory = options.runs / sweep.name
-    if directory.exists() and not (directory / "sweep.yaml").is_file():
+    if os.path.lexists(directory) and not os.path.isfile(directory / "sweep.yaml"):
         raise Refused(Problem(str(directory), "name", "exists and is not a sweep; use --name", sweep.name))
     return [Job(directory / member.name, member.config) for member in sweep.members]
 
@@ -47,7 +48,7 @@ def judge_sweep(sweep: Sweep, options: Options) -> SweepTable:
 
 def sweep_directory(name: str, options: Options) -> Path | None:
     """Return the directory of the sweep that `name` names; None where it names none."""
-    found = (path for path in (Path(name), options.runs / name) if (path / "sweep.yaml").is_file())
+    found = (path for path in (Path(name), options.runs / name) if os.path.isfile(path / "sweep.yaml"))
     return next(found, None)
 
 
@@ -59,17 +60,25 @@ def recorded_sweep(directory: Path) -> SweepTable:
     from dropout_lab import sweep_table
 
     try:
-        planned = yaml.safe_load((directory / "sweep.yaml").read_text())
+        planned = yaml.safe_load(read_file(directory / "sweep.yaml"))
         seeds: dict[str, list[int]] = {}
-        for row in csv.DictReader((directory / "sweep.csv").read_text().splitlines()):
+        for row in csv.DictReader(read_file(directory / "sweep.csv").decode().splitlines()):
             seeds.setdefault(row["run"], []).append(int(row["seed"]))
-        settings = {run["name"]: (dict(run["settings"]), run["baseline"]) for run in planned["runs"]}
+        varied = {run["name"]: list(map(str, run["settings"])) for run in planned["runs"]}
+        baselines = {run["name"]: run["baseline"] and str(run["baseline"]) for run in planned["runs"]}
         name = str(planned["name"])
-    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError) as error:
+        found = [run for run in seeds if run in varied and configs.RUN_NAME.fullmatch(run)]
+        if not found:
+            raise LookupError("no run")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
         reason = "must hold sweep.yaml and sweep.csv as `sweep` writes them; run the sweep again"
         raise Refused(Problem(str(directory), "sweep", reason, f"{error}")) from None
-    loaded = {run: runs.load(directory / run).only(own) for run, own in seeds.items() if run in settings}
-    members = (Member(run, settings[run][0], loaded[run].config, settings[run][1]) for run in loaded)
+    loaded = {run: runs.load(directory / run).only(seeds[run]) for run in found}
+    members = []
+    for run, own in loaded.items():
+        flat = configs.flatten(own.config)  # what the run says of itself is sealed, what sweep.yaml says is not
+        settings = {key: flat[key] for key in varied[run] if key in flat}
+        members.append(Member(run, settings, own.config, baselines[run]))
     return sweep_table.judge(Sweep(name, tuple(members)), loaded)
 
 

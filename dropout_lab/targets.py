@@ -105,6 +105,26 @@ def target(text: str | Config, options: Options, changes: Sequence[str]) -> Job:
     raise _nobody(text, [*_runs(options), *configs_here], "run and no config file", options)
 
 
+def sound(texts: Sequence[str], options: Options) -> tuple[list[str], list[Problem]]:
+    """Return those of the runs to compare that are not damaged, and what is wrong with the others.
+
+    Raises `Refused` where the first, which is the baseline, is damaged, or fewer than two are left.
+    """
+    good: list[str] = []
+    problems: list[Problem] = []
+    for text in texts:
+        try:
+            here = next(filter(runs.is_run, (Path(text), options.runs / text)), None)
+            if here and runs.read_summary(here):
+                runs.load(here)
+            good.append(text)
+        except Refused as refused:
+            problems += refused.problems
+    if problems and (len(good) < 2 or texts[0] not in good):
+        raise Refused(*problems)
+    return good, problems
+
+
 def recorded(texts: Sequence[str], options: Options) -> list[Path]:
     """Return the run directories that `texts` name, each once; that of a sweep stands for all its finished runs.
 
@@ -123,7 +143,7 @@ def _recorded(text: str, options: Options) -> list[Path]:
         if runs.is_run(directory):
             return [directory]
         if os.path.isfile(directory / "sweep.yaml"):
-            members = [path for path in directory.glob("*") if runs.is_run(path) and runs.state(path) == "finished"]
+            members = [path for path in runs.named(directory) if runs.is_run(path) and runs.state(path) == "finished"]
             if not members:
                 raise Refused(Problem("command line", "sweep", "has no finished run", text))
             return sorted(members, key=_in_a_sweep)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 
 from dropout_lab.errors import Failed
 
 WIDEST = 100  # columns
+STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # but tab and newline
 
 
 def prepare() -> None:
@@ -22,7 +24,7 @@ def prepare() -> None:
 def result(text: str) -> None:
     """Write a result to stdout. Where its reader has gone (`| head -1`), go on: the exit code is that of the work."""
     try:
-        print(text.removesuffix("\n"), flush=True)
+        print(harmless(text.removesuffix("\n")), flush=True)
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
@@ -30,11 +32,19 @@ def result(text: str) -> None:
 
 
 def say(text: str) -> None:
-    """Write anything that is not a result to stderr; where its reader has gone, the work goes on."""
+    """Write anything that is not a result to stderr; where that cannot be (its reader has gone), the work goes on."""
     try:
-        print(text, file=sys.stderr, flush=True)
-    except BrokenPipeError:
+        print(harmless(text), file=sys.stderr, flush=True)
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def harmless(text: str) -> str:
+    """Return `text` without characters that steer a terminal or turn the direction of writing: JSON's escapes of them.
+
+    What is printed has no such character but in names and paths, and stays the same JSON.
+    """
+    return STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def width() -> int:

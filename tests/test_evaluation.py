@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from commands import Lab
+from comparable import reseal
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 
@@ -176,11 +177,9 @@ def test_rounded_products_are_for_training_only(tmp_path: Path, digits: Data) ->
 
 def test_a_diverged_seed_is_left_out_and_other_data_are_refused(tmp_path: Path, digits: Data, lab: Lab) -> None:
     run = trained(lab.runs, config(seeds=[0, 1]))
-    summary = json.loads((run.path / "summary.json").read_text())
-    facts = summary | {"seeds": summary["seeds"] | {"1": {"status": "diverged", "epoch": 1, "step": 1}}}
-    (run.path / "summary.json").write_text(json.dumps(facts))
+    reseal(run.path, seeds=run.summary["seeds"] | {"1": {"status": "diverged", "epoch": 1, "step": 1}})
     assert [close.seed for close in evaluation.evaluate(runs.load(run.path), digits, 1).seeds] == [0]
-    (run.path / "summary.json").write_text(json.dumps(summary | {"data_sha256": "0" * 64}))
+    reseal(run.path, data_sha256="0" * 64)
     refused = lab("evaluate run")
     assert refused.code == 2 and "digits: has changed since the run was trained" in refused.err
 

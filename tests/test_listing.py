@@ -57,7 +57,7 @@ def test_the_list_has_every_run_newest_first_and_nothing_else(lab: Lab) -> None:
     ("file", "content", "reason"),
     [
         ("summary.json", b"{", "summary.json: file: is not readable JSON"),
-        ("summary.json", b"[1]", "summary.json: format: must be 2"),
+        ("summary.json", b"[1]", "summary.json: format: must be 3"),
         ("summary.json", b'{"format": 1, "seeds": {"0": []}, "files": {}}', "summary.json: "),
         ("metrics.csv", None, "metrics.csv: file: cannot be read"),
         ("metrics.csv", b"seed,epoch\n", "metrics.csv: sha256: differs"),

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from comparable import reseal
 from recorded import DATA, ENVIRONMENT, EPOCHS, config, go_on, outcome, row, snapshot, train, tree
 
-from dropout_lab import checkpoints, recording, runs
+from dropout_lab import checkpoints, recording, runs, storage
 from dropout_lab import config as configs
 from dropout_lab.checkpoints import Checkpoints, Origin, Record, pack, unpack
 from dropout_lab.errors import Failed, Refused
@@ -346,6 +347,7 @@ def test_the_summary_says_what_is_documented(tmp_path: Path) -> None:
         raise AssertionError(name)
 
     summary = json.loads(text, parse_constant=no_constant)
+    assert summary.pop("sha256") == sha256("".join(text.splitlines(keepends=True)[:-2]).encode())
     assert summary.pop("seeds") == {str(seed): outcome(seed).facts for seed in (0, 1)}
     files = [name for name in FILES if name != "summary.json"]
     assert summary.pop("files") == {name: sha256((tmp_path / "run" / name).read_bytes()) for name in files}
@@ -370,6 +372,8 @@ def test_the_summary_says_what_is_documented(tmp_path: Path) -> None:
 def test_results_that_are_not_finite_are_null_and_come_back_as_nan(tmp_path: Path) -> None:
     with writing(Job(tmp_path / "run", config([0])), DATA) as writer:
         writer.resume(0)
+        for epoch in range(1, EPOCHS + 1):
+            writer.add(row(0, epoch), 0.5, None)
         facts = outcome(0).facts
         last = {**facts["last"], "test_loss": math.inf, "test_accuracy": math.nan}
         writer.end(0, replace(outcome(0), facts=facts | {"last": last}))
@@ -444,6 +448,8 @@ def test_a_file_that_is_not_as_it_was_written_is_refused_by_name(name: str, dama
         {"format": 0},
         {"format": None},
         {"files": []},
+        {"files": {"../secret.txt": "0" * 64}},
+        {"files": {"/dev/zero": "0" * 64}},
         {"seeds": [1]},
         {"seeds": {"x": {"status": "diverged", "epoch": 1, "step": 1}}},
         {"seeds": {"0": []}},
@@ -460,10 +466,10 @@ def test_a_file_that_is_not_as_it_was_written_is_refused_by_name(name: str, dama
 def test_a_summary_that_makes_no_sense_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
     train(tmp_path / "run", [0])
     file = tmp_path / "run/summary.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | change))
-    with refused(tmp_path, f"{file}: "):
+    reseal(file.parent, **change)
+    with refused(tmp_path, f"{file}: (?!sha256)"):
         runs.load(tmp_path / "run")
-    with refused(tmp_path, f"{file}: "):
+    with refused(tmp_path, f"{file}: (?!sha256)"):
         Job(tmp_path / "run", config([0])).missing()
 
 
@@ -473,6 +479,52 @@ def test_a_summary_that_is_no_json_object_is_refused(text: str, tmp_path: Path) 
     (tmp_path / "run/summary.json").write_bytes(text.encode(errors="surrogatepass"))
     with refused(tmp_path, "summary.json: "):
         runs.load(tmp_path / "run")
+
+
+def test_no_flipped_bit_in_a_summary_passes(tmp_path: Path) -> None:
+    train(tmp_path / "run", [0])
+    file = tmp_path / "run/summary.json"
+    good = file.read_bytes()
+    for number in range(8 * len(good)):
+        damaged = bytearray(good)
+        damaged[number // 8] ^= 1 << number % 8
+        file.write_bytes(damaged)
+        with pytest.raises(Refused):
+            runs.read_summary(tmp_path / "run")
+    file.write_bytes(good)
+    assert runs.read_summary(tmp_path / "run")
+
+
+def test_an_older_summary_without_a_seal_is_read_and_gets_one(tmp_path: Path) -> None:
+    train(tmp_path / "run", [0])
+    file = tmp_path / "run/summary.json"
+    facts = json.loads(file.read_text())
+    unsealed = {key: value for key, value in facts.items() if key != "sha256"}
+    for forged in (facts | {"format": 2}, unsealed):
+        file.write_text(json.dumps(forged))
+        with refused(tmp_path, "sha256: must be that of the lines above it"):
+            runs.load(tmp_path / "run")
+    file.write_text(json.dumps(unsealed | {"format": 2}))
+    assert runs.load(tmp_path / "run").seeds == (0,)
+    train(tmp_path / "run", [0, 1])
+    assert json.loads(file.read_text())["format"] == FORMAT and storage.is_sealed_json(file.read_bytes())
+
+
+@pytest.mark.parametrize("name", [*FILES, "checkpoint/seed-1"])
+def test_what_may_never_end_is_not_read(name: str, tmp_path: Path) -> None:
+    """A pipe or a device in the place of a file is refused, or passed over among the checkpoints."""
+    path = interrupted(tmp_path / "run", [0, 1], (1, 2)) if "/" in name else tmp_path / "run"
+    if not path.exists():
+        train(path, [0])
+    for put in (os.mkfifo, lambda file: file.symlink_to("/dev/zero")):
+        (path / name).unlink()
+        put(path / name)
+        if "/" in name:
+            assert "is not a regular file" in " ".join(RunWriter(Job(path, config([0, 1])), DATA).notes)
+            break
+        with pytest.raises(Refused):
+            runs.load(path)
+            Job(path, config([0])).missing()
 
 
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import Lab
-from comparable import ENVIRONMENT, write_run
+from comparable import ENVIRONMENT, forge, write_run
 
 from dropout_lab import config as configs
-from dropout_lab import data, report, report_curves, report_images, runs
+from dropout_lab import data, report, report_curves, report_images, runs, storage
 from dropout_lab.errors import Refused
 from dropout_lab.metrics import METRICS
 from dropout_lab.report_curves import Curves
@@ -101,7 +101,7 @@ def toy(
         "seeds": facts,
         "files": {file.name: sha256(file.read_bytes()) for file in path.iterdir()},
     }
-    (path / "summary.json").write_text(json.dumps(summary))
+    (path / "summary.json").write_bytes(storage.seal_json(summary))
     return runs.load(path)
 
 
@@ -221,10 +221,7 @@ FEW = {"seeds": np.arange(3), "labels": np.arange(5), "predictions": np.zeros((3
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no archive", b"text", saved(), saved(**FEW)])
 def test_predictions_that_make_no_sense_are_damage(content: bytes, tmp_path: Path) -> None:
     run = toy(tmp_path, "base", epochs=2)
-    (run.path / "predictions.npz").write_bytes(content)
-    facts = json.loads((run.path / "summary.json").read_text())
-    facts["files"]["predictions.npz"] = sha256(content)
-    (run.path / "summary.json").write_text(json.dumps(facts))
+    forge(run.path, "predictions.npz", content)
     with pytest.raises(Refused, match="predictions.npz"):
         report.gather([run.path])
 

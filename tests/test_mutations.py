@@ -1,0 +1,237 @@
+"""Guards that are taken out, one at a time, in a copy of the package: the test that watches over it must fail."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.long
+
+
+class Guard(NamedTuple):
+    """A guard in a module: its text, what stands there when it is gone, and the tests, as `pytest -k` picks them."""
+
+    module: str
+    text: str
+    without: str
+    tests: str
+
+
+GUARDS = {
+    "a checkpoint is flushed before it becomes the previous one": Guard(
+        "checkpoints", "                sync(newest)\n", "", "test_recording.py::loss_of_power"
+    ),
+    "a file is flushed before it gets its name": Guard(
+        "storage",
+        "            if durable:\n                os.fsync(file.fileno())\n",
+        "",
+        "test_storage.py::in_this_order",
+    ),
+    "the file before is kept": Guard(
+        "checkpoints", "newest.replace(previous)", "newest.unlink()", "test_recording.py::damaged_checkpoint_is_passed"
+    ),
+    "time in which the parent was stopped does not count": Guard(
+        "execution",
+        "waited = min(PULSE, time.monotonic() - since)",
+        "waited = time.monotonic() - since",
+        "test_execution.py::patience_is_for",
+    ),
+    "a unit has two tries": Guard("execution", "ATTEMPTS = 2 ", "ATTEMPTS = 1 ", "test_execution.py::of_four_units"),
+    "workers end with their parent": Guard(
+        "workers", "        os._exit(1)", "        pass", "test_execution.py::no_worker_outlives"
+    ),
+    "nohup is heeded": Guard("cli", "if stopping != signal.SIGHUP or", "if True or", "test_cli.py::nohup"),
+    "the seal of summary.json": Guard(
+        "runs", "if not is_sealed_json(data) and", "if False and", "test_recording.py::no_flipped_bit_in_a_summary"
+    ),
+    "a summary without a seal is of format 2": Guard(
+        "runs", "(version == FORMAT or SEAL in summary)", "SEAL in summary", "test_recording.py::older_summary"
+    ),
+    "the seal is of every byte": Guard(
+        "storage", "return digest == f", "return bool(digest) or digest == f", "test_recording.py::no_flipped_bit_in"
+    ),
+    "files of a run have the hash that the summary says": Guard(
+        "runs", 'if sha256(data) != summary["files"].get(file.name):', "if False:", "test_fuzzing.py::no_flipped_bit"
+    ),
+    "a summary names no file outside": Guard(
+        "runs", "if not RUN_NAME.fullmatch(name)]:", "if False]:", "test_recording.py::summary_that_makes_no_sense"
+    ),
+    "only regular files are read": Guard(
+        "storage", "if not stat.S_ISREG(", "if False and (", "test_recording.py::never_end and seed"
+    ),
+    "every epoch of every seed": Guard(
+        "runs", "            self._check_epochs(rows)\n", "", "test_hostile.py::files_of_different_runs"
+    ),
+    "predictions fit": Guard(
+        "runs", "        if not fits:", "        if False:", "test_report.py::predictions_that_make"
+    ),
+    "damaged predictions are a refusal": Guard(
+        "runs",
+        "        except Exception as error:  # bytes that are no archive",
+        "        except AssertionError as error:  # bytes that are no archive",
+        "test_report.py::predictions_that_make",
+    ),
+    "damaged weights are a refusal": Guard(
+        "runs",
+        "        except Exception as error:  # as above",
+        "        except AssertionError as error:  # as above",
+        "test_hostile.py::forged_weights and cut",
+    ),
+    "weights have the network's shape": Guard(
+        "evaluation", "stored.shape != own.shape or", "False or", "test_hostile.py::forged_weights and spread"
+    ),
+    "weights are of 32 bits": Guard(
+        "evaluation", "stored.dtype != np.float32 or", "False or", "test_hostile.py::forged_weights and double"
+    ),
+    "weights are finite": Guard(
+        "evaluation", "or not np.isfinite(stored).all()", "", "test_hostile.py::forged_weights and nan"
+    ),
+    "files of one run belong together": Guard(
+        "final_files",
+        "except (LookupError, ValueError) as error:",
+        "except AssertionError as error:",
+        "test_hostile.py::files_of_different_runs",
+    ),
+    "a damaged run is left out": Guard(
+        "targets",
+        "problems += refused.problems\n    if problems and (len",
+        "raise\n    if problems and (len",
+        "test_hostile.py::left_out_of_a_comparison",
+    ),
+    "a damaged baseline is refused": Guard(
+        "targets", " or texts[0] not in good", "", "test_hostile.py::left_out_of_a_comparison"
+    ),
+    "links are not followed": Guard(
+        "runs", " and not path.is_symlink()]", "]", "test_hostile.py::neither_odd_names_nor_links"
+    ),
+    "odd names are not listed": Guard(
+        "runs", "if RUN_NAME.fullmatch(path.name) and", "if", "test_hostile.py::neither_odd_names_nor_links"
+    ),
+    "a run directory that is a link is not written to": Guard(
+        "recording", "link = path.is_symlink() or", "link = False or", "test_hostile.py::neither_odd_names_nor_links"
+    ),
+    "steering characters are escaped on stdout": Guard(
+        "terminal",
+        "print(harmless(text.removesuffix",
+        "print((text.removesuffix",
+        "test_hostile.py::steers_the_terminal",
+    ),
+    "steering characters are escaped on stderr": Guard(
+        "terminal", "print(harmless(text), file", "print(text, file", "test_hostile.py::steers_the_terminal"
+    ),
+    "a full stderr is no trouble": Guard(
+        "terminal",
+        "    except OSError:\n        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr",
+        "    except BrokenPipeError:\n        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr",
+        "test_hostile.py::streams_that_take_nothing",
+    ),
+    "an unknown home is refused": Guard(
+        "data", 'if str(expanded).startswith("~"):', "if False:", "test_hostile.py::home_that_is_not_known and HOME"
+    ),
+    "a sweep's runs are in its directory": Guard(
+        "sweeping", " and configs.RUN_NAME.fullmatch(run)]", "]", "test_hostile.py::forged_sweep and outside"
+    ),
+    "a deep sweep.yaml is refused": Guard(
+        "sweeping",
+        "AttributeError, RecursionError, yaml.YAMLError",
+        "yaml.YAMLError",
+        "test_hostile.py::forged_sweep and deep",
+    ),
+    "memory that is not there is a line": Guard(
+        "cli", "    except MemoryError:", "    except ZeroDivisionError:", "test_hostile.py::what_memory_cannot_hold"
+    ),
+    "a plan larger than the memory is refused": Guard(
+        "schedule", "if result.memory <= free:", "if True:", "test_hostile.py::plan_that_memory_cannot_hold"
+    ),
+    "an error in training costs its unit": Guard(
+        "workers",
+        "    except Exception as error:  # words only",
+        "    except ZeroDivisionError as error:  # words only",
+        "test_hostile.py::forged_checkpoint",
+    ),
+    "aliases are refused": Guard(
+        "strict_yaml",
+        "if isinstance(event, yaml.AliasEvent):",
+        "if False:",
+        "test_fuzzing.py::mutated_config_is and 800",
+    ),
+    "tags are refused": Guard(
+        "strict_yaml", "if event.tag is not None:", "if False:", "test_strict_yaml.py::ends_the_reading"
+    ),
+    "depth is bounded": Guard(
+        "strict_yaml", "if len(at) >= MAX_DEPTH:", "if False:", "test_strict_yaml.py::ends_the_reading"
+    ),
+    "a config's size is bounded": Guard(
+        "strict_yaml", "if len(data) > MAX_BYTES:", "if False:", "test_config.py::one_line"
+    ),
+    "whatever PyYAML raises is one fault": Guard(
+        "strict_yaml",
+        "(yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError, ValueError)",
+        "yaml.YAMLError",
+        "test_strict_yaml.py::whatever_pyyaml",
+    ),
+    "an endless path is no file": Guard(
+        "draft", "not os.path.isfile(dataset):", '__import__("pathlib").Path(dataset).stat():', "test_fuzzing.py::nasty"
+    ),
+    "an empty key has a name": Guard("draft", """key or '""' for key""", "key for key", "test_fuzzing.py::any_mapping"),
+    "a message repeats little": Guard(
+        "errors",
+        "return text if len(text) <= SHOWN else",
+        "return text if True else",
+        "test_fuzzing.py::mutated_config_is and 800",
+    ),
+    "a message is on one line": Guard(
+        "errors", "text = printable(value if", "text = (value if", "test_fuzzing.py::mutated_config_is and 800"
+    ),
+    "HTML is escaped": Guard("report", "html.escape(", "str(", "test_report.py::every_text_is_escaped"),
+    "formulas are quoted": Guard(
+        "tables", "if value.startswith(FORMULA) else", "if False else", "test_tables.py::formula"
+    ),
+    "objects in arrays are refused": Guard(
+        "npz", "if dtype.hasobject:", "if False:", "test_npz.py::no_pickle or bad_npz"
+    ),
+    "arrays hold what they declare": Guard(
+        "npz",
+        "elif header.stored != header.count * dtype.itemsize:",
+        "elif False:",
+        "test_npz.py::much_memory or bad_npz",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GUARDS)
+def test_the_test_of_a_guard_fails_without_it(name: str, tmp_path: Path) -> None:
+    guard = GUARDS[name]
+    for folder in ("dropout_lab", "tests", "configs"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / file, tmp_path)
+    file, (tests, _, words) = tmp_path / f"dropout_lab/{guard.module}.py", guard.tests.partition("::")
+    source = file.read_text()
+    assert guard.text in source, "the guard is written otherwise now"
+    file.write_text(source.replace(guard.text, guard.without))
+    line = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        f"tests/{tests}",
+        "-k",
+        words,
+        "-m",
+        "not slow",
+        "-p",
+        "no:cacheprovider",
+    ]
+    result = subprocess.run(
+        line, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=600
+    )
+    assert result.returncode == 1, f"{name}: {result.stdout[-2000:]}{result.stderr[-500:]}"
