@@ -373,7 +373,7 @@ def test_results_that_are_not_finite_are_null_and_come_back_as_nan(tmp_path: Pat
     with writing(Job(tmp_path / "run", config([0])), DATA) as writer:
         writer.resume(0)
         for epoch in range(1, EPOCHS + 1):
-            writer.add(row(0, epoch), 0.5, None)
+            writer.add(row(0, epoch), 0.5, snapshot(0, epoch))
         facts = outcome(0).facts
         last = {**facts["last"], "test_loss": math.inf, "test_accuracy": math.nan}
         writer.end(0, replace(outcome(0), facts=facts | {"last": last}))
@@ -389,7 +389,7 @@ def test_diverged_seeds_have_no_arrays_and_stay_so_when_seeds_are_added(tmp_path
     diverged = {"status": "diverged", "epoch": 2, "step": 5}
     with writing(Job(tmp_path / "run", config([0])), DATA) as writer:
         writer.resume(0)
-        writer.add(row(0, 1), 0.5, None)
+        writer.add(row(0, 1), 0.5, snapshot(0, 1))
         writer.end(0, Outcome(diverged, {}, DATA))
         writer.finish(ENVIRONMENT)
     assert runs.load(tmp_path / "run").diverged == (0,)
