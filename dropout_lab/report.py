@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import json
 import re
 import shlex
@@ -23,6 +22,8 @@ from dropout_lab import config as configs
 from dropout_lab import data, report_curves, report_images, runs, wording
 from dropout_lab.comparison import Comparison
 from dropout_lab.errors import Problem, Refused, printable
+from dropout_lab.layout import Line, Markup, html_table
+from dropout_lab.layout import html_text as _text
 from dropout_lab.metrics import METRICS
 from dropout_lab.plots import BAND, GAP, conditions
 from dropout_lab.report_curves import MEASURES, Curves
@@ -37,12 +38,7 @@ if TYPE_CHECKING:
     from dropout_lab.runs import Run
 
 STYLE, SCRIPT = Path(__file__).with_name("report.css"), Path(__file__).with_name("report.js")
-NUMBER = re.compile(r"|-|[\[<]*[+-]?[0-9.].*|all equal")  # a cell that stands flush right
 PINNED = ("torch", "numpy")  # the packages that decide the numbers
-
-
-class Markup(str):
-    """Text that is HTML already; all other text is escaped where it enters the page."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +232,7 @@ def _results(own: Sequence[Run]) -> str:
 
 def _seeds(own: Sequence[Run], found: Comparison | None) -> str:
     keys = [key for key in METRICS if key != "seconds_per_epoch"]
-    lines: list[Sequence[str]] = [("run", "seed", "status", "best epoch", *(METRICS[key].label for key in keys))]
+    lines: list[Line] = [("run", "seed", "status", "best epoch", *(METRICS[key].label for key in keys))]
     for run in own:
         values = {key: METRICS[key].finite(run) for key in keys}
         for seed in run.seeds:
@@ -369,24 +365,10 @@ def _data(own: Sequence[Run], averaged: Sequence[Curves]) -> str:
     return re.sub("[<>&]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def _table(caption: str, lines: Sequence[Sequence[str]], name: str = "") -> str:
-    """Return a table that scrolls sideways where it is wide; the first line is its head, the first cells name rows."""
-    head, *body = lines
-    numeric = [all(NUMBER.fullmatch(line[column]) for line in body) for column in range(len(head))]
-    kinds = [" class=n" if number and column else "" for column, number in enumerate(numeric)]
-    heads = "".join(f'<th scope="col"{kind}>{_text(cell)}</th>' for cell, kind in zip(head, kinds, strict=True))
-    rows = "\n".join(f"<tr>{_cells(line, kinds)}</tr>" for line in body)
-    named = f'tabindex="0" role="region" aria-label="{_text(caption)}"'
-    return (
-        f'<div class="scroll" {named}><table class="{name}"><caption>{_text(caption)}</caption>'
-        f"<thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table></div>\n"
-    )
-
-
-def _cells(line: Sequence[str], kinds: Sequence[str]) -> str:
-    first, *rest = line
-    cells = (f"<td{kind}>{_text(cell)}</td>" for cell, kind in zip(rest, kinds[1:], strict=True))
-    return f'<th scope="row">{_text(first)}</th>' + "".join(cells)
+def _table(caption: str, lines: Sequence[Line], name: str = "") -> str:
+    """Return a table that scrolls sideways where it is wide."""
+    table = html_table(lines, caption, name)
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{_text(caption)}">{table}</div>\n'
 
 
 def _list(kind: str, items: Iterable[str]) -> str:
@@ -397,8 +379,3 @@ def _list(kind: str, items: Iterable[str]) -> str:
 def _lines(text: str) -> str:
     """Return text of several lines, each of them escaped."""
     return "\n".join(map(_text, text.splitlines()))
-
-
-def _text(text: str) -> str:
-    """Return text as HTML shows it: nothing in it is markup, and nothing in it is unprintable."""
-    return text if isinstance(text, Markup) else html.escape(printable(text))

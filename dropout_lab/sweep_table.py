@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,8 @@ from typing import Any
 from dropout_lab import statistics
 from dropout_lab.comparison import MIN_EFFECT
 from dropout_lab.config import flatten
-from dropout_lab.layout import Parts, cut, markdown_row, side_by_side, table
+from dropout_lab.layout import Line as Cells
+from dropout_lab.layout import Parts, as_text, cut, labelled
 from dropout_lab.metrics import METRICS, Metric
 from dropout_lab.runs import Run
 from dropout_lab.statistics import Difference, Estimate
@@ -93,70 +93,50 @@ def _estimate(metric: Metric, run: Run) -> Estimate | None:
 
 def to_text(result: SweepTable, width: int = 100) -> str:
     """Return the table, the choice and what it is worth, as plain text."""
-    before, lines, notes = parts(result)
-    if crossed := result.grid:
-        (first, *others), (down, across) = _crossed(result, crossed), crossed.keys
-        notes += ["", f"mean test accuracy %, {down} down and {across} across; chosen on validation (>)", ""]
-        notes += side_by_side(first, others, width)
-    wrapped = (part for note in notes for part in _wrapped(note, width))
-    return "\n".join([*before, "", *table(lines, width, fold=2), "", *wrapped])
+    return as_text(parts(result, marks=True), width)
 
 
-def parts(result: SweepTable) -> Parts:
-    """Return what the sweep is, the table, and the choice and what it is worth."""
-    head = ("run", "seeds", "val acc. %", "test acc. %", "diff pp [95% CI]", "Holm p  ")
-    body = [(*cells, f"{p} {MARKS.get(word, ' ')}") for *cells, p, word in map(_cells, result.lines)]
-    marks = ["> " if line is result.chosen else "  " for line in result.lines]
-    marked = [(mark + name, *others) for mark, (name, *others) in zip(marks, body, strict=True)]
-    family = sum(line.holm_p is not None for line in result.lines)
-    notes = []
-    if family:
-        margin = PRIMARY.shown_difference(MIN_EFFECT)
-        notes.append(f"diff: test accuracy against the baseline, paired by seed; Holm over the family of {family}")
-        notes.append(", ".join(f"{mark} {word}" for word, mark in MARKS.items()) + f", by a margin of {margin}")
+def parts(result: SweepTable, *, marks: bool = False) -> Parts:
+    """Return what the sweep is, its table (verdicts as words, or as marks), the choice, the table of two settings."""
+    head = ("run", "seeds", "val acc. %", "test acc. %", "diff pp [95% CI]", "Holm p", "" if marks else "verdict")
+    body = []
+    for line in result.lines:
+        word = _verdict(line)
+        name = ("> " if line is result.chosen else "  ") + line.member.name
+        body.append((name, *_cells(line), MARKS.get(word, "") if marks else word))
+    about = f"{result.sweep.name}: {count(len(result.lines), 'run')}; ± is sd over seeds; last epoch"
+    found: list[str | list[Cells]] = [labelled("sweep", about), [head, *body]]
+    if family := sum(line.holm_p is not None for line in result.lines):
+        holm = f"test accuracy against the baseline, paired by seed; Holm over the family of {family}"
+        margin = f"by a margin of {PRIMARY.shown_difference(MIN_EFFECT)}"
+        words = ", ".join(f"{mark} {word}" if marks else word for word, mark in MARKS.items())
+        found += [labelled("diff", holm), labelled("verdict", f"{words}, {margin}")]
     if result.chosen and result.chosen.test:
         name, test = result.chosen.member.name, result.chosen.test
-        notes.append(f"chosen on validation (>): {name}; its test accuracy is {_mean(test)} %")
-    about = f"sweep {result.sweep.name}: {count(len(result.lines), 'run')}; ± is sd over seeds; last epoch"
-    return [about], [head, *marked], notes
+        found.append(labelled("chosen", f"on validation (>): {name}; its test accuracy is {_mean(test)} %"))
+    if cells := result.grid:
+        found += [labelled("grid", f"{cells.keys[0]} down, {cells.keys[1]} across"), _crossed(result, cells)]
+    return found
 
 
-def _wrapped(note: str, width: int) -> list[str]:
-    return textwrap.wrap(note, width, break_on_hyphens=False) if len(note) > width else [note]
-
-
-def _crossed(result: SweepTable, cells: Grid) -> list[tuple[str, ...]]:
-    """Return the columns of the table of two settings; the first has the values of the rows."""
+def _crossed(result: SweepTable, cells: Grid) -> list[Cells]:
+    """Return the table of two settings."""
     shown = {
         line.member.name: "> " * (line is result.chosen) + PRIMARY.shown(line.test.mean)
         for line in result.lines
         if line.test
     }
-    columns = [[shown.get(cells.names.get((row, column), ""), "-") for row in cells.rows] for column in cells.columns]
-    heads = [cut(column, WIDEST) for column in cells.columns]
-    return [
-        ("", *(cut(row, WIDEST) for row in cells.rows)),
-        *((head, *column) for head, column in zip(heads, columns, strict=True)),
+    head = ("mean test acc. %", *(cut(column, WIDEST) for column in cells.columns))
+    rows = [
+        (cut(row, WIDEST), *(shown.get(cells.names.get((row, column), ""), "-") for column in cells.columns))
+        for row in cells.rows
     ]
-
-
-def to_markdown(result: SweepTable) -> str:
-    """Return the table as Markdown, the chosen run in bold, and that of two settings below it."""
-    head = "run", "seeds", "val accuracy %", "test accuracy %", "difference pp [95 % CI]", "Holm p", "verdict"
-    rows: list[tuple[str, ...]] = [head, ("---",) * len(head)]
-    for line in result.lines:
-        name, *others = _cells(line)
-        rows.append((f"**{name}**" if line is result.chosen else name, *others))
-    if crossed := result.grid:
-        (_, *across), *body = zip(*_crossed(result, crossed), strict=True)
-        top = (f"test accuracy %: {crossed.keys[0]} by {crossed.keys[1]}", *across)
-        rows += [(), top, ("---",) * len(top), *body]
-    return "".join(markdown_row(cells) + "\n" if cells else "\n" for cells in rows)
+    return [head, *rows]
 
 
 def _cells(line: Line) -> tuple[str, ...]:
     p = "" if line.holm_p is None else shown_p(line.holm_p)
-    return line.member.name, _seeds(line), _mean(line.val), _mean(line.test), _shown(line), p, _verdict(line)
+    return _seeds(line), _mean(line.val), _mean(line.test), _shown(line), p
 
 
 def _seeds(line: Line) -> str:
