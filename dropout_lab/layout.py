@@ -16,7 +16,7 @@ APART = 6  # columns between two labelled pieces on one line
 
 Line = tuple[str, ...]  # the cells of one line of a table
 Parts = Sequence[str | list[Line]]  # what is said, behind its labels, and tables, each with its head
-NUMBER = re.compile(r"|-|[\[<]*[+-]?[0-9.].*|all equal")  # a cell that stands flush right
+NUMBER = re.compile(r"|-|(> )?[\[<]*[+-]?[0-9.].*|all equal")  # a cell that stands flush right
 MARKUP = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]<>|#~"})
 
 
@@ -103,7 +103,7 @@ def escaped(text: str) -> str:
 def as_html(parts: Parts) -> str:
     """Return what is said as paragraphs between the tables, everything escaped, as a notebook shows it."""
     return "\n".join(
-        html_table(part) if isinstance(part, list) else "<p>" + "<br>".join(map(html_text, part)) + "</p>"
+        html_table(part) if isinstance(part, list) else "<p>" + "<br>".join(map(html_line, part)) + "</p>"
         for part in _grouped(parts)
     )
 
@@ -123,6 +123,12 @@ def _html_cells(line: Line, kinds: Sequence[str]) -> str:
     first, *rest = line
     cells = (f"<td{kind}>{html_text(cell)}</td>" for cell, kind in zip(rest, kinds[1:], strict=True))
     return f'<th scope="row">{html_text(first)}</th>' + "".join(cells)
+
+
+def html_line(piece: str) -> str:
+    """Return a piece of what is said as HTML, its label in bold."""
+    label, text = _unlabelled(piece)
+    return f"<b>{html_text(label)}</b> {html_text(text)}"
 
 
 def html_text(text: str) -> str:

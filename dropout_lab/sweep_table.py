@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from dropout_lab import statistics
+import yaml
+
+from dropout_lab import runs, statistics
 from dropout_lab.comparison import MIN_EFFECT
 from dropout_lab.config import flatten
+from dropout_lab.errors import Problem, Refused
 from dropout_lab.layout import Line as Cells
 from dropout_lab.layout import Parts, as_text, cut, labelled
 from dropout_lab.metrics import METRICS, Metric
@@ -53,6 +57,28 @@ class SweepTable:
     def grid(self) -> Grid | None:
         """The runs over the two settings that vary, where there are exactly two."""
         return grid({line.member.name: line.member.settings for line in self.lines})
+
+
+def read(directory: Path, load: Callable[[Path], Run | None] = runs.load) -> SweepTable:
+    """Return the table of the sweep that is kept in a directory: of its finished runs that `load` returns.
+
+    Of each the seeds count that sweep.csv has, so that those of a confirmation stay out of it; all, where it has none.
+    Raises `Refused` where one of the files is not what `sweep` writes.
+    """
+    table = directory / "sweep.csv"
+    try:
+        planned = yaml.safe_load((directory / "sweep.yaml").read_text())
+        name, members = str(planned["name"]), [(m["name"], dict(m["settings"]), m["baseline"]) for m in planned["runs"]]
+        seeds: dict[str, list[int]] = {}
+        for row in csv.DictReader(table.read_text().splitlines() if table.exists() else ()):
+            seeds.setdefault(row["run"], []).append(int(row["seed"]))
+    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError) as error:
+        reason = "must hold sweep.yaml and sweep.csv as `sweep` writes them; run the sweep again"
+        raise Refused(Problem(str(directory), "sweep", reason, f"{error}")) from None
+    finished = {own: load(directory / own) for own, _, _ in members if (directory / own / "summary.json").exists()}
+    loaded = {own: run.only(seeds.get(own, run.seeds)) for own, run in finished.items() if run}
+    found = (Member(own, made, loaded[own].config, baseline) for own, made, baseline in members if own in loaded)
+    return judge(Sweep(name, tuple(found)), loaded)
 
 
 def judge(sweep: Sweep, runs: Mapping[str, Run]) -> SweepTable:
@@ -117,6 +143,17 @@ def parts(result: SweepTable, *, marks: bool = False) -> Parts:
     if cells := result.grid:
         found += [labelled("grid", f"{cells.keys[0]} down, {cells.keys[1]} across"), _crossed(result, cells)]
     return found
+
+
+def sentence(result: SweepTable) -> str:
+    """Return which setting is chosen and what it is worth; "" where none is."""
+    line = result.chosen
+    if line is None or line.test is None:
+        return ""
+    found = f"{line.member.name} is chosen on validation, with a test accuracy of {_mean(line.test)} %"
+    if line.member.is_baseline or line.difference is None:
+        return f"{found}; it is a baseline" if line.member.is_baseline else found
+    return f"{found}: {_shown(line)} pp against its baseline, {_verdict(line) or 'no verdict'}"
 
 
 def _crossed(result: SweepTable, cells: Grid) -> list[Cells]:

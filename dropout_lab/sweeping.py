@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import yaml
 
 from dropout_lab import config as configs
 from dropout_lab import runs
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.recording import Job
 from dropout_lab.storage import atomic_write
-from dropout_lab.sweeps import Member, Sweep
+from dropout_lab.sweeps import Sweep
 from dropout_lab.targets import Options, overrides
 
 if TYPE_CHECKING:
@@ -49,28 +46,6 @@ def sweep_directory(name: str, options: Options) -> Path | None:
     """Return the directory of the sweep that `name` names; None where it names none."""
     found = (path for path in (Path(name), options.runs / name) if (path / "sweep.yaml").is_file())
     return next(found, None)
-
-
-def recorded_sweep(directory: Path) -> SweepTable:
-    """Return the table of a sweep, of the runs in sweep.yaml with the seeds that sweep.csv has of each.
-
-    So the seeds of a confirmation stay out of it. Raises `Refused` where one of the files is not what `sweep` writes.
-    """
-    from dropout_lab import sweep_table
-
-    try:
-        planned = yaml.safe_load((directory / "sweep.yaml").read_text())
-        seeds: dict[str, list[int]] = {}
-        for row in csv.DictReader((directory / "sweep.csv").read_text().splitlines()):
-            seeds.setdefault(row["run"], []).append(int(row["seed"]))
-        settings = {run["name"]: (dict(run["settings"]), run["baseline"]) for run in planned["runs"]}
-        name = str(planned["name"])
-    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError) as error:
-        reason = "must hold sweep.yaml and sweep.csv as `sweep` writes them; run the sweep again"
-        raise Refused(Problem(str(directory), "sweep", reason, f"{error}")) from None
-    loaded = {run: runs.load(directory / run).only(own) for run, own in seeds.items() if run in settings}
-    members = (Member(run, settings[run][0], loaded[run].config, settings[run][1]) for run in loaded)
-    return sweep_table.judge(Sweep(name, tuple(members)), loaded)
 
 
 def draw_sweep(table: SweepTable) -> Figure:
