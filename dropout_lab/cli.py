@@ -59,6 +59,9 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Track = Annotated[str | None, typer.Option(help="Write events as networks train, for: tensorboard.", metavar="TOOL")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Form = Annotated[Literal["png", "svg", "pdf"], typer.Option("--format", help="Of the pictures.")]
+Style = Annotated[Literal["light", "dark"], typer.Option(help="Of the pictures; the dark one is the articles'.")]
+Size = Annotated[Literal["page", "slide"], typer.Option(help="Of the pictures; a slide: 13.33 x 7.5 inches.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Such as training.epochs=3.", metavar="KEY=VALUE")]
 RUNS = Path("runs")
 
@@ -266,6 +269,9 @@ def sweep(
 def evaluate(
     name: Annotated[str, typer.Argument(help="Run directory or name of a finished run.", metavar="RUN")],
     samples: Annotated[int, typer.Option(help="Average up to K passes.", metavar="K", min=1, max=1000)] = 50,
+    form: Form = "png",
+    style: Style = "light",
+    size: Size = "page",
     runs_dir: RunsDir = RUNS,
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -279,7 +285,7 @@ def evaluate(
 
     options = _options(runs_dir, data_dir, quiet=quiet)
     (job,) = targets.targets([name], options)
-    found, directory = evaluating.evaluate(job, samples, options)
+    found, directory = evaluating.evaluate(job, samples, options, form, style, size)
     from dropout_lab import evaluation_tables
     from dropout_lab.layout import as_markdown, as_text
 
@@ -347,9 +353,9 @@ def reproduce(
 )
 def plot(
     names: Annotated[list[str], typer.Argument(help="Run directories or names.", metavar="RUN...")],
-    form: Annotated[Literal["png", "svg", "pdf"], typer.Option("--format", help="Of the files.")] = "png",
-    style: Annotated[Literal["light", "dark"], typer.Option(help="The dark one is the articles'.")] = "light",
-    size: Annotated[Literal["page", "slide"], typer.Option(help="Of a slide: 13.33 x 7.5 inches.")] = "page",
+    form: Form = "png",
+    style: Style = "light",
+    size: Size = "page",
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Redraw the pictures of finished runs and sweeps.
@@ -472,6 +478,9 @@ def doctor(runs_dir: RunsDir = RUNS, data_dir: DataDir = None, as_json: Json = F
 @app.command(epilog=example("theory --out pictures"))
 def theory(
     out: Annotated[Path | None, typer.Option(help="Where to write the picture.", metavar="DIR")] = None,
+    form: Form = "png",
+    style: Style = "light",
+    size: Size = "page",
     as_json: Json = False,
 ) -> None:
     """Check what the papers prove, by summing over every mask.
@@ -487,11 +496,12 @@ def theory(
     results = theorems.verify_all()
     result(storage.as_json(theorems.as_dict(results)) if as_json else theorems.as_text(results, terminal.width()))
     if out:
-        from dropout_lab import plots, theory_figures
+        from dropout_lab import figures, plots, theory_figures
 
         storage.make_directory(out)
-        plots.save(theory_figures.two_readings(), out / "theory.png")
-        say(f"written   {out}: theory.png")
+        with figures.look(style, size):
+            plots.save(theory_figures.two_readings(), out / f"theory.{form}")
+        say(f"written   {out}: theory.{form}")
     stop_at([f"{checked.id}: {checked.statement}: fails" for checked in results if not checked.holds])
 
 
