@@ -36,11 +36,12 @@ from dropout_lab import comparison as comparisons
 from dropout_lab import config as configs
 from dropout_lab.config import Config
 from dropout_lab.errors import stop_at
-from dropout_lab.layout import as_html
+from dropout_lab.layout import as_html, as_text
 from dropout_lab.ranges import parse_seeds
 from dropout_lab.recording import Job
 from dropout_lab.strict_yaml import written
 from dropout_lab.targets import Options
+from dropout_lab.terminal import WIDEST
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,10 +59,10 @@ class Run(runs.Run):
     """A finished run: `metrics` and `timing` are tidy DataFrames, `weights()` and `predictions()` arrays by name."""
 
     def __repr__(self) -> str:
-        return listing.run_as_text(self)
+        return as_text(listing.parts(self), WIDEST)
 
     def _repr_html_(self) -> str:
-        return as_html(*listing.parts(self))
+        return as_html(listing.parts(self))
 
 
 class Comparison(comparisons.Comparison):
@@ -71,8 +72,7 @@ class Comparison(comparisons.Comparison):
         return tables.to_text(self)
 
     def _repr_html_(self) -> str:
-        before, lines, verdicts = tables.parts(self)
-        return as_html(before, lines, [f"verdict: {verdict}" for verdict in verdicts])
+        return as_html(tables.parts(self))
 
 
 class SweepTable(sweep_table.SweepTable):
@@ -82,7 +82,7 @@ class SweepTable(sweep_table.SweepTable):
         return sweep_table.to_text(self)
 
     def _repr_html_(self) -> str:
-        return as_html(*sweep_table.parts(self))
+        return as_html(sweep_table.parts(self))
 
 
 def train(

@@ -61,6 +61,9 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Track = Annotated[str | None, typer.Option(help="Write events as networks train, for: tensorboard.", metavar="TOOL")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Form = Annotated[Literal["png", "svg", "pdf"], typer.Option("--format", help="Of the pictures.")]
+Style = Annotated[Literal["light", "dark"], typer.Option(help="Of the pictures; the dark one is the articles'.")]
+Size = Annotated[Literal["page", "slide"], typer.Option(help="Of the pictures; a slide: 13.33 x 7.5 inches.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Such as training.epochs=3.", metavar="KEY=VALUE")]
 RUNS = Path("runs")
 
@@ -107,6 +110,7 @@ def train(
     """
     from dropout_lab import config as configs
     from dropout_lab import listing, runs, targets
+    from dropout_lab.layout import as_markdown, as_text
     from dropout_lab.recording import Job
     from dropout_lab.wording import named_seeds
 
@@ -117,8 +121,9 @@ def train(
     job = Job(options.runs / loaded.name, loaded)
     stop_at(_train([job], options, fresh=fresh, dry_run=dry_run, as_json=as_json))
     run = runs.load(job.path)
-    result(storage.as_json(listing.run_as_dict(run)) if as_json else listing.run_as_text(run))
-    _summarize(listing.run_as_markdown(run), smoke, as_data=as_json)
+    shown = listing.parts(run)
+    result(storage.as_json(listing.run_as_dict(run)) if as_json else as_text(shown, terminal.width()))
+    _summarize(as_markdown(shown), smoke, as_data=as_json)
     if run.diverged:
         raise Failed(f"{run.path}: {named_seeds(run.diverged)} diverged; try a smaller training.learning_rate")
 
@@ -148,7 +153,7 @@ def compare(
     dry_run: DryRun = False,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the result as CSV.")] = False,
-    as_markdown: Annotated[bool, typer.Option("--md", help="Print the result as Markdown.")] = False,
+    markdown: Annotated[bool, typer.Option("--md", help="Print the result as Markdown.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Compare runs over paired seeds; the first is the baseline.
@@ -157,13 +162,14 @@ def compare(
     out, unless it is the baseline.
     """
     from dropout_lab import comparing, tables, targets
+    from dropout_lab.layout import as_markdown
     from dropout_lab.wording import named_seeds
 
     options = _options(runs_dir, data_dir, device, quiet=quiet, track=track)
     if smoke and fail_if is not None:
         raise Refused(Problem("command line", "--fail-if", "must be left out: a smoke run decides nothing", fail_if))
     asked, question = _seeds(seeds, smoke), comparing.question(metric, min_effect, fail_if)
-    forms = {"--json": as_json, "--csv": as_csv, "--md": as_markdown}
+    forms = {"--json": as_json, "--csv": as_csv, "--md": markdown}
     if sum(forms.values()) > 1:
         raise Refused(Problem("command line", " ".join(forms), "must be one of them", shlex.join(sys.argv[1:])))
     if out:
@@ -178,11 +184,11 @@ def compare(
         result(storage.as_json(tables.to_json_dict(answer.comparison)))
     elif as_csv:
         result(tables.to_csv(answer.comparison))
-    elif as_markdown:
-        result(tables.to_markdown(answer.comparison))
+    elif markdown:
+        result(as_markdown(tables.parts(answer.comparison)))
     else:
         result(tables.to_text(answer.comparison, terminal.width()))
-    _summarize(tables.to_markdown(answer.comparison), smoke, as_data=any(forms.values()))
+    _summarize(as_markdown(tables.parts(answer.comparison)), smoke, as_data=any(forms.values()))
     say(f"written   {answer.directory}: comparison.json, comparison.csv, curves.png")
     left_out = [str(problem) for problem in damaged]
     if answer.tripped:
@@ -236,6 +242,7 @@ def sweep(
     """
     from dropout_lab import config as configs
     from dropout_lab import next_steps, sweep_table, sweeping, sweeps, tables, targets
+    from dropout_lab.layout import as_markdown
 
     options = _options(
         runs_dir, data_dir, device, jobs=jobs, lanes=lanes, quiet=quiet, fail_fast=fail_fast, track=track
@@ -255,7 +262,7 @@ def sweep(
         result(storage.as_json(sweep_table.to_json_dict(table) | confirmation))
     elif confirmed:
         result("\n" + tables.to_text(confirmed, terminal.width()))
-    _summarize(sweep_table.to_markdown(table), smoke, as_data=as_json)
+    _summarize(as_markdown(sweep_table.parts(table)), smoke, as_data=as_json)
     say(f"written   {options.runs / planned.name}: sweep.csv, sweep.png, sweep.yaml and the run directories")
     stop_at(failures)
     where = {"--runs-dir": runs_dir if runs_dir != RUNS else None, "--data-dir": data_dir}
@@ -268,6 +275,9 @@ def sweep(
 def evaluate(
     name: Annotated[str, typer.Argument(help="Run directory or name of a finished run.", metavar="RUN")],
     samples: Annotated[int, typer.Option(help="Average up to K passes.", metavar="K", min=1, max=1000)] = 50,
+    form: Form = "png",
+    style: Style = "light",
+    size: Size = "page",
     runs_dir: RunsDir = RUNS,
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -281,12 +291,13 @@ def evaluate(
 
     options = _options(runs_dir, data_dir, quiet=quiet)
     (job,) = targets.targets([name], options)
-    found, directory = evaluating.evaluate(job, samples, options)
+    found, directory = evaluating.evaluate(job, samples, options, form, style, size)
     from dropout_lab import evaluation_tables
+    from dropout_lab.layout import as_markdown, as_text
 
-    as_data = evaluation_tables.as_dict(found)
-    result(storage.as_json(as_data) if as_json else evaluation_tables.as_text(found, terminal.width()))
-    terminal.step_summary(evaluation_tables.as_markdown(found))
+    shown = evaluation_tables.parts(found)
+    result(storage.as_json(evaluation_tables.as_dict(found)) if as_json else as_text(shown, terminal.width()))
+    terminal.step_summary(as_markdown(shown))
     say(f"written   {directory}: evaluation.json, images.csv and pictures")
 
 
@@ -348,9 +359,9 @@ def reproduce(
 )
 def plot(
     names: Annotated[list[str], typer.Argument(help="Run directories or names.", metavar="RUN...")],
-    form: Annotated[Literal["png", "svg", "pdf"], typer.Option("--format", help="Of the files.")] = "png",
-    style: Annotated[Literal["light", "dark"], typer.Option(help="The dark one is the articles'.")] = "light",
-    size: Annotated[Literal["page", "slide"], typer.Option(help="Of a slide: 13.33 x 7.5 inches.")] = "page",
+    form: Form = "png",
+    style: Style = "light",
+    size: Size = "page",
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Redraw the pictures of finished runs and sweeps.
@@ -473,6 +484,9 @@ def doctor(runs_dir: RunsDir = RUNS, data_dir: DataDir = None, as_json: Json = F
 @app.command(epilog=example("theory --out pictures"))
 def theory(
     out: Annotated[Path | None, typer.Option(help="Where to write the picture.", metavar="DIR")] = None,
+    form: Form = "png",
+    style: Style = "light",
+    size: Size = "page",
     as_json: Json = False,
 ) -> None:
     """Check what the papers prove, by summing over every mask.
@@ -488,11 +502,12 @@ def theory(
     results = theorems.verify_all()
     result(storage.as_json(theorems.as_dict(results)) if as_json else theorems.as_text(results, terminal.width()))
     if out:
-        from dropout_lab import plots, theory_figures
+        from dropout_lab import figures, plots, theory_figures
 
         storage.make_directory(out)
-        plots.save(theory_figures.two_readings(), out / "theory.png")
-        say(f"written   {out}: theory.png")
+        with figures.look(style, size):
+            plots.save(theory_figures.two_readings(), out / f"theory.{form}")
+        say(f"written   {out}: theory.{form}")
     stop_at([f"{checked.id}: {checked.statement}: fails" for checked in results if not checked.holds])
 
 
@@ -571,7 +586,7 @@ def _train(
     steps = plans.plan(jobs, options, fresh=fresh)
     lines = [(step.job.path, step.job.config, step.missing) for step in steps]
     layouts = plans.layouts(steps, options)
-    plan = listing.plan_as_text(lines, layouts)
+    plan = listing.plan_as_text(lines, layouts, terminal.width())
     if dry_run:
         result(storage.as_json(listing.plan_as_dict(lines, layouts)) if as_json else plan)
         raise typer.Exit()

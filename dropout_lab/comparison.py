@@ -99,8 +99,13 @@ class Contrast:
         return tuple(seed for seed in side.seeds if seed not in self.common) if self.common else ()
 
     def missing(self, metric: str) -> tuple[int, ...]:
-        """Return the seeds that count but have no finite value of `metric`, in one run or in both."""
+        """Return the seeds that count but have no finite value of `metric`, in one run or in both.
+
+        None of what a seed may well lack, where all seeds of both lack it.
+        """
         a, b = self.baseline, self.candidate
+        if METRICS[metric].optional and not (a.values[metric] or b.values[metric]):
+            return ()
         in_a, in_b = counted(a, b)
         lacking = {seed for seed in in_a if seed not in a.values[metric]}
         return tuple(sorted(lacking | {seed for seed in in_b if seed not in b.values[metric]}))

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 FOLDER = "_evaluations"  # in the runs directory
 
 
-def evaluate(job: Job, samples: int, options: Options) -> tuple[Evaluation, Path]:
-    """Evaluate a finished run, and write <runs>/_evaluations/<run>: evaluation.json, images.csv and pictures.
+def evaluate(
+    job: Job, samples: int, options: Options, form: str = "png", style: str = "light", size: str = "page"
+) -> tuple[Evaluation, Path]:
+    """Evaluate a finished run, and write <runs>/_evaluations/<run>: evaluation.json, images.csv and pictures, in a
+    format and a look of figures.py.
 
     Raises `Refused` where it is not finished, none of its seeds is, or the data are not those that it was trained on.
     """
@@ -35,14 +38,15 @@ def evaluate(job: Job, samples: int, options: Options) -> tuple[Evaluation, Path
     if loaded.sha256 != run.summary["data_sha256"]:
         reason = "has changed since the run was trained; --fresh trains on what it is now"
         raise Refused(Problem(str(run.path), dataset, reason, loaded.sha256))
-    from dropout_lab import evaluation, evaluation_figures, evaluation_tables, plots
+    from dropout_lab import evaluation, evaluation_figures, evaluation_tables, figures, plots
 
     result = evaluation.evaluate(run, loaded, samples, lambda text: None if options.quiet else terminal.say(text))
     directory = options.runs / FOLDER / label(run.path, options)
     make_directory(directory)
     atomic_write(directory / "evaluation.json", as_json(evaluation_tables.as_dict(result)).encode())
     atomic_write(directory / "images.csv", evaluation_tables.images_csv(result).encode())
-    for name, draw in evaluation_figures.FIGURES.items():
-        if figure := draw(result):
-            plots.save(figure, directory / f"{name}.png")
+    with figures.look(style, size):
+        for name, draw in evaluation_figures.FIGURES.items():
+            if figure := draw(result):
+                plots.save(figure, directory / f"{name}.{form}")
     return result, directory

@@ -25,6 +25,7 @@ from dropout_lab.dropout import DROPOUTS, NONE, normal_parts
 from dropout_lab.network import FEWEST_ROWS, Network
 from dropout_lab.runs import Run, damaged
 from dropout_lab.schedule import CHUNK
+from dropout_lab.statistics import TINY, entropy
 from dropout_lab.streams import stream
 from dropout_lab.training import Lane, cut, network, noise, paced, predict
 
@@ -34,7 +35,6 @@ BINS = 15  # of confidence, for calibration (Guo et al. 2017)
 ANGLES = tuple(range(0, 180, 15))  # degrees: the twelve digits of Gal & Ghahramani 2016, figure 4
 POINTS = 33  # numbers of ablated units that are tried, at most
 EVERY = 2.0  # seconds between two words on how far it is
-TINY = 1e-38  # a probability is taken for no less, so that its logarithm is finite
 
 Array = NDArray[Any]
 
@@ -257,11 +257,6 @@ def scores(probabilities: Array, labels: Array) -> Scores:
 
 def uncertainty(pool: Array) -> tuple[Array, Array]:
     """Return predictive entropy and mutual information, (n,), in nats, of passes (passes, n, classes)."""
-
-    def entropy(p: Array) -> Array:
-        result: Array = -(p * np.log(p.clip(TINY))).sum(-1, dtype=np.float64)
-        return result
-
     total = entropy(pool.mean(0, dtype=np.float64))
     return total, np.maximum(0, total - sum(map(entropy, pool)) / len(pool))
 

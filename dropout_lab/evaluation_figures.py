@@ -197,6 +197,7 @@ def _tiles(
             axis.text(x + width / 2, y + height * 1.1, captions[number], ha="center", va="top", fontsize="x-small")
     rows = -(-count // columns)
     axis.set(xlim=(0, min(count, columns) * width * 1.1), ylim=(rows * row, 0), xticks=[], yticks=[], aspect="equal")
+    axis.spines[:].set_visible(False)
     return [(Line2D([], [], linestyle="none"), f"{count} images")]
 
 

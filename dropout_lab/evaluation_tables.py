@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dropout_lab.evaluation import ANGLES, Close, Evaluation, Scores
-from dropout_lab.layout import Line, Parts, as_html, flow, labelled, markdown_row, table
+from dropout_lab.layout import Line, Parts, as_html, as_text, labelled
 from dropout_lab.statistics import interval
 from dropout_lab.wording import count, shown_seeds
 
@@ -27,17 +27,10 @@ class ShownEvaluation(Evaluation):
     """An evaluation that shows itself, for the Python API."""
 
     def __repr__(self) -> str:
-        return as_text(self, WIDTH)
+        return as_text(parts(self), WIDTH)
 
     def _repr_html_(self) -> str:
-        return as_html(*parts(self))
-
-
-def as_text(evaluation: Evaluation, width: int) -> str:
-    """Return what an evaluation found, in a table and a few lines."""
-    before, lines, after = parts(evaluation)
-    notes = flow(after[:2], width) + flow(after[2:], width)
-    return "\n".join([*before, "", *table(lines, width, fold=9), "", *notes])
+        return as_html(parts(self))
 
 
 def parts(evaluation: Evaluation) -> Parts:
@@ -48,13 +41,7 @@ def parts(evaluation: Evaluation) -> Parts:
     notes = [labelled("averaging", reached(evaluation)), labelled("uncertain", uncertain(evaluation))]
     if zeros := sparsity(evaluation):
         notes.append(labelled("zeros", zeros))
-    return [about], [HEAD, *rows(evaluation)], notes
-
-
-def as_markdown(evaluation: Evaluation) -> str:
-    """Return the table as Markdown."""
-    lines = [HEAD, ("---", *("---:",) * (len(HEAD) - 1)), *rows(evaluation)]
-    return f"**{evaluation.run.name}**\n\n" + "".join(markdown_row(line) + "\n" for line in lines)
+    return [about, [HEAD, *rows(evaluation)], *notes]
 
 
 def rows(evaluation: Evaluation) -> list[Line]:

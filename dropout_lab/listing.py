@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +14,7 @@ from dropout_lab import config as configs
 from dropout_lab import runs, statistics
 from dropout_lab.config import Config
 from dropout_lab.errors import Refused
-from dropout_lab.layout import Line, Parts, labelled, markdown_row, table
+from dropout_lab.layout import Line, Parts, flow, labelled, table
 from dropout_lab.metrics import METRICS
 from dropout_lab.runs import RESULTS, Run
 from dropout_lab.storage import read_file
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 BLOCKS = "▁▂▃▄▅▆▇█"
 SPARKS = 20  # characters of a sparkline
-UNFOLDED = 10_000  # columns: lines of a plan are not folded
+UNFOLDED = 10_000  # columns: lines of a plan are not folded, but wrapped
 
 
 def run_as_dict(run: Run) -> dict[str, Any]:
@@ -43,12 +44,6 @@ def run_as_dict(run: Run) -> dict[str, Any]:
     }
 
 
-def run_as_text(run: Run) -> str:
-    """Return what a run came to: means and spreads over its seeds, at the last and at the best epoch, and its files."""
-    before, lines, after = parts(run)
-    return "\n".join([*before, *(["", *table(lines, 100, fold=9), ""] if lines else []), *after])
-
-
 def parts(run: Run) -> Parts:
     """Return what a run is and which seeds went their own way, its results, and its files."""
     lines = [labelled("run", f"{run.name}  {count(len(run.seeds), 'seed')} ({shown_seeds(run.seeds)})")]
@@ -62,15 +57,8 @@ def parts(run: Run) -> Parts:
             at = f"seed {seed} after epoch {facts['epochs']} of {planned}, gone back to epoch {facts['best_epoch']}"
             lines.append(labelled("stopped", at))
     files = "metrics.csv, curves.png, summary.json, weights.safetensors, predictions.npz"
-    results = _table(run) if len(run.diverged) < len(run.seeds) else []
-    return lines, results, [labelled("files", f"{run.path}: {files}")]
-
-
-def run_as_markdown(run: Run) -> str:
-    """Return the table of `run_as_text` as Markdown."""
-    head, *body = _table(run)
-    rows = [head, ("---",) * len(head), *body]
-    return f"**{run.name}**\n\n" + "".join(markdown_row(row) + "\n" for row in rows)
+    results = [_table(run)] if len(run.diverged) < len(run.seeds) else []
+    return [*lines, *results, labelled("files", f"{run.path}: {files}")]
 
 
 def _table(run: Run) -> list[tuple[str, ...]]:
@@ -141,7 +129,7 @@ def list_as_text(entries: Sequence[dict[str, Any]], width: int = 100) -> str:
     lines: list[Line] = [("run", "status", "seeds", "epochs", "test acc. %", "val loss".ljust(SPARKS))]
     lines += [_line(entry) for entry in entries]
     wrong = [labelled("damaged", entry["reason"]) for entry in entries if "reason" in entry]
-    return "\n".join([*table(lines, width, fold=5), *[""] * bool(wrong), *wrong])
+    return "\n".join([*table(lines, width), *[""] * bool(wrong), *flow(wrong, width)])
 
 
 def _line(entry: dict[str, Any]) -> Line:
@@ -172,7 +160,9 @@ def sparkline(values: Sequence[float]) -> str:
 # The plan of what to train
 
 
-def plan_as_text(plan: Sequence[tuple[Path, Config, Sequence[int]]], layouts: Mapping[str, Layout]) -> str:
+def plan_as_text(
+    plan: Sequence[tuple[Path, Config, Sequence[int]]], layouts: Mapping[str, Layout], width: int = 100
+) -> str:
     """Return a line per run: where it is, its network, its dropout, and of its seeds how many are to train.
 
     The last lines say how: per device the processes, the networks side by side, and the memory.
@@ -181,8 +171,13 @@ def plan_as_text(plan: Sequence[tuple[Path, Config, Sequence[int]]], layouts: Ma
     head = f"plan: {count(len(plan), 'run')}, {count(total, 'network') if total else 'nothing'} to train"
     body = [(f"  {path}", *_conditions(config), _left(config, missing)) for path, config, missing in plan]
     how = [f"  on {device}: {layout}" for device, layout in layouts.items()]
-    lines = table([("",) * len(body[0]), *body], UNFOLDED, fold=9)[1:] if body else []
-    return "\n".join([head, *lines, *how])
+    lines = table([("",) * len(body[0]), *body], UNFOLDED)[1:] if body else []
+    return "\n".join([head, *(part for line in [*lines, *how] for part in wrapped(line, width))])
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """Return a line of a plan, with what does not fit below it, further in."""
+    return textwrap.wrap(line, width, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False)
 
 
 def plan_as_dict(plan: Sequence[tuple[Path, Config, Sequence[int]]], layouts: Mapping[str, Layout]) -> dict[str, Any]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from dropout_lab.runs import Run
     from dropout_lab.statistics import Estimate
 
+REACHED = 0.97  # the accuracy on validation that epochs are counted up to
+
 Values = dict[int, float]  # by seed
 
 
@@ -25,14 +27,15 @@ class Metric:
     """Something measured once per seed: how it is named and read, and the function that reads it off a run."""
 
     title: str
-    unit: str  # "%" (a fraction, shown in percent), "s" or ""
+    unit: str  # "%" (a fraction, shown in percent), "s", "epochs" or ""
     higher_is_better: bool
     values: Callable[[Run], Values]  # of the finished seeds
+    optional: bool = False  # whether a finished seed may well have none
 
     @property
     def label(self) -> str:
-        """The title with its unit."""
-        return f"{self.title} {self.unit}".rstrip()
+        """The title with its unit, unless it begins with that."""
+        return self.title if self.title.startswith(self.unit) else f"{self.title} {self.unit}"
 
     def finite(self, run: Run) -> Values:
         """Return the values that are finite; the others count as missing."""
@@ -44,10 +47,10 @@ class Metric:
         return self.shown(estimate.mean) + spread
 
     def shown(self, value: float, *, sign: bool = False) -> str:
-        """Return `value` as people read it: percent with two decimals, anything else with four."""
+        """Return `value` as people read it: percent and epochs with two decimals, anything else with four."""
         plus = "+" if sign else ""
-        if self.unit == "%":
-            return f"{100 * value:{plus}.2f}"
+        if self.unit in ("%", "epochs"):
+            return f"{value * (100 if self.unit == '%' else 1):{plus}.2f}"
         return f"{value:{plus}.4f}" if abs(value) < 1000 else f"{value:{plus}.3e}"
 
     def shown_difference(self, value: float, *, sign: bool = False) -> str:
@@ -98,6 +101,11 @@ def _overfitting(rows: pd.DataFrame) -> Any:
     return rows["val_loss"].iloc[-1] - rows["val_loss"].min()
 
 
+def _epochs_to_reach(rows: pd.DataFrame) -> Any:
+    reached = rows.loc[rows["val_accuracy"] >= REACHED, "epoch"]
+    return reached.iloc[0] if len(reached) else math.nan
+
+
 def _clean_train_accuracy(rows: pd.DataFrame) -> Any:
     return rows["clean_train_accuracy"].iloc[-1]
 
@@ -113,10 +121,11 @@ METRICS: dict[str, Metric] = {
     "val_accuracy": Metric("val accuracy", "%", True, _at("last", "val_accuracy")),
     "val_loss": Metric("val loss", "", False, _at("last", "val_loss")),
     "best_val_loss": Metric("best val loss", "", False, _at("best", "val_loss")),
-    "test_accuracy_at_best": Metric("test acc. at best", "%", True, _at("best", "test_accuracy")),
-    "test_loss_at_best": Metric("test loss at best", "", False, _at("best", "test_loss")),
+    "test_accuracy_at_best": Metric("test acc. (best)", "%", True, _at("best", "test_accuracy")),
+    "test_loss_at_best": Metric("test loss (best)", "", False, _at("best", "test_loss")),
     "gap": Metric("gap (clean)", "", False, _from_rows(_gap)),
     "overfitting": Metric("overfitting", "", False, _from_rows(_overfitting)),
     "clean_train_accuracy": Metric("clean train acc.", "%", True, _from_rows(_clean_train_accuracy)),
+    "epochs_to_97": Metric("epochs to 97 % val", "epochs", False, _from_rows(_epochs_to_reach), optional=True),
     "seconds_per_epoch": Metric("time per epoch", "s", False, _seconds_per_epoch),
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 from dropout_lab import runs
 from dropout_lab.comparing import comparison_directory
 from dropout_lab.storage import make_directory
-from dropout_lab.sweeping import draw_sweep, recorded_sweep, sweep_directory
+from dropout_lab.sweeping import draw_sweep, sweep_directory
 from dropout_lab.targets import Options, each, targets
 
 
@@ -20,8 +20,9 @@ def redraw(names: Sequence[str], options: Options, form: str, style: str, size: 
     sweeps = {name: path for name in names if (path := sweep_directory(name, options))}
     jobs = targets([name for name in names if name not in sweeps], options, least=0)
     loaded = each(jobs, lambda job: runs.load(job.path))
-    swept = dict(zip(sweeps.values(), each(sweeps.values(), recorded_sweep), strict=True))
-    from dropout_lab import figures, plots
+    from dropout_lab import figures, plots, sweep_table
+
+    swept = dict(zip(sweeps.values(), each(sweeps.values(), sweep_table.read), strict=True))
 
     with figures.look(style, size):
         pictures = {run.path / "curves": plots.curves(run) for run in loaded}

@@ -45,7 +45,7 @@ function sort(table, column) {
 }
 
 const missing = (text) => text === "" || text === "-";
-const number = (text) => parseFloat(text.replace(/^[[<]/, "")); // "[-.05, +.12]" and "<.001" as well
+const number = (text) => parseFloat(text.replace(/^(> )?[[<]?/, "")); // "[-.05, +.12]" and "<.001" as well
 
 // Curves: one view of the epochs and one set of hidden runs for all charts.
 

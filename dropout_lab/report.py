@@ -8,25 +8,27 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import json
 import re
 import shlex
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dropout_lab import comparison as comparisons
 from dropout_lab import config as configs
-from dropout_lab import data, report_curves, report_images, runs, wording
+from dropout_lab import data, report_curves, report_images, runs, sweep_table, wording
 from dropout_lab.comparison import Comparison
 from dropout_lab.errors import Problem, Refused, printable
+from dropout_lab.layout import Line, Markup, html_line, html_table
+from dropout_lab.layout import html_text as _text
 from dropout_lab.metrics import METRICS
 from dropout_lab.plots import BAND, GAP, conditions
 from dropout_lab.report_curves import MEASURES, Curves
+from dropout_lab.report_runs import Gathered, gather
 from dropout_lab.storage import atomic_write, make_directory
+from dropout_lab.strict_yaml import written
+from dropout_lab.sweep_table import SweepTable
 from dropout_lab.tables import mean_sd, metric_lines, run_lines
 from dropout_lab.wording import about, condition, differences, shown_seeds
 
@@ -37,42 +39,7 @@ if TYPE_CHECKING:
     from dropout_lab.runs import Run
 
 STYLE, SCRIPT = Path(__file__).with_name("report.css"), Path(__file__).with_name("report.js")
-NUMBER = re.compile(r"|-|[\[<]*[+-]?[0-9.].*|all equal")  # a cell that stands flush right
 PINNED = ("torch", "numpy")  # the packages that decide the numbers
-
-
-class Markup(str):
-    """Text that is HTML already; all other text is escaped where it enters the page."""
-
-
-@dataclass(frozen=True)
-class Gathered:
-    """The runs of a report, the first of them the baseline, and what is wrong with those that cannot be shown."""
-
-    runs: tuple[Run, ...]
-    problems: tuple[Problem, ...]
-
-
-def gather(paths: Sequence[Path]) -> Gathered:
-    """Load the runs in the directories `paths`. Raises `Refused` where not a single one is finished and sound."""
-    good: list[Run] = []
-    problems: list[Problem] = []
-    for path in paths:
-        try:
-            good.append(_sound(runs.load(path)))
-        except Refused as refused:
-            problems += refused.problems
-    if not good:
-        raise Refused(*problems)
-    names = Counter(run.name for run in good)
-    named = (run if names[run.name] == 1 else replace(run, name=str(run.path)) for run in good)
-    return Gathered(tuple(named), tuple(problems))
-
-
-def _sound(run: Run) -> Run:
-    """Return the run, all of whose tables can be read. Raises `Refused` where one of them cannot."""
-    _ = run.metrics, run.seconds, run.predictions()
-    return run
 
 
 def write(paths: Sequence[Path], data_directory: Path, out: Path) -> list[str]:
@@ -85,21 +52,21 @@ def write(paths: Sequence[Path], data_directory: Path, out: Path) -> list[str]:
 
 def page(gathered: Gathered, data_directory: Path) -> str:
     """Return the page. The images of hard digits are there where their data set is in `data_directory`."""
-    own = gathered.runs
-    unlike = [problem for run in own[1:] for problem in comparisons.unlike(own[0], run)]
-    alike = [run for run in own if not comparisons.unlike(own[0], run)]
+    own, compared = gathered.runs, gathered.compared
+    unlike = [problem for run in compared[1:] for problem in comparisons.unlike(compared[0], run)]
+    alike = [run for run in compared if not comparisons.unlike(compared[0], run)]
     found = comparisons.compare(alike) if len(alike) > 1 else None
     averaged = [report_curves.curves(run) for run in own]
     sections = {
         "verdict": ("Verdict", _verdict(found, unlike, gathered)),
-        "conditions": ("Conditions", _conditions(own, found)),
-        "comparison": ("Comparison", _comparison(found)),
+        "conditions": ("Conditions", _conditions(gathered, found)),
+        "comparison": ("Comparison", _comparison(found, gathered.sweeps)),
         "curves": ("Curves", _curves(own, averaged)),
         "results": ("Results", _results(own)),
         "seeds": ("Seed by seed", _seeds(own, found)),
         "images": ("Hardest test images", _images(own, data_directory)),
         "environment": ("Environment", _environment(own)),
-        "reproduce": ("How to reproduce", _reproduce(own)),
+        "reproduce": ("How to reproduce", _reproduce(gathered)),
     }
     present = {name: section for name, section in sections.items() if section[1]}
     links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, (title, _) in present.items())
@@ -108,7 +75,7 @@ def page(gathered: Gathered, data_directory: Path) -> str:
         for name, (title, content) in present.items()
     )
     style, script = (file.read_text(encoding="utf-8") for file in (STYLE, SCRIPT))
-    title = _text(_title(own))
+    title = _text(_title(gathered))
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -140,17 +107,19 @@ def _policy(style: str, script: str) -> str:
     return f"default-src 'none'; img-src data:; style-src {styles}; script-src {scripts}; base-uri 'none'"
 
 
-def _title(own: Sequence[Run]) -> str:
-    if len(own) < 3:
-        return " against ".join(run.name for run in own)
-    return f"{own[0].name} and {len(own) - 1} other runs"
+def _title(gathered: Gathered) -> str:
+    own = gathered.runs
+    if len(gathered.sweeps) == 1 and not gathered.compared:
+        return f"Sweep {gathered.sweeps[0].sweep.name}"
+    return " against ".join(run.name for run in own) if len(own) < 3 else f"{own[0].name} and {len(own) - 1} other runs"
 
 
 # Sections: each returns HTML, "" where there is nothing to say
 
 
 def _verdict(found: Comparison | None, unlike: Sequence[Problem], gathered: Gathered) -> str:
-    parts = []
+    chosen = [(f"Sweep {table.sweep.name}: ", sweep_table.sentence(table)) for table in gathered.sweeps]
+    parts = [f"<p>{_text(name + sentence)}.</p>" for name, sentence in chosen if sentence]
     if found:
         pairs = zip(found.contrasts, wording.verdicts(found), strict=True)
         sentences = (f'<p class="{contrast.verdict.word}">{_text(sentence)}</p>' for contrast, sentence in pairs)
@@ -158,24 +127,30 @@ def _verdict(found: Comparison | None, unlike: Sequence[Problem], gathered: Gath
         tested = (wording.images(contrast) for contrast in found.contrasts if contrast.images)
         parts += [f"<p>Test images: {_text(sentence)}.</p>" for sentence in tested]
         parts.append(_list("note", wording.notes(found)))
-    elif not unlike:
+    elif not unlike and not gathered.sweeps:
         parts.append("<p>One run: there is nothing to compare it with.</p>")
     if unlike:
-        parts.append(f"<p>Not compared with {_text(gathered.runs[0].name)}, and why:</p>")
+        parts.append(f"<p>Not compared with {_text(gathered.compared[0].name)}, and why:</p>")
         parts.append(_list("warning", map(str, unlike)))
     if gathered.problems:
         parts.append("<p>Not shown at all, and why:</p>" + _list("warning", map(str, gathered.problems)))
     return "\n".join(filter(None, parts))
 
 
-def _conditions(own: Sequence[Run], found: Comparison | None) -> str:
-    differs = {contrast.candidate.path: differences(contrast) for contrast in found.contrasts} if found else {}
+def _conditions(gathered: Gathered, found: Comparison | None) -> str:
+    apart = {run.path: "not compared" for run in gathered.compared[1:]}
+    apart |= {run.path: "baseline" for run in gathered.compared[:1]}
+    apart |= {Path(contrast.candidate.path): differences(contrast) for contrast in found.contrasts} if found else {}
+    for table in gathered.sweeps:
+        for run, member in ((line.run, line.member) for line in table.lines if line.run):
+            made = ", ".join(f"{key} {written(value)}" for key, value in member.settings.items())
+            apart[run.path] = f"baseline: {made}" if member.is_baseline else made
     lines = []
-    for number, run in enumerate(own):
-        apart = "baseline" if not number else differs.get(str(run.path), "not compared")
-        epochs = str(run.config.training.epochs)
-        lines.append((run.name, conditions(run), epochs, shown_seeds(run.seeds), _diverged(run), apart, str(run.path)))
-    head = ("run", "conditions", "epochs", "seeds", "diverged", "differs from the baseline", "directory")
+    for run in gathered.runs:
+        epochs, path = str(run.config.training.epochs), str(run.path)
+        seeds = shown_seeds(run.seeds), _diverged(run)
+        lines.append((run.name, conditions(run), epochs, *seeds, apart[run.path], path))
+    head = ("run", "conditions", "epochs", "seeds", "diverged", "differs from its baseline", "directory")
     return _table("The runs", [head, *lines])
 
 
@@ -183,14 +158,21 @@ def _diverged(run: Run) -> str:
     return shown_seeds(run.diverged) or "none"
 
 
-def _comparison(found: Comparison | None) -> str:
-    if not found:
-        return ""
-    several = len(found.contrasts) > 1
-    candidates = "Every run" if several else f"Candidate {about(found.contrasts[0].candidate)}"
-    head, *body = run_lines(found) if several else metric_lines(found)
-    headed = (*head[:-1], "verdict")  # which needs no head on a terminal
-    return _table(f"{candidates} against baseline {about(found.baseline)}", [headed, *body])
+def _comparison(found: Comparison | None, sweeps: Sequence[SweepTable]) -> str:
+    parts = []
+    for table in sweeps:
+        name, said = f"sweep {table.sweep.name}", sweep_table.parts(table)
+        captions = iter((f"Every run of {name} against its own baseline", f"Two settings of {name}"))
+        parts += [
+            f"<p>{html_line(part)}</p>\n" if isinstance(part, str) else _table(next(captions), part) for part in said
+        ]
+    if found:
+        several = len(found.contrasts) > 1
+        candidates = "Every run" if several else f"Candidate {about(found.contrasts[0].candidate)}"
+        head, *body = run_lines(found) if several else metric_lines(found)
+        headed = (*head[:-1], "verdict")  # which needs no head on a terminal
+        parts.append(_table(f"{candidates} against baseline {about(found.baseline)}", [headed, *body]))
+    return "".join(parts)
 
 
 def _curves(own: Sequence[Run], averaged: Sequence[Curves]) -> str:
@@ -226,7 +208,7 @@ def _results(own: Sequence[Run]) -> str:
 
 def _seeds(own: Sequence[Run], found: Comparison | None) -> str:
     keys = [key for key in METRICS if key != "seconds_per_epoch"]
-    lines: list[Sequence[str]] = [("run", "seed", "status", "best epoch", *(METRICS[key].label for key in keys))]
+    lines: list[Line] = [("run", "seed", "status", "best epoch", *(METRICS[key].label for key in keys))]
     for run in own:
         values = {key: METRICS[key].finite(run) for key in keys}
         for seed in run.seeds:
@@ -316,7 +298,8 @@ def _environment(own: Sequence[Run]) -> str:
     )
 
 
-def _reproduce(own: Sequence[Run]) -> str:
+def _reproduce(gathered: Gathered) -> str:
+    own = gathered.runs
     first = own[0].summary["environment"]
     versions = [f"{name}=={first[name]}" for name in PINNED if first.get(name)]
     lines = [f"git checkout {shlex.quote(str(first['git_commit']))}"] if first.get("git_commit") else []
@@ -325,10 +308,12 @@ def _reproduce(own: Sequence[Run]) -> str:
         seeds = ",".join(f"{low}..{high or low}" for low, _, high in _spans(run))
         words = ["dropout-lab", "train", _file(run), "--name", run.path.name, "--seeds", seeds]
         lines.append(shlex.join([*words, *["--runs-dir", str(run.path.parent)] * (run.path.parent != Path("runs"))]))
-    lines.append(shlex.join(["dropout-lab", "report", *(str(run.path) for run in own)]))
+    lines.append(shlex.join(["dropout-lab", "report", *map(str, gathered.sources)]))
+    texts = {_file(run): configs.to_yaml(run.config) for run in own}
+    planned = [path for path in gathered.sources if not runs.is_run(path)]
+    texts |= {f"{path}/sweep.yaml": (path / "sweep.yaml").read_text() for path in planned}
     files = [
-        f"<details><summary>{_text(_file(run))}</summary><pre>{_lines(configs.to_yaml(run.config))}</pre></details>"
-        for run in own
+        f"<details><summary>{_text(name)}</summary><pre>{_lines(text)}</pre></details>" for name, text in texts.items()
     ]
     return (
         "<p>In a checkout of dropout-lab, with the files below. On a CPU of the same kind and with the versions above, "
@@ -359,24 +344,10 @@ def _data(own: Sequence[Run], averaged: Sequence[Curves]) -> str:
     return re.sub("[<>&]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def _table(caption: str, lines: Sequence[Sequence[str]], name: str = "") -> str:
-    """Return a table that scrolls sideways where it is wide; the first line is its head, the first cells name rows."""
-    head, *body = lines
-    numeric = [all(NUMBER.fullmatch(line[column]) for line in body) for column in range(len(head))]
-    kinds = [" class=n" if number and column else "" for column, number in enumerate(numeric)]
-    heads = "".join(f'<th scope="col"{kind}>{_text(cell)}</th>' for cell, kind in zip(head, kinds, strict=True))
-    rows = "\n".join(f"<tr>{_cells(line, kinds)}</tr>" for line in body)
-    named = f'tabindex="0" role="region" aria-label="{_text(caption)}"'
-    return (
-        f'<div class="scroll" {named}><table class="{name}"><caption>{_text(caption)}</caption>'
-        f"<thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table></div>\n"
-    )
-
-
-def _cells(line: Sequence[str], kinds: Sequence[str]) -> str:
-    first, *rest = line
-    cells = (f"<td{kind}>{_text(cell)}</td>" for cell, kind in zip(rest, kinds[1:], strict=True))
-    return f'<th scope="row">{_text(first)}</th>' + "".join(cells)
+def _table(caption: str, lines: Sequence[Line], name: str = "") -> str:
+    """Return a table that scrolls sideways where it is wide."""
+    table = html_table(lines, caption, name)
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{_text(caption)}">{table}</div>\n'
 
 
 def _list(kind: str, items: Iterable[str]) -> str:
@@ -387,8 +358,3 @@ def _list(kind: str, items: Iterable[str]) -> str:
 def _lines(text: str) -> str:
     """Return text of several lines, each of them escaped."""
     return "\n".join(map(_text, text.splitlines()))
-
-
-def _text(text: str) -> str:
-    """Return text as HTML shows it: nothing in it is markup, and nothing in it is unprintable."""
-    return text if isinstance(text, Markup) else html.escape(printable(text))

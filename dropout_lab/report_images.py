@@ -8,6 +8,8 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dropout_lab.statistics import entropy
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -54,17 +56,17 @@ def hardest(arrays: Mapping[str, NDArray[Any]]) -> tuple[list[Hard], list[Hard]]
 
     labels, each = arrays["labels"], arrays["predictions"]
     mean = arrays["probabilities"].mean(axis=0, dtype=np.float64)  # (images, classes)
-    entropy = -(mean * np.log(np.maximum(mean, 1e-300))).sum(axis=1)
+    uncertainty = entropy(mean)
     chosen, sure = mean.argmax(axis=1), mean.max(axis=1)
     missed = np.flatnonzero(chosen != labels)
 
     def hard(number: int) -> Hard:
         wrong = int((each[:, number] != labels[number]).sum())
-        facts = int(labels[number]), int(chosen[number]), float(sure[number]), float(entropy[number])
+        facts = int(labels[number]), int(chosen[number]), float(sure[number]), float(uncertainty[number])
         return Hard(number, *facts, wrong, len(each))
 
     confident = missed[np.argsort(-sure[missed], kind="stable")]
-    uncertain = np.argsort(-entropy, kind="stable")
+    uncertain = np.argsort(-uncertainty, kind="stable")
     return [hard(int(n)) for n in confident[:SHOWN]], [hard(int(n)) for n in uncertain[:SHOWN]]
 
 

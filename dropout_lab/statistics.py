@@ -11,7 +11,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +21,7 @@ ALPHA = 0.05  # two-sided; every interval is the 1 - ALPHA = 95 % one
 POWER = 0.8
 FEWEST = 3  # no verdict about a method from fewer seeds
 MOST = 1_000_000  # seeds that `seeds_needed` looks at
+TINY = 1e-38  # the least single-precision number whose logarithm can be trusted
 ROUNDING = 1e-12  # a spread below this share of the values is rounding, not spread
 
 Word = Literal["better", "worse", "equivalent", "inconclusive", "none"]
@@ -142,6 +143,14 @@ def mcnemar(correct_a: Sequence[bool] | NDArray[np.bool_], correct_b: Sequence[b
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
     p = min(1.0, 2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5))) if only_a + only_b else 1.0
     return McNemar(only_a, only_b, p)
+
+
+def entropy(probabilities: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the entropy in nats of distributions over the last axis; a probability is taken for no less than TINY."""
+    import numpy as np
+
+    result: NDArray[np.float64] = -(probabilities * np.log(probabilities.clip(TINY))).sum(-1, dtype=np.float64)
+    return result
 
 
 def paired_power(n: int, effect: float) -> float:

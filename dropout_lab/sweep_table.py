@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
-import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from dropout_lab import statistics
+import yaml
+
+from dropout_lab import runs, statistics
 from dropout_lab.comparison import MIN_EFFECT
-from dropout_lab.config import flatten
-from dropout_lab.layout import Parts, cut, markdown_row, side_by_side, table
+from dropout_lab.config import RUN_NAME, flatten
+from dropout_lab.errors import Problem, Refused
+from dropout_lab.layout import Line as Cells
+from dropout_lab.layout import Parts, as_text, cut, labelled
 from dropout_lab.metrics import METRICS, Metric
 from dropout_lab.runs import Run
 from dropout_lab.statistics import Difference, Estimate
+from dropout_lab.storage import read_file
 from dropout_lab.strict_yaml import written
 from dropout_lab.sweeps import RATE, Grid, Member, Sweep, grid
 from dropout_lab.wording import count, shown_p
@@ -53,6 +58,37 @@ class SweepTable:
     def grid(self) -> Grid | None:
         """The runs over the two settings that vary, where there are exactly two."""
         return grid({line.member.name: line.member.settings for line in self.lines})
+
+
+def read(directory: Path, load: Callable[[Path], Run | None] = runs.load) -> SweepTable:
+    """Return the table of the sweep that is kept in a directory: of its finished runs that `load` returns.
+
+    Of each the seeds count that sweep.csv has, so that those of a confirmation stay out of it; all, where it has none.
+    Raises `Refused` where one of the files is not what `sweep` writes.
+    """
+    table = directory / "sweep.csv"
+    try:
+        planned = yaml.safe_load(read_file(directory / "sweep.yaml"))
+        name, named = str(planned["name"]), [run for run in planned["runs"] if RUN_NAME.fullmatch(run["name"])]
+        members = [(run["name"], list(map(str, run["settings"])), run["baseline"]) for run in named]
+        baselines = {own: baseline and str(baseline) for own, _, baseline in members}
+        seeds: dict[str, list[int]] = {}
+        for row in csv.DictReader(read_file(table).decode().splitlines() if table.exists() else ()):
+            seeds.setdefault(row["run"], []).append(int(row["seed"]))
+        if not members or (seeds and not seeds.keys() & baselines.keys()):
+            raise LookupError("no run")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
+        reason = "must hold sweep.yaml and sweep.csv as `sweep` writes them; run the sweep again"
+        raise Refused(Problem(str(directory), "sweep", reason, f"{error}")) from None
+    finished = {own: load(directory / own) for own, _, _ in members if (directory / own / "summary.json").exists()}
+    loaded = {own: run.only(seeds.get(own, run.seeds)) for own, run in finished.items() if run}
+    found = []
+    for own, varied, _ in members:
+        if own in loaded:  # what the run says of itself is sealed, what sweep.yaml says of it is not
+            flat = flatten(loaded[own].config)
+            settings = {key: flat[key] for key in varied if key in flat}
+            found.append(Member(own, settings, loaded[own].config, baselines[own]))
+    return judge(Sweep(name, tuple(found)), loaded)
 
 
 def judge(sweep: Sweep, runs: Mapping[str, Run]) -> SweepTable:
@@ -93,70 +129,61 @@ def _estimate(metric: Metric, run: Run) -> Estimate | None:
 
 def to_text(result: SweepTable, width: int = 100) -> str:
     """Return the table, the choice and what it is worth, as plain text."""
-    before, lines, notes = parts(result)
-    if crossed := result.grid:
-        (first, *others), (down, across) = _crossed(result, crossed), crossed.keys
-        notes += ["", f"mean test accuracy %, {down} down and {across} across; chosen on validation (>)", ""]
-        notes += side_by_side(first, others, width)
-    wrapped = (part for note in notes for part in _wrapped(note, width))
-    return "\n".join([*before, "", *table(lines, width, fold=2), "", *wrapped])
+    return as_text(parts(result, marks=True), width)
 
 
-def parts(result: SweepTable) -> Parts:
-    """Return what the sweep is, the table, and the choice and what it is worth."""
-    head = ("run", "seeds", "val acc. %", "test acc. %", "diff pp [95% CI]", "Holm p  ")
-    body = [(*cells, f"{p} {MARKS.get(word, ' ')}") for *cells, p, word in map(_cells, result.lines)]
-    marks = ["> " if line is result.chosen else "  " for line in result.lines]
-    marked = [(mark + name, *others) for mark, (name, *others) in zip(marks, body, strict=True)]
-    family = sum(line.holm_p is not None for line in result.lines)
-    notes = []
-    if family:
-        margin = PRIMARY.shown_difference(MIN_EFFECT)
-        notes.append(f"diff: test accuracy against the baseline, paired by seed; Holm over the family of {family}")
-        notes.append(", ".join(f"{mark} {word}" for word, mark in MARKS.items()) + f", by a margin of {margin}")
+def parts(result: SweepTable, *, marks: bool = False) -> Parts:
+    """Return what the sweep is, its table (verdicts as words, or as marks), the choice, the table of two settings."""
+    head = ("run", "seeds", "val acc. %", "test acc. %", "diff pp [95% CI]", "Holm p", "" if marks else "verdict")
+    body = []
+    for line in result.lines:
+        word = _verdict(line)
+        name = ("> " if line is result.chosen else "  ") + line.member.name
+        body.append((name, *_cells(line), MARKS.get(word, "") if marks else word))
+    about = f"{result.sweep.name}: {count(len(result.lines), 'run')}; ± is sd over seeds; last epoch"
+    found: list[str | list[Cells]] = [labelled("sweep", about), [head, *body]]
+    if family := sum(line.holm_p is not None for line in result.lines):
+        holm = f"test accuracy against the baseline, paired by seed; Holm over the family of {family}"
+        margin = f"by a margin of {PRIMARY.shown_difference(MIN_EFFECT)}"
+        words = ", ".join(f"{mark} {word}" if marks else word for word, mark in MARKS.items())
+        found += [labelled("diff", holm), labelled("verdict", f"{words}, {margin}")]
     if result.chosen and result.chosen.test:
         name, test = result.chosen.member.name, result.chosen.test
-        notes.append(f"chosen on validation (>): {name}; its test accuracy is {_mean(test)} %")
-    about = f"sweep {result.sweep.name}: {count(len(result.lines), 'run')}; ± is sd over seeds; last epoch"
-    return [about], [head, *marked], notes
+        found.append(labelled("chosen", f"on validation (>): {name}; its test accuracy is {_mean(test)} %"))
+    if cells := result.grid:
+        found += [labelled("grid", f"{cells.keys[0]} down, {cells.keys[1]} across"), _crossed(result, cells)]
+    return found
 
 
-def _wrapped(note: str, width: int) -> list[str]:
-    return textwrap.wrap(note, width, break_on_hyphens=False) if len(note) > width else [note]
+def sentence(result: SweepTable) -> str:
+    """Return which setting is chosen and what it is worth; "" where none is."""
+    line = result.chosen
+    if line is None or line.test is None:
+        return ""
+    found = f"{line.member.name} is chosen on validation, with a test accuracy of {_mean(line.test)} %"
+    if line.member.is_baseline or line.difference is None:
+        return f"{found}; it is a baseline" if line.member.is_baseline else found
+    return f"{found}: {_shown(line)} pp against its baseline, {_verdict(line) or 'no verdict'}"
 
 
-def _crossed(result: SweepTable, cells: Grid) -> list[tuple[str, ...]]:
-    """Return the columns of the table of two settings; the first has the values of the rows."""
+def _crossed(result: SweepTable, cells: Grid) -> list[Cells]:
+    """Return the table of two settings."""
     shown = {
         line.member.name: "> " * (line is result.chosen) + PRIMARY.shown(line.test.mean)
         for line in result.lines
         if line.test
     }
-    columns = [[shown.get(cells.names.get((row, column), ""), "-") for row in cells.rows] for column in cells.columns]
-    heads = [cut(column, WIDEST) for column in cells.columns]
-    return [
-        ("", *(cut(row, WIDEST) for row in cells.rows)),
-        *((head, *column) for head, column in zip(heads, columns, strict=True)),
+    head = ("mean test acc. %", *(cut(column, WIDEST) for column in cells.columns))
+    rows = [
+        (cut(row, WIDEST), *(shown.get(cells.names.get((row, column), ""), "-") for column in cells.columns))
+        for row in cells.rows
     ]
-
-
-def to_markdown(result: SweepTable) -> str:
-    """Return the table as Markdown, the chosen run in bold, and that of two settings below it."""
-    head = "run", "seeds", "val accuracy %", "test accuracy %", "difference pp [95 % CI]", "Holm p", "verdict"
-    rows: list[tuple[str, ...]] = [head, ("---",) * len(head)]
-    for line in result.lines:
-        name, *others = _cells(line)
-        rows.append((f"**{name}**" if line is result.chosen else name, *others))
-    if crossed := result.grid:
-        (_, *across), *body = zip(*_crossed(result, crossed), strict=True)
-        top = (f"test accuracy %: {crossed.keys[0]} by {crossed.keys[1]}", *across)
-        rows += [(), top, ("---",) * len(top), *body]
-    return "".join(markdown_row(cells) + "\n" if cells else "\n" for cells in rows)
+    return [head, *rows]
 
 
 def _cells(line: Line) -> tuple[str, ...]:
     p = "" if line.holm_p is None else shown_p(line.holm_p)
-    return line.member.name, _seeds(line), _mean(line.val), _mean(line.test), _shown(line), p, _verdict(line)
+    return _seeds(line), _mean(line.val), _mean(line.test), _shown(line), p
 
 
 def _seeds(line: Line) -> str:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import yaml
 
 from dropout_lab import config as configs
 from dropout_lab import runs
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.recording import Job
-from dropout_lab.storage import atomic_write, read_file
-from dropout_lab.sweeps import Member, Sweep
+from dropout_lab.storage import atomic_write
+from dropout_lab.sweeps import Sweep
 from dropout_lab.targets import Options, overrides
 
 if TYPE_CHECKING:
@@ -50,36 +47,6 @@ def sweep_directory(name: str, options: Options) -> Path | None:
     """Return the directory of the sweep that `name` names; None where it names none."""
     found = (path for path in (Path(name), options.runs / name) if os.path.isfile(path / "sweep.yaml"))
     return next(found, None)
-
-
-def recorded_sweep(directory: Path) -> SweepTable:
-    """Return the table of a sweep, of the runs in sweep.yaml with the seeds that sweep.csv has of each.
-
-    So the seeds of a confirmation stay out of it. Raises `Refused` where one of the files is not what `sweep` writes.
-    """
-    from dropout_lab import sweep_table
-
-    try:
-        planned = yaml.safe_load(read_file(directory / "sweep.yaml"))
-        seeds: dict[str, list[int]] = {}
-        for row in csv.DictReader(read_file(directory / "sweep.csv").decode().splitlines()):
-            seeds.setdefault(row["run"], []).append(int(row["seed"]))
-        varied = {run["name"]: list(map(str, run["settings"])) for run in planned["runs"]}
-        baselines = {run["name"]: run["baseline"] and str(run["baseline"]) for run in planned["runs"]}
-        name = str(planned["name"])
-        found = [run for run in seeds if run in varied and configs.RUN_NAME.fullmatch(run)]
-        if not found:
-            raise LookupError("no run")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
-        reason = "must hold sweep.yaml and sweep.csv as `sweep` writes them; run the sweep again"
-        raise Refused(Problem(str(directory), "sweep", reason, f"{error}")) from None
-    loaded = {run: runs.load(directory / run).only(seeds[run]) for run in found}
-    members = []
-    for run, own in loaded.items():
-        flat = configs.flatten(own.config)  # what the run says of itself is sealed, what sweep.yaml says is not
-        settings = {key: flat[key] for key in varied[run] if key in flat}
-        members.append(Member(run, settings, own.config, baselines[run]))
-    return sweep_table.judge(Sweep(name, tuple(members)), loaded)
 
 
 def draw_sweep(table: SweepTable) -> Figure:

@@ -1,4 +1,4 @@
-"""A comparison as text for a terminal, Markdown, CSV and JSON. Every function returns what it made and prints nothing.
+"""A comparison in parts, of which `layout.py` makes text, Markdown and HTML, and as CSV and JSON. Nothing is printed.
 
 Two runs are laid out with one line per metric, three or more with one line per run. CSV and JSON hold values as on disk
 (accuracies are fractions from 0 to 1); text and Markdown show percent.
@@ -14,7 +14,7 @@ from typing import Any
 
 from dropout_lab import wording
 from dropout_lab.comparison import Comparison, Contrast
-from dropout_lab.layout import Line, Parts, flow, labelled, markdown_row, side_by_side, table
+from dropout_lab.layout import Line, Parts, as_text, labelled
 from dropout_lab.metrics import METRICS
 from dropout_lab.statistics import Difference, Estimate
 from dropout_lab.storage import plain
@@ -24,40 +24,21 @@ SCHEMA_VERSION = 1  # of the JSON
 NARROWEST = 60  # columns of text
 SAME = ("data", "dropout-lab", "torch", "device")  # what the line "same" names; JSON has all
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a cell of text that begins so
-MARKUP = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]<>|#~"})
 
 
 def to_text(comparison: Comparison, width: int = 100) -> str:
     """Return the comparison as plain text of at most `width` columns (60 or more), without a last newline."""
-    width = max(width, NARROWEST)
-    lines = conditions(comparison, width)
-    if len(comparison.contrasts) == 1:
-        lines += ["", *table(metric_lines(comparison), width, fold=3), "", *details(comparison.contrasts[0], width)]
-    else:
-        lines += ["", *table(run_lines(comparison), width, fold=2), "", *side_by_side(*means(comparison), width), ""]
-    for verdict in verdicts(comparison):
-        lines += flow([labelled("verdict", verdict)], width)
-    return "\n".join(lines)
-
-
-def to_markdown(comparison: Comparison) -> str:
-    """Return conditions, table and verdict as Markdown, with a last newline."""
-    before, (head, *body), after = parts(comparison)
-    lines = [f"- {escaped(fact)}" for fact in before]
-    lines += ["", escaped_row(head), "|---|" + "---:|" * (len(head) - 2) + "---|", *map(escaped_row, body), ""]
-    lines += [f"- **verdict**: {escaped(verdict)}" for verdict in after]
-    return "\n".join(lines) + "\n"
+    return as_text(parts(comparison), max(width, NARROWEST))
 
 
 def parts(comparison: Comparison) -> Parts:
-    """Return the conditions, the table and the verdicts of a comparison."""
-    facts = [f"baseline: {about(comparison.baseline)}"]
-    for contrast in comparison.contrasts:
-        differs = f"{pairing(contrast)}; differs: {differences(contrast)}"
-        facts.append(f"candidate: {about(contrast.candidate)}, {differs}")
-    facts += [f"note: {note}" for note in notes(comparison)]
-    lines = metric_lines(comparison) if len(comparison.contrasts) == 1 else run_lines(comparison)
-    return facts, lines, list(verdicts(comparison))
+    """Return what comes before any number, the table, what else was found, and the verdicts."""
+    found: list[str | list[Line]] = [*conditions(comparison)]
+    if len(comparison.contrasts) == 1:
+        found += [metric_lines(comparison), *details(comparison.contrasts[0])]
+    else:
+        found += [run_lines(comparison), means(comparison)]
+    return [*found, *(labelled("verdict", verdict) for verdict in verdicts(comparison))]
 
 
 def to_csv(comparison: Comparison) -> str:
@@ -87,34 +68,26 @@ def to_json_dict(comparison: Comparison) -> dict[str, Any]:
 # Text
 
 
-def conditions(comparison: Comparison, width: int) -> list[str]:
-    """Return the lines that come before any number: the runs, what differs, what is the same, what is left out."""
-    baseline = labelled("baseline", about(comparison.baseline))
+def conditions(comparison: Comparison) -> list[str]:
+    """Return what comes before any number: the runs, what differs, what is the same, what is left out."""
+    said = [labelled("baseline", about(comparison.baseline))]
+    for contrast in comparison.contrasts:
+        candidate = labelled("candidate", f"{about(contrast.candidate)}, {pairing(contrast)}")
+        several = len(comparison.contrasts) > 1
+        said += [f"{candidate}; {differences(contrast)}"] if several else [candidate]
+        said += [] if several else [labelled("differs", differences(contrast))]
     shared = [f"{key} {condition(key, comparison.same[key])}" for key in SAME if key in comparison.same]
-    same = labelled("same", ", ".join(shared)) if shared else ""
-    candidates = [labelled("candidate", about(contrast.candidate)) for contrast in comparison.contrasts]
-    differs = [labelled("differs", differences(contrast)) for contrast in comparison.contrasts]
-    if len(comparison.contrasts) == 1:
-        lines = flow([baseline, *candidates, pairing(comparison.contrasts[0])], width) + flow([*differs, same], width)
-    else:
-        lines = flow([baseline, same], width)
-        for pieces in zip(candidates, differs, strict=True):
-            lines += flow(pieces, width)
-    for note in notes(comparison):
-        lines += flow([labelled("note", note)], width)
-    return lines
+    said += [labelled("same", ", ".join(shared))] if shared else []
+    return said + [labelled("note", note) for note in notes(comparison)]
 
 
-def details(contrast: Contrast, width: int) -> list[str]:
+def details(contrast: Contrast) -> list[str]:
     """Return, for two runs, the differences by seed and what the test images say."""
     metric, row = METRICS[contrast.metric], contrast.rows.get(contrast.metric)
     lines = []
     if row and row.per_seed:
-        numbers = " ".join(metric.shown(value, sign=True) for value in row.per_seed.values())
-        lines += flow([labelled("per seed", numbers)], width)
-    if contrast.images:
-        lines += flow([labelled("images", wording.images(contrast))], width)
-    return lines
+        lines.append(labelled("per seed", " ".join(metric.shown(v, sign=True) for v in row.per_seed.values())))
+    return lines + ([labelled("images", wording.images(contrast))] if contrast.images else [])
 
 
 def metric_lines(comparison: Comparison) -> list[Line]:
@@ -133,20 +106,21 @@ def run_lines(comparison: Comparison) -> list[Line]:
     return [(METRICS[key].label, "mean ±sd over seeds", *heads(comparison, "Holm p")), first, *lines]
 
 
-def means(comparison: Comparison) -> tuple[Line, list[Line]]:
-    """Return the means of the metrics that are not judged: the column of their names, and one column per run."""
-    keys = [key for key in METRICS if key != comparison.metric]
-    columns: list[Line] = []
-    for side in (comparison.baseline, *(contrast.candidate for contrast in comparison.contrasts)):
-        estimates = [(key, side.estimate(key)) for key in keys]
-        columns.append((side.name, *(METRICS[key].shown(found.mean) if found else "-" for key, found in estimates)))
-    return ("means, not judged", *(METRICS[key].label for key in keys)), columns
+def means(comparison: Comparison) -> list[Line]:
+    """Return the means of the metrics that are not judged: one line per metric, one column per run."""
+    sides = comparison.baseline, *(contrast.candidate for contrast in comparison.contrasts)
+    lines: list[Line] = [("means, not judged", *(side.name for side in sides))]
+    for key in METRICS:
+        if key != comparison.metric:
+            found = [side.estimate(key) for side in sides]
+            lines.append((METRICS[key].label, *(METRICS[key].shown(own.mean) if own else "-" for own in found)))
+    return lines
 
 
 def heads(comparison: Comparison, p: str) -> Line:
     """Return the heads of the cells that `figures` makes, but for the first."""
     kinds = {"paired t" if contrast.common else "Welch t" for contrast in comparison.contrasts}
-    return "diff", f"[95% CI, {kinds.pop() if len(kinds) == 1 else 't'}]", p, "n", ""
+    return "diff", f"95% CI, {kinds.pop() if len(kinds) == 1 else 't'}", p, "n", ""
 
 
 def figures(contrast: Contrast, key: str) -> Line:
@@ -156,14 +130,14 @@ def figures(contrast: Contrast, key: str) -> Line:
     if row is None:
         return "-", "-", "-", "-", "0", word
     p = contrast.adjusted_p if primary and contrast.adjusted_p is not None else row.difference.p
-    shift = METRICS[key].shown(row.difference.mean, sign=True)
+    shift = short(METRICS[key].shown(row.difference.mean, sign=True))
     rest = interval(key, row.difference), "-" if p is None else shown_p(p), str(row.difference.n), word
     return mean_sd(key, row.candidate), shift, *rest
 
 
 def mean_sd(key: str, estimate: Estimate) -> str:
     """Return "97.51 ±0.15", or the mean alone for one seed."""
-    mean = METRICS[key].shown(estimate.mean)
+    mean = short(METRICS[key].shown(estimate.mean))
     return mean if estimate.sd is None else f"{mean} ±{short(METRICS[key].shown(estimate.sd))}"
 
 
@@ -179,17 +153,7 @@ def short(number: str) -> str:
     return re.sub(r"^([+-]?)0(\.\d{4})$", r"\1\2", number)
 
 
-# Markdown, CSV and JSON
-
-
-def escaped(text: str) -> str:
-    """Return `text` so that Markdown shows it as it is."""
-    return text.translate(MARKUP)
-
-
-def escaped_row(cells: Line) -> str:
-    """Return one row of a Markdown table, every cell escaped."""
-    return markdown_row(map(escaped, cells))
+# CSV and JSON
 
 
 def csv_record(contrast: Contrast, key: str) -> dict[str, object]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -126,40 +125,26 @@ def sound(texts: Sequence[str], options: Options) -> tuple[list[str], list[Probl
 
 
 def recorded(texts: Sequence[str], options: Options) -> list[Path]:
-    """Return the run directories that `texts` name, each once; that of a sweep stands for all its finished runs.
+    """Return the directories of the runs and sweeps that `texts` name, each once.
 
-    Of a sweep those without dropout come first, then they follow by name. Raises `Refused` for each text that names
-    nothing, and for a sweep that has no finished run.
+    Raises `Refused` for each text that names nothing, and for a sweep that has no finished run.
     """
-    found = [path for paths in each(texts, lambda text: _recorded(text, options)) for path in paths]
     once: dict[Path, Path] = {}
-    for path in found:
+    for path in each(texts, lambda text: _recorded(text, options)):
         once.setdefault(path.resolve(), path)
     return list(once.values())
 
 
-def _recorded(text: str, options: Options) -> list[Path]:
+def _recorded(text: str, options: Options) -> Path:
     for directory in (Path(text), options.runs / text):
         if runs.is_run(directory):
-            return [directory]
+            return directory
         if os.path.isfile(directory / "sweep.yaml"):
-            members = [path for path in runs.named(directory) if runs.is_run(path) and runs.state(path) == "finished"]
-            if not members:
+            if not any(runs.is_run(path) and runs.state(path) == "finished" for path in runs.named(directory)):
                 raise Refused(Problem("command line", "sweep", "has no finished run", text))
-            return sorted(members, key=_in_a_sweep)
+            return directory
     sweeps = [str(file.parent.relative_to(options.runs)) for file in options.runs.glob("*/sweep.yaml")]
     raise _nobody(text, [*_runs(options), *sweeps], "run and no sweep", options)
-
-
-def _in_a_sweep(path: Path) -> tuple[bool, list[tuple[float, str]]]:
-    """Return the place of a run in its sweep: baselines, the others, and numbers in names by their value."""
-    try:
-        config = configs.load(path / "config.yaml", check_files=False)
-        drops = any(config.rates) or config.dropout.input_rate > 0
-    except Refused:
-        drops = True  # damaged: whoever loads it says so
-    parts = re.split(r"([0-9]+(?:\.[0-9]+)?)", path.name)
-    return drops, [(float(part), "") if number % 2 else (0.0, part) for number, part in enumerate(parts)]
 
 
 def _nobody(text: str, known: Sequence[str], kinds: str, options: Options) -> Refused:

@@ -398,7 +398,7 @@ def as_text(results: Sequence[Result], width: int) -> str:
         numbers = f"{result.error:.1e}", f"{result.tolerance:.1e}"
         word = "HOLDS" if result.holds else "FAILS"
         lines.append((result.id, result.statement, result.source, *numbers, word))
-    return "\n".join(layout.table(lines, width, fold=2))
+    return "\n".join(layout.table(lines, width))
 
 
 def as_dict(results: Sequence[Result]) -> dict[str, Any]:

@@ -359,7 +359,9 @@ def test_a_smoke_run_is_small_and_has_no_verdict(lab: Lab, summary: Path) -> Non
     assert "1 epoch  seeds 0-1 (2 to train)" in outcome.err
     assert outcome.out.splitlines()[-1] == "smoke run: no statistical verdict"
     page = summary.read_text()
-    assert page.startswith("**tiny-smoke**\n\n| mean") and page.endswith("no statistical verdict\n\n")
+    assert page.startswith("- **run** tiny-smoke  2 seeds (0-1)\n\n| mean") and page.endswith(
+        "no statistical verdict\n\n"
+    )
     assert "smoke run" in lab("train tiny.yaml --smoke --json").err
     plan = lab("compare configs/mnist-baseline.yaml configs/mnist-dropout.yaml --smoke --dry-run").out
     assert "runs/mnist-baseline-smoke" in plan and "seeds 0-1" in plan
@@ -382,7 +384,7 @@ def test_compare_prints_the_verdict_and_writes_its_files(judged: Lab) -> None:
     assert json.loads(forms["--json"])["candidates"][0]["verdict"]["word"] == "worse"
     assert json.loads(forms["--json"]) == json.loads((folder / "comparison.json").read_text())
     assert forms["--csv"] == (folder / "comparison.csv").read_text()
-    assert "- **verdict**: " in forms["--md"]
+    assert "- **verdict** dropout.rate 0.5 is worse" in forms["--md"]
 
 
 def test_compare_writes_where_it_is_told_and_on_the_seeds_that_it_is_told(judged: Lab) -> None:

@@ -27,7 +27,7 @@ def test_every_metric_reads_a_number_for_every_finished_seed(tmp_path: Path, key
     values = METRICS[key].values(run)
     assert list(values) == [0, 1, 3, 4]
     assert all(type(seed) is int and type(value) is float for seed, value in values.items())
-    assert METRICS[key].unit in ("%", "s", "")
+    assert METRICS[key].unit in ("%", "s", "epochs", "")
 
 
 def test_metrics_are_what_their_names_say(tmp_path: Path) -> None:
@@ -45,9 +45,20 @@ def test_metrics_are_what_their_names_say(tmp_path: Path) -> None:
             "gap": 0.21,  # 0.31 at the last epoch, less a clean train loss of 0.1
             "overfitting": 0.11,  # 0.31 at the last epoch, less 0.2 at the second
             "clean_train_accuracy": 0.9,
+            "epochs_to_97": 2.0,
             "seconds_per_epoch": 2.0,
         }
     )
+
+
+def test_an_accuracy_that_is_never_reached_is_missing_only_where_something_reaches_it(tmp_path: Path) -> None:
+    a, b = write_run(tmp_path, "a", BASELINE), write_run(tmp_path, "b", WORSE, rate=0.5)
+    b.metrics.loc[b.metrics["seed"] == 3, "val_accuracy"] = 0.9
+    (contrast,) = compare([a, b]).contrasts
+    assert contrast.rows["epochs_to_97"].difference.n == 4 and contrast.missing("epochs_to_97") == (3,)
+    a.metrics["val_accuracy"] = b.metrics["val_accuracy"] = 0.9
+    (contrast,) = compare([a, b]).contrasts
+    assert "epochs_to_97" not in contrast.rows and contrast.missing("epochs_to_97") == ()
 
 
 def test_metrics_are_shown_in_the_units_that_people_read() -> None:
@@ -57,6 +68,8 @@ def test_metrics_are_shown_in_the_units_that_people_read() -> None:
     assert loss.shown_difference(0.00114, sign=True) == "+0.0011"
     assert loss.shown(123456.7) == "1.235e+05"
     assert time.shown_difference(1.5) == "1.5000 s"
+    assert METRICS["epochs_to_97"].shown_difference(1.5) == "1.50 epochs"
+    assert (accuracy.label, METRICS["epochs_to_97"].label) == ("test accuracy %", "epochs to 97 % val")
 
 
 # Conditions

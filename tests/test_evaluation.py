@@ -270,8 +270,10 @@ def test_the_command_writes_tables_and_pictures(lab: Lab) -> None:
     folder = lab.runs / "_evaluations/tiny"
     assert {file.stem for file in folder.glob("*.png")} == set(FIGURES)
     stored = json.loads((folder / "evaluation.json").read_text())
-    again = lab("evaluate tiny --samples 5 --json --quiet")
+    again = lab("evaluate tiny --samples 5 --json --quiet --format svg --style dark --size slide")
     assert stored == json.loads(again.out)
+    assert {file.stem for file in folder.glob("*.svg")} == set(FIGURES)
+    assert all('width="960pt" height="540pt"' in file.read_text() for file in folder.glob("*.svg")), "a slide"
     assert len(stored["seeds"]["0"]["averaging"]) == 5 and stored["passes"] == 20
     header, *lines = (folder / "images.csv").read_text().splitlines()
     assert len(lines) == 2 * 360 and header.startswith("seed,image,label")

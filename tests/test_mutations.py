@@ -136,10 +136,10 @@ GUARDS = {
         "data", 'if str(expanded).startswith("~"):', "if False:", "test_hostile.py::home_that_is_not_known and HOME"
     ),
     "a sweep's runs are in its directory": Guard(
-        "sweeping", " and configs.RUN_NAME.fullmatch(run)]", "]", "test_hostile.py::forged_sweep and outside"
+        "sweep_table", ' if RUN_NAME.fullmatch(run["name"])]', "]", "test_hostile.py::forged_sweep and outside"
     ),
     "a deep sweep.yaml is refused": Guard(
-        "sweeping",
+        "sweep_table",
         "AttributeError, RecursionError, yaml.YAMLError",
         "yaml.YAMLError",
         "test_hostile.py::forged_sweep and deep",

@@ -23,12 +23,13 @@ from commands import Lab
 from comparable import ENVIRONMENT, forge, write_run
 
 from dropout_lab import config as configs
-from dropout_lab import data, report, report_curves, report_images, runs, storage
+from dropout_lab import data, report, report_curves, report_images, report_runs, runs, storage, sweep_table
 from dropout_lab.errors import Refused
 from dropout_lab.metrics import METRICS
 from dropout_lab.report_curves import Curves
 from dropout_lab.runs import COLUMNS, FORMAT, Run
 from dropout_lab.storage import sha256
+from dropout_lab.sweeps import Member, Sweep
 
 HOSTILE = "</script><script>alert(1)</script><b>&amp;\"' \u2028\x1b[31m"
 LIMIT = 3_000_000  # bytes
@@ -106,7 +107,7 @@ def toy(
 
 
 def page(*paths: Path, where: Path = Path("nowhere")) -> str:
-    return report.page(report.gather(paths), where)
+    return report.page(report_runs.gather(paths), where)
 
 
 def sections(text: str) -> dict[str, str]:
@@ -177,8 +178,8 @@ def test_a_page_refers_to_nothing_outside_itself(tmp_path: Path) -> None:
 def test_the_same_runs_give_the_same_bytes(tmp_path: Path) -> None:
     paths = [str(toy(tmp_path, "base").path), str(toy(tmp_path, "drop", 0.5).path)]
     program = (
-        "import sys, hashlib; from pathlib import Path; from dropout_lab import report\n"
-        "text = report.page(report.gather([Path(name) for name in sys.argv[1:]]), Path('nowhere'))\n"
+        "import sys, hashlib; from pathlib import Path; from dropout_lab import report, report_runs\n"
+        "text = report.page(report_runs.gather([Path(name) for name in sys.argv[1:]]), Path('nowhere'))\n"
         "print(hashlib.sha256(text.encode()).hexdigest(), 'torch' in sys.modules)"
     )
     found = {
@@ -223,7 +224,7 @@ def test_predictions_that_make_no_sense_are_damage(content: bytes, tmp_path: Pat
     run = toy(tmp_path, "base", epochs=2)
     forge(run.path, "predictions.npz", content)
     with pytest.raises(Refused, match="predictions.npz"):
-        report.gather([run.path])
+        report_runs.gather([run.path])
 
 
 def test_nothing_but_damaged_runs_is_refused(lab: Lab) -> None:
@@ -260,11 +261,37 @@ def test_diverged_seeds_and_runs_are_told(tmp_path: Path) -> None:
     assert "diverged" in said["verdict"] and "0-2" in said["conditions"] and said["seeds"].count("diverged") == 3
 
 
+def test_a_sweep_is_judged_as_the_sweep_is_each_run_against_its_own_baseline(tmp_path: Path) -> None:
+    """Not against the first run of all, and not on the seeds of a confirmation, which sweep.csv does not have."""
+    members: list[Member] = []
+    for width in (8, 9):
+        for rate in (0.0, 0.5):
+            name = f"hidden-{width}_rate-{rate:g}"
+            run = toy(tmp_path / "s", name, rate, seeds=4, epochs=5, network={"hidden": [width]})
+            made = {"network.hidden": [width], "dropout.rate": rate}
+            members.append(Member(name, made, run.config, f"hidden-{width}_rate-0"))
+    planned = Sweep("s", tuple(members))
+    (tmp_path / "s" / "sweep.yaml").write_text(planned.to_yaml())
+    loaded = {member.name: runs.load(tmp_path / "s" / member.name).only([0, 1, 2]) for member in members}
+    table = sweep_table.judge(planned, loaded)
+    (tmp_path / "s" / "sweep.csv").write_text(sweep_table.to_csv(table))
+    said = sections(page(tmp_path / "s"))
+    assert sweep_table.sentence(table) in said["verdict"] and "against its own baseline" in said["comparison"]
+    for part in sweep_table.parts(table):
+        for cell in (cell for line in part for cell in line) if isinstance(part, list) else ():
+            assert cell.strip() in said["comparison"]
+    assert "3 ok" in said["comparison"] and "4 ok" not in said["comparison"]
+    apart = toy(tmp_path, "apart", 0.3, epochs=5)
+    both = sections(page(tmp_path / "s", apart.path, toy(tmp_path, "other", epochs=5).path))
+    assert "Candidate other" in both["comparison"] and sweep_table.sentence(table) in both["verdict"]
+    assert "hidden" not in both["comparison"].partition("Candidate other")[2]
+
+
 # The command
 
 
 @pytest.mark.slow
-def test_a_sweep_stands_for_its_finished_runs_baseline_first(lab: Lab) -> None:
+def test_a_sweep_stands_for_its_finished_runs(lab: Lab) -> None:
     lab("sweep tiny.yaml --rates 0.5,0.25 --vary dropout.kind=bernoulli,gaussian training.epochs=1 --name s -q")
     lab("sweep tiny.yaml --rates 0.5,0.25 --vary dropout.kind=bernoulli,gaussian --name s -q")
     (lab.runs / "s" / "kind-gaussian_rate-0.5" / "summary.json").unlink()
@@ -272,7 +299,7 @@ def test_a_sweep_stands_for_its_finished_runs_baseline_first(lab: Lab) -> None:
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "written   pages/of/s.html\n")
     said = Path("pages/of/s.html").read_text()
     names = [run["name"] for run in json.loads(re.findall(r'id="data">(.*?)</script>', said)[0])["runs"]]
-    assert names == ["rate-0", "kind-bernoulli_rate-0.25", "kind-bernoulli_rate-0.5", "kind-gaussian_rate-0.25"]
+    assert names == ["rate-0", "kind-bernoulli_rate-0.5", "kind-bernoulli_rate-0.25", "kind-gaussian_rate-0.25"]
 
 
 @pytest.mark.parametrize(

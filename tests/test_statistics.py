@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -268,6 +269,20 @@ def test_the_paired_interval_covers_the_truth(n: int) -> None:
         assert found is not None
         hits += found[0] <= truth <= found[1]
     assert 0.93 <= hits / 4000 <= 0.97
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.05])
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_equal_methods_are_seldom_called_better_or_worse(n: int, margin: float) -> None:
+    """At most 5 % in truth; a margin takes some of them away. Below three seeds there is never a verdict."""
+    random, words = np.random.default_rng(10 + n), Counter[str]()
+    before = random.normal(97, 0.2, (4000, n))
+    after = before + random.normal(0, 0.15, (4000, n))
+    for x, y in zip(before.tolist(), after.tolist(), strict=True):
+        words[verdict(paired(x, y), margin, higher_is_better=True).word] += 1
+        assert verdict(paired(x[:2], y[:2]), margin, higher_is_better=True).word == "none"
+    assert (words["better"] + words["worse"]) / 4000 < 0.06 and words["better"] / 4000 < 0.035
+    assert margin or words["better"] / 4000 > 0.015, "the test can tell"
 
 
 def test_holm_keeps_equal_methods_from_winning() -> None:

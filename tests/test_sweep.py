@@ -20,6 +20,7 @@ from dropout_lab import config as configs
 from dropout_lab import execution, next_steps, schedule, statistics, sweep_table, sweeps
 from dropout_lab.config import RUN_NAME, Config, TrainingConfig
 from dropout_lab.errors import Refused
+from dropout_lab.layout import as_html, as_markdown
 from dropout_lab.metrics import Metric
 from dropout_lab.sweeps import Sweep
 
@@ -203,8 +204,8 @@ def judged(
 def test_the_choice_is_made_on_validation_whatever_the_test_split_says(tmp_path: Path) -> None:
     result = judged(tmp_path, [[0.9, 0.91, 0.92], [0.93, 0.94, 0.96], [0.7, 0.71, 0.72]], [0.95, 0.96, 0.97])
     assert result.chosen and result.chosen.member.name == "rate-0.2"
-    assert "chosen on validation (>): rate-0.2; its test accuracy is 71.00 ±1.00 %" in sweep_table.to_text(result)
-    assert "| **rate-0.2** |" in sweep_table.to_markdown(result)
+    assert "chosen    on validation (>): rate-0.2; its test accuracy is 71.00 ±1.00 %" in sweep_table.to_text(result)
+    assert "| \\> rate-0.2 |" in as_markdown(sweep_table.parts(result))
     assert sweep_table.chosen_point(result) == 0.2
 
 
@@ -260,7 +261,7 @@ def test_a_difference_is_marked_as_compare_would_judge_it(tmp_path: Path) -> Non
     rows = [line.rstrip()[-1] for line in sweep_table.to_text(result).splitlines() if "rate-" in line][1:4]
     assert rows == ["+", "-", "~"]
     assert "+ better, - worse, = equivalent, ~ inconclusive, by a margin of 0.10 pp" in sweep_table.to_text(result)
-    assert "| better |" in sweep_table.to_markdown(result)
+    assert "| better |" in as_markdown(sweep_table.parts(result))
 
 
 # Two settings
@@ -312,13 +313,15 @@ def test_two_settings_have_a_table_with_the_choice(tmp_path: Path) -> None:
     result = crossed(tmp_path, 3)
     rows = [line.split() for line in sweep_table.to_text(result).splitlines()[-3:]]
     assert rows == [
-        ["0", "0.05", "0.1"],
+        ["mean", "test", "acc.", "%", "0", "0.05", "0.1"],
         ["[8]", "91.00", "91.00", ">", "91.00"],
         ["[16,", "16,", "16,", "16]", "91.00", "91.00", "91.00"],
     ]
-    markdown = sweep_table.to_markdown(result)
-    assert "\n\n| test accuracy %: network.hidden by dropout.rate | 0 | 0.05 | 0.1 |\n| --- |" in markdown
-    assert "| [8] | 91.00 | 91.00 | > 91.00 |" in markdown
+    markdown = as_markdown(sweep_table.parts(result))
+    assert "- **grid** network.hidden down, dropout.rate across\n\n| mean test acc. % | 0 | 0.05 | 0.1 |" in markdown
+    assert "| \\[8\\] | 91.00 | 91.00 | \\> 91.00 |" in markdown
+    page = as_html(sweep_table.parts(result))
+    assert page.count("<table") == 2 and "&gt; 91.00" in page
 
 
 @pytest.mark.parametrize("width", [60, 100])
@@ -388,7 +391,7 @@ def test_a_sweep_in_two_processes_leaves_a_tidy_table_and_is_done_once(lab: Lab)
         seeds = json.loads((folder / row["run"] / "summary.json").read_text())["seeds"]
         assert float(row["test_accuracy"]) == seeds[row["seed"]]["last"]["test_accuracy"]
     assert (folder / "sweep.png").read_bytes().startswith(b"\x89PNG")
-    assert re.search(r"^chosen on validation", outcome.out, re.MULTILINE)
+    assert re.search(r"^chosen +on validation", outcome.out, re.MULTILINE)
     assert "written   runs/tiny-sweep: " in outcome.err
     before = lab.tree()
     again = lab("sweep tiny.yaml --rates 0.2,0.5 --seeds 2")

@@ -18,6 +18,7 @@ from dropout_lab import config as configs
 from dropout_lab import execution, listing, runs, training
 from dropout_lab.config import Config
 from dropout_lab.data import load
+from dropout_lab.layout import as_text
 from dropout_lab.metrics import METRICS
 from dropout_lab.network import ACTIVATIONS, Network
 from dropout_lab.recording import Job
@@ -433,7 +434,7 @@ def test_patience_ends_a_lane_at_its_best_epoch_and_disturbs_nobody(tmp_path: Pa
             f"seed == {seed} and epoch == {stopped.summary['seeds'][str(seed)]['best_epoch']}"
         ).itertuples()
         assert gap == row.val_loss - row.clean_train_loss
-    assert "stopped" in listing.run_as_text(stopped)
+    assert "stopped" in as_text(listing.parts(stopped), 100)
 
 
 def test_noisy_labels_are_learned_by_heart_and_validated_against_the_true_ones(tmp_path: Path) -> None:
