@@ -29,7 +29,7 @@ from dropout_lab.recording import Job, set_aside
 from dropout_lab.runs import Run
 from dropout_lab.storage import atomic_write, make_directory, read_file, sha256
 from dropout_lab.sweeps import Member, Sweep
-from dropout_lab.targets import Options, check_directory, each, overrides, targets
+from dropout_lab.targets import Options, check_directory, each, inside, overrides, targets
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,6 +60,7 @@ def plan(jobs: Sequence[Job], options: Options, *, fresh: bool = False) -> list[
 
     Raises `Refused` where a run has another config, or there is no such device as is asked for.
     """
+    each(jobs, lambda job: inside(options.runs, job.path.parent))
     steps = each(jobs, lambda job: Step(job, job.config.seeds if fresh and runs.is_run(job.path) else job.missing()))
     wanted = dict.fromkeys(step.job.config.device for step in steps if step.missing or options.device)
     each(wanted, lambda device: devices.check(device, "command line" if options.device else "config"))
@@ -182,7 +183,7 @@ def redraw(names: Sequence[str], options: Options, form: str, style: str, size: 
             pictures[comparison_directory(jobs, options) / "curves"] = plots.comparison(loaded)
         pictures |= {path / "sweep": draw_sweep(table) for path, table in swept.items()}
         for path, figure in pictures.items():
-            make_directory(path.parent)
+            make_directory(inside(options.runs, path.parent))
             plots.save(figure, path.with_suffix(f".{form}"))
     return [path.with_suffix(f".{form}") for path in pictures]
 
@@ -280,7 +281,7 @@ def comparison_directory(jobs: Sequence[Job], options: Options) -> Path:
     """Return where the comparison of `jobs` is written: <runs>/_comparisons/<a>-vs-<b>."""
     name = "-vs-".join(label(job.path, options) for job in jobs)
     name = name if len(name) <= LONGEST else f"{name[:LONGEST]}-{sha256(name.encode())[:12]}"
-    return options.runs / COMPARISONS / name
+    return inside(options.runs, options.runs / COMPARISONS / name)
 
 
 def label(path: Path, options: Options) -> str:
@@ -313,7 +314,7 @@ def evaluate(job: Job, samples: int, options: Options) -> tuple[Evaluation, Path
     from dropout_lab import evaluation, evaluation_figures, evaluation_tables, plots
 
     result = evaluation.evaluate(run, loaded, samples, lambda text: None if options.quiet else terminal.say(text))
-    directory = options.runs / EVALUATIONS / label(run.path, options)
+    directory = inside(options.runs, options.runs / EVALUATIONS / label(run.path, options))
     make_directory(directory)
     atomic_write(directory / "evaluation.json", as_json(evaluation_tables.as_dict(result)).encode())
     atomic_write(directory / "images.csv", evaluation_tables.images_csv(result).encode())
