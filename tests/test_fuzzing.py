@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import matplotlib
+import numpy as np
 import pytest
 from commands import CONFIGS, REFUSAL, TINY, Lab
 from comparable import forge, reseal, write_run
@@ -34,6 +36,7 @@ from dropout_lab.strict_yaml import written
 SEEDS = [TINY.encode(), *(file.read_bytes() for file in sorted(CONFIGS.rglob("*.yaml")))]
 EVERYTHING = configs.to_yaml(configs.resolve({}, where="defaults", name="x")).encode()
 LINE = re.compile(REFUSAL.removeprefix("dropout-lab: error: "))
+FONTS = matplotlib.get_cachedir()  # where matplotlib keeps a list of fonts, which it makes once on a machine
 SECONDS, MEGABYTES = 2, 300  # what a refusal may take: of a processor's time, and of memory
 
 
@@ -319,3 +322,37 @@ def test_any_command_line_is_done_or_refused(count: int, lab: Lab) -> None:
         assert all(c.isprintable() or c == "\n" or "\ud800" <= c <= "\udfff" for c in said.out + said.err), context
     assert codes[2] > count / 2 and not (lab.path / "pwned").exists()
     print(dict(codes))
+
+
+def test_every_sort_of_refusal_is_at_once_and_in_little_memory(lab: Lab) -> None:
+    for name in ("base", "drop", "cut"):
+        write_run(lab.runs, name, [0.9, 0.8])
+    (lab.runs / "cut/summary.json").write_bytes(b"[" * 10**6)
+    (lab.runs / "s").mkdir()
+    (lab.runs / "s/sweep.yaml").write_bytes(b"{a: " * 10**5)
+    np.savez(lab.path / "pickled.npz", x_train=np.array([print], object), y_train=np.zeros(1, int))
+    np.savez_compressed(lab.path / "bomb.npz", x_train=np.zeros((2**17, 2**11), np.uint8), y_train=np.zeros(9, int))
+    lab.monkeypatch.setenv("MPLCONFIGDIR", FONTS)
+    lines = [
+        *(f"train tiny.yaml data.dataset={name}.npz" for name in ("pickled", "bomb", "nowhere")),
+        *(
+            "compare base cut",
+            "report cut",
+            "plot cut",
+            "evaluate cut",
+            "plot s",
+            "compare base nobody",
+            "export cut --to x",
+        ),
+        *(
+            "sweep tiny.yaml --rates 0..1:1e-9",
+            "reproduce nothing",
+            "train tiny.yaml --name ../x",
+            "list --runs-dir tiny.yaml",
+        ),
+    ]
+    for line in lines:
+        before = lab.tree()
+        code, said, seconds, megabytes = run_limited(*line.split())
+        assert code == 2 and lab.tree() == before and "Traceback" not in said, (line, said)
+        assert seconds < SECONDS and megabytes < MEGABYTES, (line, seconds, megabytes)
