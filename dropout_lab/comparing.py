@@ -15,7 +15,7 @@ from dropout_lab.gate import Gate, parse_gate
 from dropout_lab.metrics import METRICS
 from dropout_lab.recording import Job
 from dropout_lab.storage import as_json, atomic_write, make_directory, sha256
-from dropout_lab.targets import Options, each, label
+from dropout_lab.targets import Options, each, inside, label
 
 FOLDER = "_comparisons"  # in the runs directory
 LONGEST = 200  # characters of the names in the name of a comparison
@@ -87,4 +87,4 @@ def comparison_directory(jobs: Sequence[Job], options: Options) -> Path:
     """Return where the comparison of `jobs` is written: <runs>/_comparisons/<a>-vs-<b>."""
     name = "-vs-".join(label(job.path, options) for job in jobs)
     name = name if len(name) <= LONGEST else f"{name[:LONGEST]}-{sha256(name.encode())[:12]}"
-    return options.runs / FOLDER / name
+    return inside(options.runs, options.runs / FOLDER / name)

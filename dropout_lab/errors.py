@@ -20,7 +20,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.where if self.line is None else f"{self.where}:{self.line}"
-        return f"{printable(place)}: {printable(self.key)}: {self.reason} (got {shown(self.value)})"
+        return f"{printable(place)}: {printable(self.key)}: {printable(self.reason)} (got {shown(self.value)})"
 
 
 class LabError(Exception):

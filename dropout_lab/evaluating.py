@@ -9,7 +9,7 @@ from dropout_lab import data, runs, schedule, terminal
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.recording import Job
 from dropout_lab.storage import as_json, atomic_write, make_directory
-from dropout_lab.targets import Options, label
+from dropout_lab.targets import Options, inside, label
 
 if TYPE_CHECKING:
     from dropout_lab.evaluation import Evaluation
@@ -41,7 +41,7 @@ def evaluate(
     from dropout_lab import evaluation, evaluation_figures, evaluation_tables, figures, plots
 
     result = evaluation.evaluate(run, loaded, samples, lambda text: None if options.quiet else terminal.say(text))
-    directory = options.runs / FOLDER / label(run.path, options)
+    directory = inside(options.runs, options.runs / FOLDER / label(run.path, options))
     make_directory(directory)
     atomic_write(directory / "evaluation.json", as_json(evaluation_tables.as_dict(result)).encode())
     atomic_write(directory / "images.csv", evaluation_tables.images_csv(result).encode())

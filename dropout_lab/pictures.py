@@ -9,7 +9,7 @@ from dropout_lab import runs
 from dropout_lab.comparing import comparison_directory
 from dropout_lab.storage import make_directory
 from dropout_lab.sweeping import draw_sweep, sweep_directory
-from dropout_lab.targets import Options, each, targets
+from dropout_lab.targets import Options, each, inside, targets
 
 
 def redraw(names: Sequence[str], options: Options, form: str, style: str, size: str) -> list[Path]:
@@ -30,6 +30,6 @@ def redraw(names: Sequence[str], options: Options, form: str, style: str, size: 
             pictures[comparison_directory(jobs, options) / "curves"] = plots.comparison(loaded)
         pictures |= {path / "sweep": draw_sweep(table) for path, table in swept.items()}
         for path, figure in pictures.items():
-            make_directory(path.parent)
+            make_directory(inside(options.runs, path.parent))
             plots.save(figure, path.with_suffix(f".{form}"))
     return [path.with_suffix(f".{form}") for path in pictures]

@@ -16,7 +16,7 @@ from dropout_lab.recording import Job, set_aside
 from dropout_lab.runs import Run
 from dropout_lab.storage import atomic_write, make_directory
 from dropout_lab.sweeps import Sweep
-from dropout_lab.targets import Options, each
+from dropout_lab.targets import Options, each, inside
 
 if TYPE_CHECKING:
     from dropout_lab.execution import Event
@@ -34,6 +34,7 @@ def plan(jobs: Sequence[Job], options: Options, *, fresh: bool = False) -> list[
 
     Raises `Refused` where a run has another config, or there is no such device as is asked for.
     """
+    each(jobs, lambda job: inside(options.runs, job.path.parent))
     steps = each(jobs, lambda job: Step(job, job.config.seeds if fresh and runs.is_run(job.path) else job.missing()))
     wanted = dict.fromkeys(step.job.config.device for step in steps if step.missing or options.device)
     each(wanted, lambda device: devices.check(device, "command line" if options.device else "config"))

@@ -99,7 +99,7 @@ def refuse_foreign(path: Path) -> None:
 
     try:
         free = is_run(path) or not path.exists() or (path.is_dir() and all(map(ours, path.iterdir())))
-        link = path.is_symlink() or (path / "checkpoint").is_symlink()
+        link = path.is_symlink() or any((path / name).is_symlink() for name in ("checkpoint", "tensorboard"))
     except OSError as error:
         raise Refused(Problem(str(path), "name", f"cannot be read: {error.strerror}", path.name)) from None
     if link or not free:

@@ -178,6 +178,16 @@ def check_directory(key: str, path: Path) -> None:
         raise Refused(Problem("command line", key, f"must be a directory, but {there} is none", str(path)))
 
 
+def inside(runs_directory: Path, path: Path) -> Path:
+    """Return a path to write to. Refuses one in the runs directory that a link there leads out of."""
+    place = runs_directory
+    for part in path.relative_to(runs_directory).parts if path.is_relative_to(runs_directory) else ():
+        place /= part
+        if place.is_symlink():
+            raise Refused(Problem(str(place), "name", "is a link, and nothing is written through it", place.name))
+    return path
+
+
 def each(items: Iterable[Item], check: Callable[[Item], Result]) -> list[Result]:
     """Return `check` of every item. Raises `Refused` with the problems of all items together."""
     results: list[Result] = []

@@ -1,6 +1,6 @@
 """Whatever a file holds, it is read or refused: in the contract's lines, at once, in little memory, with no trace left.
 
-The long parts (10,000 configs, 400 of them through the command; 500 run directories) are marked long.
+The long parts (10,000 configs, 300 of them through the command; 500 run directories) are marked long.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import matplotlib
+import numpy as np
 import pytest
 from commands import CONFIGS, REFUSAL, TINY, Lab
-from comparable import forge, reseal
+from comparable import forge, reseal, write_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutated import mutate
@@ -34,6 +36,7 @@ from dropout_lab.strict_yaml import written
 SEEDS = [TINY.encode(), *(file.read_bytes() for file in sorted(CONFIGS.rglob("*.yaml")))]
 EVERYTHING = configs.to_yaml(configs.resolve({}, where="defaults", name="x")).encode()
 LINE = re.compile(REFUSAL.removeprefix("dropout-lab: error: "))
+FONTS = matplotlib.get_cachedir()  # where matplotlib keeps a list of fonts, which it makes once on a machine
 SECONDS, MEGABYTES = 2, 300  # what a refusal may take: of a processor's time, and of memory
 
 
@@ -179,7 +182,7 @@ def test_nasty_configs_are_refused_at_once_in_little_memory(lab: Lab) -> None:
 @pytest.mark.long
 def test_mutated_configs_through_the_command(lab: Lab) -> None:
     draw = random.Random(1)
-    codes = check_limited([mutate(draw, draw.choice([*SEEDS, EVERYTHING])) for _ in range(400)], lab)
+    codes = check_limited([mutate(draw, draw.choice([*SEEDS, EVERYTHING])) for _ in range(300)], lab)
     print(dict(codes))
     assert codes[2] > 100
 
@@ -254,3 +257,102 @@ def test_no_flipped_bit_in_a_finished_run_passes(lab: Lab) -> None:
             runs.load(path)
         file.write_bytes(good)
     assert runs.load(path).seeds == (0,)
+
+
+# Command lines
+
+STRANGE = [
+    *("", " ", "-", "--", "-1", "0", "1", "5", "0..4", "4..0", "1,1", "0..1:0", "1e999", "nan", "inf", "9" * 400, "="),
+    *("a=b", "a.b=c", "training.epochs=1", "training.epochs=[", "dropout.rate=1e-400", "name=..", "seeds=[[]]"),
+    *("data.dataset=../../etc/passwd", "~nobody/x", "/dev/null", "/dev/null/x", "/proc/self/mem", ".", "..", "runs"),
+    *(
+        "good",
+        "good/",
+        "./runs/good",
+        "tiny.yaml",
+        "tiny.yaml/",
+        "x" * 5000,
+        "x/" * 3000,
+        "\x1b[31m",
+        "a\nb",
+        "é\u202e",
+    ),
+    *("\udcff", "{}", "%s", "$(touch pwned)", "'; touch pwned", "test_accuracy: drop > 0pp", "mlflow:sqlite:///x.db"),
+    *("test_accuracy: drop > 1e9pp", "tensorboard", "cuda", "cpu", "--help"),
+]
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "train": ("--seeds", "--name", "--runs-dir", "--device", "--track", "--smoke", "--fresh", "--json"),
+    "compare": ("--seeds", "--metric", "--min-effect", "--fail-if", "--out", "--runs-dir", "--smoke", "--csv", "--md"),
+    "sweep": ("--rates", "--vary", "--seeds", "--jobs", "--lanes", "--name", "--runs-dir", "--device", "--no-baseline"),
+    "evaluate": ("--samples", "--runs-dir", "--data-dir"),
+    "plot": ("--format", "--style", "--size", "--runs-dir"),
+    "report": ("--out", "--runs-dir", "--data-dir"),
+    "export": ("--to", "--runs-dir"),
+    "list": ("--runs-dir", "--json"),
+    "validate": (),
+    "init": (),
+    "schema": (),
+    "theory": ("--out",),
+    "data where": ("--data-dir",),
+    "data verify": ("--data-dir",),
+}
+TRAINS = ("train", "compare", "sweep")  # these only plan here
+DRAWS = ("plot", "report", "evaluate", "theory", "export")  # these are slow where they find something to do
+
+
+@pytest.mark.parametrize("count", [250, pytest.param(5000, marks=pytest.mark.long)])
+def test_any_command_line_is_done_or_refused(count: int, lab: Lab) -> None:
+    write_run(lab.runs, "good", [0.9, 0.8])
+    draw, codes = random.Random(4), Counter[int]()
+    form = re.compile(r"dropout-lab: error: .+: .+: .+ \(got .*\)")  # some of these words are paths with a colon
+    for _ in range(count):
+        command = draw.choice(list(COMMANDS))
+        words = draw.choices(STRANGE, k=draw.choice((0, 1, 1, 2, 3)))
+        for option in draw.sample(COMMANDS[command], min(len(COMMANDS[command]), draw.choice((0, 1, 1, 2)))):
+            words += [option, draw.choice(STRANGE)]
+        if command in DRAWS and not {*words} & {*STRANGE} - {"good", "./runs/good", "good/"}:
+            continue
+        before = lab.tree()
+        said = lab(command, *words, *["--dry-run"] * (command in TRAINS))
+        codes[said.code] += 1
+        context = command, words, said
+        refusals = [text for text in said.err.splitlines() if text.startswith("dropout-lab: error: ")]
+        assert said.code in (0, 1, 2) and (said.code == 0 or refusals), context
+        assert said.code != 2 or (lab.tree() == before and all(map(form.fullmatch, refusals))), context
+        assert all(c.isprintable() or c == "\n" or "\ud800" <= c <= "\udfff" for c in said.out + said.err), context
+    assert codes[2] > count / 2 and not (lab.path / "pwned").exists()
+    print(dict(codes))
+
+
+def test_every_sort_of_refusal_is_at_once_and_in_little_memory(lab: Lab) -> None:
+    for name in ("base", "drop", "cut"):
+        write_run(lab.runs, name, [0.9, 0.8])
+    (lab.runs / "cut/summary.json").write_bytes(b"[" * 10**6)
+    (lab.runs / "s").mkdir()
+    (lab.runs / "s/sweep.yaml").write_bytes(b"{a: " * 10**5)
+    np.savez(lab.path / "pickled.npz", x_train=np.array([print], object), y_train=np.zeros(1, int))
+    np.savez_compressed(lab.path / "bomb.npz", x_train=np.zeros((2**17, 2**11), np.uint8), y_train=np.zeros(9, int))
+    lab.monkeypatch.setenv("MPLCONFIGDIR", FONTS)
+    lines = [
+        *(f"train tiny.yaml data.dataset={name}.npz" for name in ("pickled", "bomb", "nowhere")),
+        *(
+            "compare base cut",
+            "report cut",
+            "plot cut",
+            "evaluate cut",
+            "plot s",
+            "compare base nobody",
+            "export cut --to x",
+        ),
+        *(
+            "sweep tiny.yaml --rates 0..1:1e-9",
+            "reproduce nothing",
+            "train tiny.yaml --name ../x",
+            "list --runs-dir tiny.yaml",
+        ),
+    ]
+    for line in lines:
+        before = lab.tree()
+        code, said, seconds, megabytes = run_limited(*line.split())
+        assert code == 2 and lab.tree() == before and "Traceback" not in said, (line, said)
+        assert seconds < SECONDS and megabytes < MEGABYTES, (line, seconds, megabytes)

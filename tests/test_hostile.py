@@ -181,6 +181,31 @@ def test_neither_odd_names_nor_links_are_followed(lab: Lab) -> None:
     assert "secret" in lab("list --runs-dir runs2").out, "the person may name a link"
 
 
+def test_nothing_is_written_through_a_link_in_the_runs_directory(trained: Lab) -> None:
+    """A link of a stranger's, in the place of a directory that a command makes; the results would land elsewhere."""
+    elsewhere = trained.path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "sweep.yaml").write_text("name: s\n")
+    shutil.copytree(trained.runs / "drop", elsewhere / "rate-0.5")
+    lines = {
+        "_comparisons": "compare base drop",
+        "_comparisons/base-vs-drop": "plot base drop",
+        "_evaluations": "evaluate drop --samples 2 --quiet",
+        "_evaluations/drop": "evaluate drop --samples 2 --quiet",
+        "s": "sweep tiny.yaml --rates 0.5 --name s --quiet",
+        "drop/tensorboard": "train tiny.yaml --name drop --seeds 3 dropout.rate=0.5 --quiet",
+        "drop/checkpoint": "train tiny.yaml --name drop --seeds 3 dropout.rate=0.5 --quiet",
+    }
+    for name, line in lines.items():
+        link = trained.runs / name
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(elsewhere)
+        code, (text, *_) = errors(trained, line)
+        assert code == 2 and ("is a link" in text or "is not a run directory" in text), (line, text)
+        link.unlink()
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["rate-0.5", "sweep.yaml"]
+
+
 def test_no_name_steers_the_terminal(lab: Lab) -> None:
     write_run(lab.path / HOSTILE, "a", [0.9])
     write_run(lab.path / HOSTILE, "b", [0.9])

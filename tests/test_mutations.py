@@ -117,6 +117,12 @@ GUARDS = {
     "a run directory that is a link is not written to": Guard(
         "recording", "link = path.is_symlink() or", "link = False or", "test_hostile.py::neither_odd_names_nor_links"
     ),
+    "no link in the runs directory is written through": Guard(
+        "targets", "if place.is_symlink():", "if False:", "test_hostile.py::written_through"
+    ),
+    "no link in a run directory is written through": Guard(
+        "recording", 'for name in ("checkpoint", "tensorboard"))', "for name in ())", "test_hostile.py::written_through"
+    ),
     "steering characters are escaped on stdout": Guard(
         "terminal",
         "print(harmless(text.removesuffix",
@@ -160,7 +166,7 @@ GUARDS = {
         "strict_yaml",
         "if isinstance(event, yaml.AliasEvent):",
         "if False:",
-        "test_fuzzing.py::mutated_config_is and 800",
+        "test_strict_yaml.py::ends_the_reading",
     ),
     "tags are refused": Guard(
         "strict_yaml", "if event.tag is not None:", "if False:", "test_strict_yaml.py::ends_the_reading"
