@@ -6,6 +6,7 @@ import platform
 import re
 import shutil
 import tempfile
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -104,9 +105,14 @@ def _place(directory: Path) -> Iterator[Finding]:
     yield Finding("disk", f"{free / 2**30:.1f} GiB free at {there}", free > ROOM)
 
 
-def as_text(findings: Sequence[Finding]) -> str:
-    """Return one line per finding."""
-    return "\n".join(f"{MARKS[finding.ok]:<4} {finding.subject:<20} {finding.value}" for finding in findings)
+def as_text(findings: Sequence[Finding], width: int) -> str:
+    """Return a line per finding, wrapped behind its subject where it is longer than `width`."""
+    named = ((f"{MARKS[finding.ok]:<4} {finding.subject:<20} ", finding.value) for finding in findings)
+    lines = (
+        textwrap.wrap(head + text, width, subsequent_indent=" " * len(head), break_on_hyphens=False)
+        for head, text in named
+    )
+    return "\n".join(line for own in lines for line in own)
 
 
 def as_dict(findings: Sequence[Finding]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def listed(claims: Sequence[Claim], width: int) -> str:
     lines = []
     for claim in claims:
         published = f"; published: {claim.published}" if claim.published else ""
-        lines.append(f"{claim.id:<{INDENT}}{claim.sentence}")
+        lines += textwrap.wrap(f"{claim.id:<{INDENT}}{claim.sentence}", width, subsequent_indent=" " * INDENT)
         runs = f"{count(len(claim.arms), 'run')} of {count(claim.seeds, 'seed')}, " if claim.arms else ""
         lines += wrapped(f"{claim.source}{published}; {runs}{duration(cost(claim))} of one core", width)
     return "\n".join(lines)

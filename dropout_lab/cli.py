@@ -476,7 +476,7 @@ def doctor(runs_dir: RunsDir = RUNS, data_dir: DataDir = None, as_json: Json = F
     from dropout_lab import checkup
 
     findings = checkup.examine(_options(runs_dir, data_dir))
-    result(storage.as_json(checkup.as_dict(findings)) if as_json else checkup.as_text(findings))
+    result(storage.as_json(checkup.as_dict(findings)) if as_json else checkup.as_text(findings, terminal.width()))
     if bad := [finding.subject for finding in findings if finding.ok is False]:
         raise Failed(f"{', '.join(bad)}: needs attention, as said above")
 

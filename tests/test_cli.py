@@ -417,6 +417,15 @@ def test_compare_trains_configs_that_have_no_finished_run(lab: Lab) -> None:
     assert smoke.out.splitlines()[-1] == "smoke run: no statistical verdict"
 
 
+@pytest.mark.parametrize("width", [60, 100])
+def test_what_is_printed_fits_the_terminal(judged: Lab, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = ("compare base drop", "compare base drop --metric test_loss", "list", "doctor", "reproduce --list")
+    for line in (*lines, "sweep tiny.yaml --rates 0..0.9 --vary network.hidden=[8,8,8],[9] --seeds 30 --dry-run"):
+        for shown in judged(line).out.splitlines():
+            assert len(shown) <= width, (line, shown)
+
+
 def test_comparisons_of_runs_with_one_name_in_two_sweeps_do_not_meet(lab: Lab) -> None:
     options = targets.Options(Path("runs"), Path("data"))
     jobs = [Job(Path("runs") / sweep / "rate-0.5", configs.resolve({}, where="", name="x")) for sweep in ("a", "b")]
