@@ -272,7 +272,7 @@ def compare(jobs: Sequence[Job], asked: Question, directory: Path, seeds: Sequen
 
     make_directory(directory)
     atomic_write(directory / "comparison.json", as_json(tables.to_json_dict(result)).encode())
-    atomic_write(directory / "comparison.csv", tables.to_csv(result).encode())
+    atomic_write(directory / "comparison.csv", tables.to_csv(result).encode(errors="backslashreplace"))
     plots.save(plots.comparison(loaded), directory / "curves.png")
     return Answer(result, directory, asked.gate.trips(result) if asked.gate else None)
 
@@ -280,7 +280,7 @@ def compare(jobs: Sequence[Job], asked: Question, directory: Path, seeds: Sequen
 def comparison_directory(jobs: Sequence[Job], options: Options) -> Path:
     """Return where the comparison of `jobs` is written: <runs>/_comparisons/<a>-vs-<b>."""
     name = "-vs-".join(label(job.path, options) for job in jobs)
-    name = name if len(name) <= LONGEST else f"{name[:LONGEST]}-{sha256(name.encode())[:12]}"
+    name = name if len(name) <= LONGEST else f"{name[:LONGEST]}-{sha256(name.encode(errors='backslashreplace'))[:12]}"
     return inside(options.runs, options.runs / COMPARISONS / name)
 
 
@@ -454,4 +454,5 @@ def confirmation(table: SweepTable, options: Options) -> tuple[list[Job], tuple[
 
 def as_json(value: Mapping[str, Any]) -> str:
     """Return strict JSON text with a last newline; what is not finite becomes null."""
-    return json.dumps(tables.plain(value), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    text = json.dumps(tables.plain(value), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    return text.encode(errors="backslashreplace").decode()  # bytes in a path that are no letters: JSON's escapes

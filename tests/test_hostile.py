@@ -263,6 +263,18 @@ def test_where_it_runs_does_not_matter(place: str, lab: Lab) -> None:
     assert "мои запуски" in page or place == "LC_ALL=C", "where Python knows no letters but ASCII's, these are escaped"
 
 
+def test_a_directory_whose_name_is_no_text(lab: Lab) -> None:
+    """Such as one in Cyrillic letters where the locale is C: bytes that Python cannot decode."""
+    where = Path("запуски \udcff".encode("utf-8", "surrogateescape").decode("ascii", "surrogateescape"))
+    for name in ("base", "drop"):
+        write_run(lab.path / where, name, [0.9, 0.8], rate=0.5 * (name == "drop"))
+    for line in ("compare base drop", "compare base drop --json", "report base drop", "plot base drop", "list --json"):
+        outcome = lab(line, "--runs-dir", str(where))
+        assert outcome.code == 0, outcome
+        assert "--json" not in line or json.loads(outcome.out)
+    json.loads((lab.path / where / "_comparisons/base-vs-drop/comparison.json").read_text())
+
+
 def test_training_in_a_directory_with_spaces_and_cyrillic(lab: Lab) -> None:
     folder = lab.path / "папка с пробелом"
     folder.mkdir()
