@@ -216,6 +216,11 @@ def test_no_name_steers_the_terminal(lab: Lab) -> None:
             assert line == "compare a b --json" or json.loads(outcome.out)["runs"][0]["path"] == f"{HOSTILE}/b"
 
 
+def test_a_refusal_is_one_line_whatever_path_it_tells_of(lab: Lab) -> None:
+    outcome = lab("report nobody --runs-dir", "a\nb")
+    assert outcome.code == 2 and re.fullmatch(REFUSAL + "\n", outcome.err)
+
+
 def test_steering_characters_become_escapes_that_json_reads() -> None:
     everything = "".join(map(chr, range(0x3000))) + "ключ 中 🎲"
     text = terminal.harmless(everything.replace("\\", ""))
