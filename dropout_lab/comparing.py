@@ -78,7 +78,7 @@ def compare(jobs: Sequence[Job], asked: Question, directory: Path, seeds: Sequen
 
     make_directory(directory)
     atomic_write(directory / "comparison.json", as_json(tables.to_json_dict(result)).encode())
-    atomic_write(directory / "comparison.csv", tables.to_csv(result).encode())
+    atomic_write(directory / "comparison.csv", tables.to_csv(result).encode(errors="backslashreplace"))
     plots.save(plots.comparison(loaded), directory / "curves.png")
     return Answer(result, directory, asked.gate.trips(result) if asked.gate else None)
 
@@ -86,5 +86,5 @@ def compare(jobs: Sequence[Job], asked: Question, directory: Path, seeds: Sequen
 def comparison_directory(jobs: Sequence[Job], options: Options) -> Path:
     """Return where the comparison of `jobs` is written: <runs>/_comparisons/<a>-vs-<b>."""
     name = "-vs-".join(label(job.path, options) for job in jobs)
-    name = name if len(name) <= LONGEST else f"{name[:LONGEST]}-{sha256(name.encode())[:12]}"
+    name = name if len(name) <= LONGEST else f"{name[:LONGEST]}-{sha256(name.encode(errors='backslashreplace'))[:12]}"
     return inside(options.runs, options.runs / FOLDER / name)

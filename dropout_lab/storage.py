@@ -99,7 +99,8 @@ def sha256(data: bytes) -> str:
 
 def as_json(value: Mapping[str, Any]) -> str:
     """Return strict JSON text with a last newline; what is not finite becomes null."""
-    return json.dumps(plain(value), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    text = json.dumps(plain(value), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    return text.encode(errors="backslashreplace").decode()  # bytes in a path that are no letters: JSON's escapes
 
 
 def plain(value: object) -> object:

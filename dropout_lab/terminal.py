@@ -10,7 +10,9 @@ import sys
 from dropout_lab.errors import Failed
 
 WIDEST = 100  # columns
-STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # but tab and newline
+STEERING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)  # but tab and newline
 
 
 def prepare() -> None:

@@ -216,6 +216,11 @@ def test_no_name_steers_the_terminal(lab: Lab) -> None:
             assert line == "compare a b --json" or json.loads(outcome.out)["runs"][0]["path"] == f"{HOSTILE}/b"
 
 
+def test_a_refusal_is_one_line_whatever_path_it_tells_of(lab: Lab) -> None:
+    outcome = lab("report nobody --runs-dir", "a\nb")
+    assert outcome.code == 2 and re.fullmatch(REFUSAL + "\n", outcome.err)
+
+
 def test_steering_characters_become_escapes_that_json_reads() -> None:
     everything = "".join(map(chr, range(0x3000))) + "ключ 中 🎲"
     text = terminal.harmless(everything.replace("\\", ""))
@@ -261,6 +266,18 @@ def test_where_it_runs_does_not_matter(place: str, lab: Lab) -> None:
         assert b"Traceback" not in result.stderr
     page = (lab.path / "отчёт.html").read_text(encoding="utf-8")
     assert "мои запуски" in page or place == "LC_ALL=C", "where Python knows no letters but ASCII's, these are escaped"
+
+
+def test_a_directory_whose_name_is_no_text(lab: Lab) -> None:
+    """Such as one in Cyrillic letters where the locale is C: bytes that Python cannot decode."""
+    where = Path("запуски \udcff".encode("utf-8", "surrogateescape").decode("ascii", "surrogateescape"))
+    for name in ("base", "drop"):
+        write_run(lab.path / where, name, [0.9, 0.8], rate=0.5 * (name == "drop"))
+    for line in ("compare base drop", "compare base drop --json", "report base drop", "plot base drop", "list --json"):
+        outcome = lab(line, "--runs-dir", str(where))
+        assert outcome.code == 0, outcome
+        assert "--json" not in line or json.loads(outcome.out)
+    json.loads((lab.path / where / "_comparisons/base-vs-drop/comparison.json").read_text())
 
 
 def test_training_in_a_directory_with_spaces_and_cyrillic(lab: Lab) -> None:

@@ -196,6 +196,15 @@ GUARDS = {
     "a message is on one line": Guard(
         "errors", "text = printable(value if", "text = (value if", "test_fuzzing.py::mutated_config_is and 800"
     ),
+    "a reason is on one line": Guard(
+        "errors", "{printable(self.reason)}", "{self.reason}", "test_hostile.py::one_line_whatever_path"
+    ),
+    "paths that are no text are written": Guard(
+        "laboratory",
+        'return text.encode(errors="backslashreplace").decode()',
+        "return text",
+        "test_hostile.py::whose_name_is_no_text",
+    ),
     "HTML is escaped": Guard("report", "html.escape(", "str(", "test_report.py::every_text_is_escaped"),
     "formulas are quoted": Guard(
         "tables", "if value.startswith(FORMULA) else", "if False else", "test_tables.py::formula"
