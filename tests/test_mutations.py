@@ -12,7 +12,6 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-pytestmark = pytest.mark.long
 
 
 class Guard(NamedTuple):
@@ -200,12 +199,12 @@ GUARDS = {
         "errors", "{printable(self.reason)}", "{self.reason}", "test_hostile.py::one_line_whatever_path"
     ),
     "paths that are no text are written": Guard(
-        "laboratory",
+        "storage",
         'return text.encode(errors="backslashreplace").decode()',
         "return text",
         "test_hostile.py::whose_name_is_no_text",
     ),
-    "HTML is escaped": Guard("report", "html.escape(", "str(", "test_report.py::every_text_is_escaped"),
+    "HTML is escaped": Guard("layout", "html.escape(", "str(", "test_report.py::every_text_is_escaped"),
     "formulas are quoted": Guard(
         "tables", "if value.startswith(FORMULA) else", "if False else", "test_tables.py::formula"
     ),
@@ -221,6 +220,15 @@ GUARDS = {
 }
 
 
+@pytest.mark.parametrize("name", GUARDS)
+def test_a_guard_is_where_it_is_said_to_be(name: str) -> None:
+    guard = GUARDS[name]
+    assert guard.text in (ROOT / f"dropout_lab/{guard.module}.py").read_text()
+    tests, _, words = guard.tests.partition("::")
+    assert words.split(" and ")[0].split(" or ")[0] in (ROOT / "tests" / tests).read_text()
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("name", GUARDS)
 def test_the_test_of_a_guard_fails_without_it(name: str, tmp_path: Path) -> None:
     guard = GUARDS[name]
