@@ -180,7 +180,7 @@ class Writers:
             yield SeedDone(task, message.outcome.facts)
         elif message.reason and (failed := self.left(unit)):
             for task in failed:
-                atomic_write(task.job.path / "error.txt", (message.details or message.reason).encode())
+                atomic_write(task.job.path / "error.txt", (message.details or message.reason).encode(errors="backslashreplace"))
                 self.settle(task)
             yield UnitFailed(failed, message.reason)
 
