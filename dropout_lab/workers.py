@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -26,6 +27,9 @@ from dropout_lab.runs import Row, Snapshot
 from dropout_lab.schedule import cores
 from dropout_lab.training import Ended, Lane, train
 
+if TYPE_CHECKING:
+    from dropout_lab.cluster import Cluster
+
 SAVE_EVERY = 2.0  # seconds between checkpoints: beside the epoch under way, the most that a killed process loses ...
 SAVE_SHARE = 0.01  # ... unless one takes so long that saving would cost more than this share of the time
 
@@ -33,26 +37,28 @@ SAVE_SHARE = 0.01  # ... unless one takes so long that saving would cost more th
 @dataclass(frozen=True)
 class Settings:
     """Where and with what to train: the data directory, the torch device, worker processes (1: this one alone), and the
-    most lanes side by side (None: as many as suit the network)."""
+    most lanes side by side (None: as many as suit the network); or the cluster whose workers do it."""
 
     data_directory: Path
     device: str = "cpu"
     workers: int = 1
     lanes: int | None = None
+    cluster: Cluster | None = None
 
     @property
     def threads(self) -> int:
-        """Threads per process: its share of the cores."""
-        return max(1, cores() // self.workers)
+        """Threads per process: its share of the cores; one on a cluster, whose other cores have other units."""
+        return 1 if self.cluster else max(1, cores() // self.workers)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One epoch of a unit, by lane; snapshots only when they are due."""
+    """One epoch of a unit, by lane; snapshots only when they are due. `where`: the worker of a cluster that did it."""
 
     rows: Mapping[int, Row]
     seconds: float
     snapshots: Mapping[int, Snapshot]
+    where: str = ""
 
 
 @dataclass(frozen=True)
