@@ -5,25 +5,29 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from clusters import Dask, below, dask, until
+from commands import REFUSAL, Lab
 from test_execution import config, epochs_of, failures, metrics, undisturbed
 
 from dropout_lab import cluster as clusters
+from dropout_lab import config as configs
 from dropout_lab import remote, runs
 from dropout_lab.cluster import joined
 from dropout_lab.errors import Failed, Refused
-from dropout_lab.execution import Event, Settings, execute
+from dropout_lab.execution import Event, Noted, Settings, execute
 from dropout_lab.recording import Job
 from dropout_lab.storage import is_locked
 
@@ -75,18 +79,19 @@ def test_the_data_travel_and_are_verified(shared: Dask, tmp_path: Path, mnist_di
     assert all(path.read_bytes() == own.read_bytes() for path in kept)
 
 
+@pytest.mark.slow
 def test_a_unit_that_comes_back_with_its_snapshots_goes_on(shared: Dask, tmp_path: Path) -> None:
     def at_once(seconds: float, dask_worker: Any) -> None:
         remote.SLICE = seconds
 
-    job = Job(tmp_path / "run", config([0, 1], 400))
+    job = Job(tmp_path / "run", config([0, 1], 300))
     with joined(shared.address) as cluster:
         cluster.client.run(at_once, 0.5)
         try:
             events = list(execute([job], settings([job], cluster, tmp_path)))
         finally:
             cluster.client.run(at_once, 600.0)
-    assert not failures(events) and all(epochs == list(range(1, 401)) for epochs in epochs_of(events).values())
+    assert not failures(events) and all(epochs == list(range(1, 301)) for epochs in epochs_of(events).values())
     assert metrics(job) == undisturbed(tmp_path, job)
 
 
@@ -142,3 +147,218 @@ def killed_at_random(tmp_path: Path, times: int, jobs: Sequence[Job]) -> None:
     assert all(runs.load(job.path).seeds == job.config.seeds for job in jobs)
     for job in (jobs[0], jobs[-1]):
         assert metrics(job) == undisturbed(tmp_path, job)
+
+
+def many(tmp_path: Path, count: int, epochs: int = 150) -> list[Job]:
+    """Jobs that are units of their own."""
+    return [Job(tmp_path / f"run-{n}", config([0], epochs, momentum=n / 1000)) for n in range(count)]
+
+
+@pytest.mark.slow
+def test_three_workers_killed_at_random(tmp_path: Path) -> None:
+    killed_at_random(tmp_path, 3, many(tmp_path, 24))
+
+
+@pytest.mark.slow
+def test_twenty_workers_killed_at_random(tmp_path: Path) -> None:
+    killed_at_random(tmp_path, 20, many(tmp_path, 120))
+
+
+# The driver
+
+
+def sweep(cluster: str, directory: Path, **more: Any) -> subprocess.Popen[str]:
+    """The command, in a group of its own, on units that fall asleep where the cluster's fates say so."""
+    (directory / "two.yaml").write_text(
+        "data: {dataset: digits}\nnetwork: {hidden: [16]}\n"
+        "training: {epochs: 20, optimizer: sgd, learning_rate: 0.1, momentum: 0.1}\ndropout: {rate: 0}\n"
+    )
+    words = ["sweep", "two.yaml", "--vary", "training.momentum=0.1,0.2,0.3,0.4", "--no-baseline", "--cluster", cluster]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    return subprocess.Popen([sys.executable, "-m", "dropout_lab", *words], cwd=directory, **pipes, **more)
+
+
+def processing(cluster: Dask) -> int:
+    """How many tasks the scheduler knows of."""
+    from distributed import Client
+
+    with Client(cluster.address, set_as_default=False) as client:
+        return int(client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)))
+
+
+def training(cluster: Dask) -> list[int]:
+    """The processes that train for the cluster's workers: those of Dask's have no process of ours below them."""
+    return [
+        pid
+        for worker in cluster.workers
+        for parent, command in below(worker.pid).items()
+        if "spawn_main" in command
+        for pid, own in below(parent).items()
+        if "spawn_main" in own
+    ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_driver_that_ends_leaves_nothing_on_the_cluster_and_the_same_command_goes_on(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    """Two units have ended, two sleep; the second time none does."""
+    with dask(tmp_path, 2, {0.3: "asleep", 0.4: "asleep"}) as cluster:
+        driver = sweep(cluster.address, tmp_path)
+        ended = [tmp_path / f"runs/two-sweep/momentum-0.{n}_rate-0/summary.json" for n in (1, 2)]
+        until(lambda: all(path.exists() for path in ended) and len(training(cluster)) == 2, "two units, and two asleep")
+        before = [path.read_bytes() for path in ended]
+        os.killpg(driver.pid, number)
+        out, err = driver.communicate(timeout=60)
+        if number == signal.SIGINT:
+            assert driver.returncode == 130 and "Traceback" not in err and "go on with" in err.lower(), err
+        until(lambda: processing(cluster) == 0 and not training(cluster), "nothing left behind")
+        cluster.fates = None
+        for process in cluster.workers:
+            os.killpg(process.pid, signal.SIGKILL)
+        cluster.workers = [cluster.start_worker()]
+        driver = sweep(cluster.address, tmp_path)
+        out, err = driver.communicate(timeout=300)
+        assert driver.returncode == 0, err
+        assert [path.read_bytes() for path in ended] == before
+        assert len(list(tmp_path.glob("runs/two-sweep/*/summary.json"))) == 4
+
+
+def test_a_scheduler_that_is_lost_ends_the_sweep_and_one_that_comes_back_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "BACK", 20.0)
+    jobs = many(tmp_path, 6, 600)
+    with dask(tmp_path, 1) as cluster:
+        with joined(cluster.address) as there:
+            source = execute(jobs, settings(jobs, there, tmp_path))
+            events = [next(source)]
+            os.killpg(cluster.scheduler.pid, signal.SIGKILL)
+            cluster.scheduler.wait()
+            cluster.scheduler = cluster.start_scheduler(int(cluster.address.rpartition(":")[2]))
+            cluster.workers = [cluster.start_worker()]
+            while not any(runs.is_run(job.path) and runs.state(job.path) == "finished" for job in jobs):
+                events.append(next(source))
+            os.killpg(cluster.scheduler.pid, signal.SIGKILL)
+            with pytest.raises(Failed, match="scheduler is gone; what is finished is kept"):
+                events += source
+        finished = {job.path: metrics(job) for job in jobs if runs.state(job.path) == "finished"}
+        assert not failures(events) and not any(is_locked(job.path) for job in jobs)
+        cluster.start_scheduler()
+        cluster.start_worker()
+        assert not failures(train(jobs, cluster.address, tmp_path))
+    assert finished and all(metrics(Job(path, jobs[0].config)) == content for path, content in finished.items())
+    assert all(runs.state(job.path) == "finished" for job in jobs)
+
+
+# What is refused
+
+
+def test_other_versions_are_refused_up_front(shared: Dask, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = clusters.environment("cpu", 1)
+    other = here | {"torch": "1.0", "python": "3.99.1"}
+    monkeypatch.setattr(clusters, "environment", lambda *how: other)
+    with pytest.raises(Refused) as refused, joined(shared.address):
+        pass
+    lines = str(refused.value).splitlines()
+    assert len(lines) == 4 and all(line.startswith("worker 127.0.0.1:") for line in lines)
+    assert sum(": torch: must be 1.0 as here" in line and f"(got {here['torch']})" in line for line in lines) == 2
+
+
+def test_a_worker_that_comes_later_with_other_versions_is_left_out(
+    shared: Dask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strange: list[str] = []
+    jobs = many(tmp_path, 4, 20)
+    with joined(shared.address) as cluster:
+        strange.append(min(cluster.facts))
+        fit = clusters.unfit
+
+        def unfit(address: str, facts: Any) -> Any:
+            return (
+                [clusters.Problem(address, "torch", "must be 1.0", "2.0")]
+                if address in strange
+                else fit(address, facts)
+            )
+
+        monkeypatch.setattr(clusters, "unfit", unfit)
+        events = list(execute(jobs, settings(jobs, cluster, tmp_path)))
+    notes = [event.text for event in events if isinstance(event, Noted)]
+    assert not failures(events) and len(notes) == 1 and "left out" in notes[0] and strange[0] in notes[0]
+
+
+@pytest.mark.parametrize("address", ["local:0", "local:257", "local:", "host", "tcp://host", "http://host:1", ""])
+def test_what_is_no_address_is_refused_at_once(address: str, lab: Lab) -> None:
+    outcome = lab("sweep tiny.yaml --rates 0.1 --cluster", address)
+    assert outcome.code == 2 and re.fullmatch(REFUSAL, outcome.err.strip()) and "--cluster" in outcome.err
+    assert not lab.runs.exists()
+
+
+def test_jobs_and_cluster_exclude_each_other(lab: Lab) -> None:
+    outcome = lab("sweep tiny.yaml --rates 0.1 --cluster local:2 --jobs 2")
+    assert outcome.code == 2 and re.fullmatch(REFUSAL, outcome.err.strip()) and "--jobs" in outcome.err
+
+
+def test_a_scheduler_that_does_not_answer_is_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "ANSWER", 0.5)
+    with socket.socket() as taken:  # bound, but nobody listens
+        taken.bind(("127.0.0.1", 0))
+        outcome = lab("sweep tiny.yaml --rates 0.1 --cluster", f"tcp://127.0.0.1:{taken.getsockname()[1]}")
+    assert outcome.code == 2 and re.fullmatch(REFUSAL, outcome.err.strip()) and "start one with" in outcome.err
+    assert not lab.runs.exists()
+
+
+def test_a_scheduler_without_workers_is_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "WORKERS", 0.5)
+    with dask(lab.path / "dask", 0) as cluster:
+        outcome = lab("sweep tiny.yaml --rates 0.1 --cluster", cluster.address)
+    assert outcome.code == 2 and re.fullmatch(REFUSAL, outcome.err.strip()) and "has no workers" in outcome.err
+    assert not lab.runs.exists()
+
+
+def test_without_dask_it_says_what_to_install(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dropout_lab.environment.find_spec", lambda name: None)
+    outcome = lab("sweep tiny.yaml --rates 0.1 --cluster local:2")
+    assert outcome.code == 2 and "pip install 'dropout-lab[cluster]'" in outcome.err
+
+
+# On this machine
+
+
+def listening(pids: Iterable[int]) -> set[str]:
+    """The addresses that processes listen on."""
+    return {
+        connection.laddr.ip
+        for pid in pids
+        for connection in psutil.Process(pid).net_connections()
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+
+def test_local_workers_listen_on_loopback_only_without_a_dashboard(tmp_path: Path) -> None:
+    program = (
+        "from dropout_lab.cluster import joined\n"
+        "with joined('local:2') as cluster:\n"
+        "    print(cluster.client.dashboard_link or '-', len(cluster.facts), flush=True)\n"
+        "    input()\n"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, **pipes) as driver:  # type: ignore[call-overload]
+        assert driver.stdout.readline().split()[1] == "2"
+        found = listening([driver.pid, *below(driver.pid)])
+        driver.communicate("\n")
+    assert driver.returncode == 0 and found == {"127.0.0.1"}
+
+
+def test_a_sweep_on_local_workers(tmp_path: Path) -> None:
+    for where in ("here", "there"):
+        (tmp_path / where).mkdir()
+    driver = sweep("local:2", tmp_path / "there")
+    out, err = driver.communicate(timeout=300)
+    assert driver.returncode == 0 and "2 processes, 1 thread each" in err, err
+    assert not below(driver.pid)
+    again = sweep("local:1", tmp_path / "there")
+    assert "nothing to train" in again.communicate(timeout=300)[1] and again.returncode == 0
+    for path in (tmp_path / "there/runs/two-sweep").glob("*/metrics.csv"):
+        job = Job(path.parent, configs.load(path.parent / "config.yaml"))
+        assert path.read_bytes() == undisturbed(tmp_path / "here", job)
