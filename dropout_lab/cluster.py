@@ -13,6 +13,7 @@ import queue
 import re
 import resource
 import signal
+import uuid
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -211,6 +212,12 @@ def unfit(address: str, facts: Facts | BaseException) -> list[Problem]:
     ]
 
 
+def lacks_data(address: str, facts: Facts) -> list[Problem]:
+    """Return that a worker has not got the data, if so."""
+    reason = "must be those that were sent; is the disk of its --local-directory full?"
+    return [] if facts.directory else [Problem(f"worker {address.rpartition('//')[2]}", "data", reason, "others")]
+
+
 class Files:
     """The files of the data sets that a plan needs: digests by path in a data directory, and their content."""
 
@@ -249,6 +256,8 @@ class Engine:
         self.queue: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self.hosts: dict[str, Host] = {}
         self.futures: dict[str, Future[Any]] = {}
+        self.known: dict[str, str] = {}  # workers that were there when last looked at, by address, with Dask's id
+        self.left_out: dict[str, None] = {}  # what was said of workers that will not do
         self.said: list[str] = []
         self.stopping = False
         self.client.subscribe_topic(remote.TOPIC, lambda event: self.queue.put((event[1]["key"], event[1])))
@@ -311,16 +320,16 @@ class Engine:
 
     async def _watch(self) -> None:
         """See who comes and goes; a worker that was started again under its old address is another one."""
-        known: dict[str, str] = {}
         while not self.stopping:
-            with contextlib.suppress(OSError, TimeoutError):
+            with contextlib.suppress(Exception):  # the scheduler is not there just now
                 identity = await self.client.scheduler.identity(n_workers=-1)
                 there = {address: worker["id"] for address, worker in identity["workers"].items()}
-                gone = [address for address in known if there.get(address) != known[address]]
-                come = [address for address in there if there[address] != known.get(address)]
-                known = there
-                if gone or come:
+                gone = [address for address in self.known if there.get(address) != self.known[address]]
+                come = [address for address in there if there[address] != self.known.get(address)]
+                self.known = there
+                if gone:
                     self.queue.put(("hosts", (gone, {})))
+                if come:
                     self.client.loop.add_callback(self._admit, come)
             if self.client.status == "closed":
                 self.queue.put(("gone", None))
@@ -328,16 +337,21 @@ class Engine:
             await asyncio.sleep(LOOK)
 
     async def _admit(self, addresses: Sequence[str]) -> None:
-        """Look at workers that have come, and send the data to those that lack them."""
-        ask = {"workers": list(addresses), "on_error": "return"}
-        found = await self.client.run(remote.look, self.files.digests, **ask) if addresses else {}
-        lacking = [address for address, facts in found.items() if isinstance(facts, Facts) and not facts.directory]
-        if lacking:
-            key = f"dropout-lab-data-{hash(tuple(lacking))}"
-            with contextlib.suppress(OSError, TimeoutError):
-                futures = await self.client.scatter({key: self.files.content()}, workers=lacking, broadcast=True)
-                found |= await self.client.run(remote.keep, key, self.files.digests, workers=lacking, on_error="return")
-                del futures
+        """Look at workers that have come, and send the data to those that lack them; if that fails, look again."""
+        found: dict[str, Any] = {}
+        with contextlib.suppress(Exception):
+            ask = {"workers": list(addresses), "on_error": "return"}
+            found = await self.client.run(remote.look, self.files.digests, **ask)
+            lacking = [address for address, facts in found.items() if isinstance(facts, Facts) and not facts.directory]
+            if lacking:
+                key = f"dropout-lab-data-{uuid.uuid4().hex}"
+                sent = await self.client.scatter({key: self.files.content()}, workers=lacking, broadcast=True)
+                ask["workers"] = lacking
+                found |= await self.client.run(remote.keep, key, self.files.digests, **ask)
+                del sent
+        fit = {address: facts for address, facts in found.items() if isinstance(facts, Facts) and facts.directory}
+        for address in set(addresses) - fit.keys():
+            self.known.pop(address, None)
         self.queue.put(("hosts", ([], found)))
 
     # What comes of it
@@ -349,9 +363,10 @@ class Engine:
                 yield key, Lost("its worker was lost")
             self.cluster.facts.pop(address, None)
         for address, facts in come.items():
-            problems = unfit(address, facts)
-            if problems or not facts.directory:
-                self.said += [f"left out: {problem}" for problem in problems] or [f"left out: {address}: has no data"]
+            if problems := unfit(address, facts) or lacks_data(address, facts):
+                reasons = [f"left out: {problem}" for problem in problems]
+                self.said += [reason for reason in reasons if reason not in self.left_out]
+                self.left_out.update(dict.fromkeys(reasons))
                 continue
             self.cluster.facts[address] = facts
             self.hosts[address] = Host(facts, self.cluster.slots(address, self.size, self.device))

@@ -105,8 +105,6 @@ def progress(epoch: tuple[float, Sequence[tuple[int, Sequence[Any]]]]) -> Progre
 def fresh(own: Sent, run: str, first: int, epochs: Iterator[Progress], writers: Writers) -> Iterator[Progress]:
     """Yield those of the epochs, numbered from `first`, that come next; none where one before them is missing."""
     if run != own.run:  # Dask has started the task again: its rows come once more
-        if first:
-            return
         for task in writers.left(own.unit) if own.run else ():
             writers[task.job].resume(task.seed)
         own.run, own.epochs = run, 0
