@@ -154,7 +154,7 @@ def simulate(workers: int, number: int) -> Point:
 
 def real_dask(number: int, slots: int = 20) -> Point:
     """Send units whose training is a stub through a real scheduler to workers that are threads of this process."""
-    from distributed import Client, LocalCluster
+    from distributed import LocalCluster
 
     with tempfile.TemporaryDirectory() as directory:
         todo = jobs(Path(directory), number)

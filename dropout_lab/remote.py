@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from dropout_lab import data, devices, schedule
 from dropout_lab.environment import environment
+from dropout_lab.errors import Problem
 
 if TYPE_CHECKING:
     from distributed import Worker as DaskWorker
@@ -32,6 +33,7 @@ SLICE = 600.0  # seconds after which a unit comes back with its snapshots: the m
 LOOK = 1.0  # seconds after which a task sees that nobody waits for it
 KEPT = 30.0  # seconds that an idle process is kept for the next unit
 
+ALIKE = ("dropout-lab", "git_commit", "torch", "numpy", "python")  # what decides numbers, or how they are sent
 Digests = Mapping[str, str]  # SHA-256 by path in a data directory
 
 
@@ -80,6 +82,23 @@ def look(digests: Digests, dask_worker: DaskWorker) -> Facts:
         environment=environment("cpu", 1),
         directory=next((str(path) for path in own if _holds(path, digests)), None),
     )
+
+
+def unfit(address: str, facts: Facts | BaseException, digests: Digests | None = None) -> list[Problem]:
+    """Return how a worker differs from this process in what numbers depend on, and whether it lacks data."""
+    where, ours = f"worker {address.rpartition('//')[2]}", environment("cpu", 1)
+    if isinstance(facts, BaseException):
+        reason = f"must be {ours['dropout-lab']} as here; install it where the worker runs"
+        return [Problem(where, "dropout-lab", reason, f"{type(facts).__name__}: {facts}")]
+    if digests and not facts.directory:
+        reason = "must be those that were sent; is the disk of its --local-directory full?"
+        return [Problem(where, "data", reason, "others or none")]
+    theirs = facts.environment
+    return [
+        Problem(where, key, f"must be {ours[key]} as here; workers and this process need the same", theirs.get(key))
+        for key in ALIKE
+        if theirs.get(key) != ours[key] and not (key == "git_commit" and None in (theirs.get(key), ours[key]))
+    ]
 
 
 def keep(key: str, digests: Digests, dask_worker: DaskWorker) -> Facts:

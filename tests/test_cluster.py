@@ -26,7 +26,7 @@ from dropout_lab import cluster as clusters
 from dropout_lab import config as configs
 from dropout_lab import remote, runs
 from dropout_lab.cluster import joined
-from dropout_lab.errors import Failed, Refused
+from dropout_lab.errors import Failed, Problem, Refused
 from dropout_lab.execution import Event, Noted, Settings, execute
 from dropout_lab.recording import Job
 from dropout_lab.storage import is_locked
@@ -255,9 +255,9 @@ def test_a_scheduler_that_is_lost_ends_the_sweep_and_one_that_comes_back_does_no
 
 
 def test_other_versions_are_refused_up_front(shared: Dask, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = clusters.environment("cpu", 1)
+    here = remote.environment("cpu", 1)
     other = here | {"torch": "1.0", "python": "3.99.1"}
-    monkeypatch.setattr(clusters, "environment", lambda *how: other)
+    monkeypatch.setattr(remote, "environment", lambda *how: other)
     with pytest.raises(Refused) as refused, joined(shared.address):
         pass
     lines = str(refused.value).splitlines()
@@ -272,16 +272,12 @@ def test_a_worker_that_comes_later_with_other_versions_is_left_out(
     jobs = many(tmp_path, 4, 20)
     with joined(shared.address) as cluster:
         strange.append(min(cluster.facts))
-        fit = clusters.unfit
+        fit = remote.unfit
 
-        def unfit(address: str, facts: Any) -> Any:
-            return (
-                [clusters.Problem(address, "torch", "must be 1.0", "2.0")]
-                if address in strange
-                else fit(address, facts)
-            )
+        def unfit(address: str, *found: Any) -> Any:
+            return [Problem(address, "torch", "must be 1.0", "2.0")] if address in strange else fit(address, *found)
 
-        monkeypatch.setattr(clusters, "unfit", unfit)
+        monkeypatch.setattr(remote, "unfit", unfit)
         events = list(execute(jobs, settings(jobs, cluster, tmp_path)))
     notes = [event.text for event in events if isinstance(event, Noted)]
     assert not failures(events) and len(notes) == 1 and "left out" in notes[0] and strange[0] in notes[0]

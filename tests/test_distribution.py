@@ -69,7 +69,7 @@ def event(run: str, told: Sequence[Any], first: int, last: int) -> Report:
 
 
 class Script:
-    """An engine with so many slots; `play` says what is reported of a unit, given its lanes and the number of the try."""
+    """An engine with so many slots; `play` says what is reported of a unit, by its lanes and the try."""
 
     def __init__(self, slots: int, play: Callable[[Sequence[Lane], int], list[Report]]) -> None:
         self.slots, self.play = slots, play
