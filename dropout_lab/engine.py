@@ -9,6 +9,7 @@ import queue
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -199,6 +200,6 @@ class DaskEngine:
     def _forget(self, key: str) -> None:
         """Drop a task, wherever it is."""
         if future := self.futures.pop(key, None):
-            future.cancel(asynchronous=True) if not future.done() else None
+            self.client.loop.add_callback(partial(future.cancel, asynchronous=True))
         for host in self.hosts.values():
             host.units.discard(key)

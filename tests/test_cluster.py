@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from clusters import Dask, below, dask, until
+from clusters import Dask, Network, below, dask, until
 from commands import REFUSAL, Lab
 from test_execution import config, epochs_of, failures, metrics, undisturbed
 
@@ -164,6 +164,34 @@ def test_twenty_workers_killed_at_random(tmp_path: Path) -> None:
     killed_at_random(tmp_path, 20, many(tmp_path, 120))
 
 
+@pytest.mark.slow
+def test_a_worker_that_the_network_hides_for_thirty_seconds(tmp_path: Path) -> None:
+    """Two workers, each in a network namespace; the cable of one is cut while it trains."""
+    jobs = many(tmp_path, 16, 300)
+    with contextlib.ExitStack() as stack:
+        network = Network(2)
+        try:
+            stack.enter_context(network)
+        except (OSError, subprocess.CalledProcessError):
+            network.__exit__()
+            pytest.skip("network namespaces need root and the command ip")
+        cluster = stack.enter_context(dask(tmp_path, 0, host=network.host))
+        cluster.workers = [cluster.start_worker(within=network.within(number)) for number in range(2)]
+        there = stack.enter_context(joined(cluster.address))
+        until(lambda: len(there.client.nthreads()) == 2, "two workers")
+        source = execute(jobs, settings(jobs, there, tmp_path))
+        events = [next(source)]
+        network.cut(0)
+        mending = threading.Timer(30.0, network.mend, [0])
+        mending.start()
+        events += source
+        assert not mending.is_alive(), "it was over before the cable was mended: give it more to do"
+    assert not failures(events)
+    assert all(runs.load(job.path).seeds == (0,) for job in jobs)
+    for job in (jobs[0], jobs[-1]):
+        assert metrics(job) == undisturbed(tmp_path, job)
+
+
 # The driver
 
 
@@ -228,7 +256,7 @@ def test_a_scheduler_that_is_lost_ends_the_sweep_and_one_that_comes_back_does_no
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clusters, "BACK", 20.0)
-    jobs = many(tmp_path, 6, 600)
+    jobs = many(tmp_path, 4, 300)
     with dask(tmp_path, 1) as cluster:
         with joined(cluster.address) as there:
             source = execute(jobs, settings(jobs, there, tmp_path))
