@@ -40,6 +40,7 @@ from dropout_lab.workers import Progress, Stopped
 
 MEAN = 60.0  # seconds of a stub's training of one network, on average
 HAND_OVER = 0.1  # seconds from the end of one unit to the start of the next, as `dask` measures or more
+PARTS = 20  # of a simulation, at the end of which the driver is measured
 WIDTHS = (16, 32, 64, 128)
 Point = dict[str, float]
 
@@ -119,37 +120,64 @@ def memory() -> float:
     return pages * resource.getpagesize() / 2**20
 
 
-def simulate(workers: int, number: int) -> Point:
-    """Carry out a sweep of `number` runs on so many workers, and measure this process."""
+def simulate(workers: int, number: int) -> tuple[Point, list[tuple[int, float, float]]]:
+    """Carry out a sweep of `number` runs on so many workers, and measure this process.
+
+    Also returns networks done, CPU seconds and megabytes, at every twentieth of the way.
+    """
     with tempfile.TemporaryDirectory() as directory:
         todo = jobs(Path(directory), number)
         mean = sum(cost(job.config) for job in todo) / number
-        started = time.perf_counter()
+        started = time.process_time()
         units = plan(todo, workers)
-        planned, settings = time.perf_counter() - started, Settings(Path(directory), workers=workers)
+        planned, settings = time.process_time() - started, Settings(Path(directory), workers=workers)
         with Writers(units, settings) as writers:
             engine = Simulated(workers, mean, next(iter(writers.data.values())))
-            ended, marks, started = 0, [(0, time.perf_counter(), memory())], time.perf_counter()
+            ended, marks = 0, [(0, time.process_time(), memory())]
             for unit, message in distribute(engine, deque(units), writers):
                 for event in writers.record(unit, message):
                     ended += isinstance(event, SeedDone)
-                    if ended >= number * len(marks) // 4 and len(marks) < 5:
-                        marks.append((ended, time.perf_counter(), memory()))
+                    if ended >= number * len(marks) // PARTS and len(marks) <= PARTS:
+                        marks.append((ended, time.process_time(), memory()))
         bound = max(sum(engine.spent) / workers, max(engine.spent))
-        quarters = [
-            (t1 - t0) / (n1 - n0) for (n0, t0, _), (n1, t1, _) in zip(marks, marks[1:], strict=False) if n1 > n0
-        ]
-    return {
+    quarter, half, last = (marks[PARTS * part // 4] for part in (1, 2, 4))
+    point = {
         "workers": workers,
         "runs": number,
         "units": len(units),
         "planning s": planned,
         "makespan / bound": engine.now / bound,
-        "driver ms per network, first quarter": 1000 * quarters[0],
-        "driver ms per network, last quarter": 1000 * quarters[-1],
-        "driver MB after a quarter": marks[1][2],
-        "driver MB at the end": marks[-1][2],
+        "driver ms per network, first half": 1000 * (half[1] - marks[0][1]) / half[0],
+        "driver ms per network, second half": 1000 * (last[1] - half[1]) / (last[0] - half[0]),
+        "driver MB before": marks[0][2],
+        "driver MB after a quarter": quarter[2],
+        "driver MB at the end": last[2],
     }
+    return point, marks
+
+
+def draw(measured: Sequence[tuple[Point, list[tuple[int, float, float]]]], path: Path) -> None:
+    """Draw the driver's time and memory along the sweep, and how near its length is to the bound."""
+    from matplotlib.figure import Figure
+
+    from dropout_lab import figures
+
+    with figures.look("light", "page"):
+        figure = Figure(figsize=(10, 3.2), layout="constrained")
+        times, sizes, lengths = figure.subplots(1, 3)
+        for point, marks in measured:
+            label = f"{point['workers']:,.0f} workers"
+            each = [1000 * (b[1] - a[1]) / (b[0] - a[0]) for a, b in zip(marks, marks[1:], strict=False)]
+            times.plot([mark[0] for mark in marks[1:]], each, label=label)
+            sizes.plot([mark[0] for mark in marks], [mark[2] for mark in marks], label=label)
+        ratios = [100 * (point["makespan / bound"] - 1) for point, _ in measured]
+        lengths.bar([f"{point['workers']:,.0f}" for point, _ in measured], ratios)
+        lengths.axhline(10, linestyle="--", color="grey")
+        times.set(xlabel="networks done", ylabel="driver, CPU ms per network", ylim=(0, None))
+        sizes.set(xlabel="networks done", ylabel="driver, MB", ylim=(0, 1000))
+        lengths.set(xlabel="workers", ylabel="% longer than the bound")
+        times.legend()
+        figure.savefig(path, dpi=110)
 
 
 def real_dask(number: int, slots: int = 20) -> Point:
@@ -217,6 +245,7 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=400)
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--workers", type=int, nargs="+", default=[10, 100, 1000])
+    parser.add_argument("--figure", type=Path, help="where to draw the simulation")
     given = parser.parse_args()
     raise_limit()
     schedule.suitable_lanes = lambda config, device="cpu": (
@@ -224,13 +253,21 @@ def main() -> None:
     )  # as for the article's network, whatever this machine's cache
     if given.what == "simulate":
         os.fsync = lambda descriptor: None  # type: ignore[assignment]  # the time of a disk says nothing of growth
-        points: Iterator[Point] = (simulate(workers, given.runs) for workers in given.workers)
+        measured = []
+        for workers in given.workers:
+            measured.append(simulate(workers, given.runs))
+            show(measured[-1][0])
+        if given.figure:
+            draw(measured, given.figure)
     elif given.what == "dask":
-        points = iter([real_dask(given.units)])
+        show(real_dask(given.units))
     else:
-        points = efficiency(given.seeds)
-    for point in points:
-        print(json.dumps({key: round(value, 3) for key, value in point.items()}), flush=True)
+        for point in efficiency(given.seeds):
+            show(point)
+
+
+def show(point: Point) -> None:
+    print(json.dumps({key: round(value, 3) for key, value in point.items()}), flush=True)
 
 
 if __name__ == "__main__":

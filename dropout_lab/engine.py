@@ -104,7 +104,7 @@ class DaskEngine:
             self.client.loop.add_callback(self._fetch, self.futures[key])
         except Exception as error:  # the scheduler was lost at this moment
             self.queue.put((key, Lost(str(error))))
-        return facts.name if facts.machine in facts.name else f"{facts.machine}/{facts.name}"
+        return f"{facts.machine}/{facts.name.rpartition('//')[2]}"
 
     def reports(self) -> Iterator[tuple[str, Report]]:
         kind, what = self.queue.get()

@@ -59,6 +59,7 @@ def test_the_bytes_are_those_of_a_local_run(shared: Dask, tmp_path: Path) -> Non
     assert environment["threads"] == 1 and environment["device"] == "cpu"
 
 
+@pytest.mark.slow
 def test_the_data_travel_and_are_verified(shared: Dask, tmp_path: Path, mnist_directory: Path) -> None:
     generator = np.random.default_rng(0)
     own = tmp_path / "own.npz"
@@ -95,6 +96,7 @@ def test_a_unit_that_comes_back_with_its_snapshots_goes_on(shared: Dask, tmp_pat
     assert metrics(job) == undisturbed(tmp_path, job)
 
 
+@pytest.mark.slow
 def test_of_four_units_one_kills_its_process_once_one_always_and_one_fails(tmp_path: Path) -> None:
     fates = {0.1: "once", 0.2: "always", 0.3: "error"}
     jobs = {fate: Job(tmp_path / fate, config([0], momentum=m)) for m, fate in (fates | {0.4: "good"}).items()}
@@ -226,6 +228,7 @@ def training(cluster: Dask) -> list[int]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_driver_that_ends_leaves_nothing_on_the_cluster_and_the_same_command_goes_on(
     number: signal.Signals, tmp_path: Path
@@ -252,6 +255,7 @@ def test_a_driver_that_ends_leaves_nothing_on_the_cluster_and_the_same_command_g
         assert len(list(tmp_path.glob("runs/two-sweep/*/summary.json"))) == 4
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_lost_ends_the_sweep_and_one_that_comes_back_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -374,6 +378,7 @@ def test_local_workers_listen_on_loopback_only_without_a_dashboard(tmp_path: Pat
     assert driver.returncode == 0 and found == {"127.0.0.1"}
 
 
+@pytest.mark.slow
 def test_a_sweep_on_local_workers(tmp_path: Path) -> None:
     for where in ("here", "there"):
         (tmp_path / where).mkdir()
