@@ -11,12 +11,12 @@ import re
 import resource
 import signal
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dropout_lab import remote
 from dropout_lab.config import Config
-from dropout_lab.environment import require
+from dropout_lab.environment import environment, require
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.remote import Facts
 from dropout_lab.schedule import GIB, TORCH, Layout, Unit, largest
@@ -107,16 +107,25 @@ class Cluster:
     def __init__(self, client: Client, address: str) -> None:
         self.client, self.address = client, address
         self.facts: dict[str, Facts] = {}
+        self.ours = environment("cpu", 1)
+        self.environments: list[Mapping[str, Any]] = []  # of all workers that were here
 
     def meet(self) -> None:
         """Look at the workers that are there. Raises `Refused` where there are none, or one has other versions."""
         with contextlib.suppress(TimeoutError):
             self.client.wait_for_workers(1, timeout=WORKERS)
+        try:
+            self.client.run_on_scheduler(remote.present)
+        except ImportError as error:
+            reason = f"needs dropout-lab {self.ours['dropout-lab']} too, to read what is sent; install it there"
+            raise Refused(
+                Problem(f"scheduler {self.address.rpartition('//')[2]}", "dropout-lab", reason, error)
+            ) from error
         found = self.client.run(remote.look, {}, on_error="return")
         if not found:
             reason = f"has no workers; start some with `dask worker {self.address}`"
             raise Refused(Problem("command line", "--cluster", reason, self.address))
-        problems = [problem for address, facts in found.items() for problem in remote.unfit(address, facts)]
+        problems = [problem for address, facts in found.items() for problem in remote.unfit(address, facts, self.ours)]
         if problems:
             raise Refused(*problems)
         self.facts = found
@@ -136,10 +145,11 @@ class Cluster:
 
         Raises `Refused` where none has the memory for one network.
         """
+        most_slots = len(self.facts) if device == "cuda" else sum(facts.threads for facts in self.facts.values())
         for most in (lanes,) if lanes else LANES:
-            size, count = largest(wanted, sum(facts.threads for facts in self.facts.values()), most, device)
+            size, count = largest(wanted, most_slots, most, device)
             slots = {address: self.slots(address, size, device) for address in self.facts}
-            if all(slots[address] == facts.threads for address, facts in self.facts.items()) or device == "cuda":
+            if sum(slots.values()) == most_slots:
                 break
         total = sum(slots.values())
         if not total:
@@ -158,7 +168,7 @@ class Cluster:
 
     def environment(self, device: str) -> dict[str, Any]:
         """Return the environment that networks are trained in, as summary.json has it; where workers differ, all."""
-        every = [{**facts.environment, "device": device} for facts in self.facts.values()]
+        every = [{**own, "device": device} for own in self.environments]
         values = {key: list(dict.fromkeys(str(one[key]) for one in every)) for key in every[0]}
         return {key: every[0][key] if len(found) == 1 else ", ".join(sorted(found)) for key, found in values.items()}
 

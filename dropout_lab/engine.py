@@ -75,10 +75,10 @@ class DaskEngine:
         self.files, self.size, self.device = files, size, device
         self.queue: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self.hosts: dict[str, Host] = {}
+        cluster.facts.clear()  # whoever is there comes again
         self.futures: dict[str, Future[Any]] = {}
         self.known: dict[str, str] = {}  # workers that were there when last looked at, by address, with Dask's id
-        self.left_out: dict[str, None] = {}  # what was said of workers that will not do
-        self.said: list[str] = []
+        self.told: dict[str, bool] = {}  # remarks on the workers, and whether they were passed on
         self.stopping = False
         self.client.subscribe_topic(remote.TOPIC, lambda event: self.queue.put((event[1]["key"], event[1])))
         self.client.loop.add_callback(self._watch)
@@ -119,8 +119,9 @@ class DaskEngine:
             yield kind, what
 
     def notes(self) -> list[str]:
-        said, self.said = self.said, []
-        return said
+        new = [text for text, passed in self.told.items() if not passed]
+        self.told.update(dict.fromkeys(new, True))
+        return new
 
     def stop(self) -> None:
         """Cancel what is queued or under way, and leave nothing on the cluster."""
@@ -128,7 +129,6 @@ class DaskEngine:
         with contextlib.suppress(Exception):  # the scheduler may be gone
             self.client.unsubscribe_topic(remote.TOPIC)
             self.client.cancel(list(self.futures.values()), asynchronous=False)
-            self.client.run(remote.release, on_error="ignore")
         self.futures.clear()
 
     # What happens on the client's loop
@@ -187,15 +187,18 @@ class DaskEngine:
                 yield key, Lost("its worker was lost")
             self.cluster.facts.pop(address, None)
         for address, facts in come.items():
-            if problems := remote.unfit(address, facts, self.files.digests):
-                reasons = [f"left out: {problem}" for problem in problems]
-                self.said += [reason for reason in reasons if reason not in self.left_out]
-                self.left_out.update(dict.fromkeys(reasons))
+            if problems := remote.unfit(address, facts, self.cluster.ours, self.files.digests):
+                self.told = {f"left out: {problem}": False for problem in problems} | self.told
                 continue
             self.cluster.facts[address] = facts
             self.hosts[address] = Host(facts, self.cluster.slots(address, self.size, self.device))
-        if self.cluster.facts:
+            if facts.environment not in self.cluster.environments:
+                self.cluster.environments.append(facts.environment)
+        if self.cluster.environments:
             self.writers.environment = self.cluster.environment(self.device)
+        if len(cpus := sorted({str(own["cpu"]) for own in self.cluster.environments})) > 1:
+            text = f"the workers' processors differ ({', '.join(cpus)}): the last digits depend on who trains what"
+            self.told = {text: False} | self.told
 
     def _forget(self, key: str) -> None:
         """Drop a task, wherever it is."""

@@ -12,8 +12,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import psutil
@@ -26,9 +28,12 @@ from dropout_lab import cluster as clusters
 from dropout_lab import config as configs
 from dropout_lab import remote, runs
 from dropout_lab.cluster import joined
+from dropout_lab.engine import DaskEngine, Files
 from dropout_lab.errors import Failed, Problem, Refused
 from dropout_lab.execution import Event, Noted, Settings, execute
 from dropout_lab.recording import Job
+from dropout_lab.remote import Facts
+from dropout_lab.schedule import GIB, TORCH, footprint
 from dropout_lab.storage import is_locked
 
 
@@ -283,13 +288,93 @@ def test_a_scheduler_that_is_lost_ends_the_sweep_and_one_that_comes_back_does_no
     assert all(runs.state(job.path) == "finished" for job in jobs)
 
 
+# What is planned, for workers that are only told of
+
+
+def worker(**differing: Any) -> Facts:
+    threads = 4
+    facts = Facts("id", "name", "node-1", threads, 64 * GIB, 0, clusters.environment("cpu", 1), "/data")
+    return replace(facts, **differing)
+
+
+def cluster_of(*workers: Facts) -> clusters.Cluster:
+    """A cluster whose client does nothing."""
+    made = clusters.Cluster(mock.MagicMock(status="running"), "tcp://host:8786")
+    made.facts = {f"tcp://10.0.0.{number}:1": facts for number, facts in enumerate(workers)}
+    return made
+
+
+def test_there_is_a_slot_for_every_thread_that_memory_allows() -> None:
+    wanted = [(config(range(30), dropout={"rate": rate / 10}), 30) for rate in range(8)]
+    one = footprint(wanted[0][0], 1)
+    many, few = worker(machine="a"), worker(machine="b", memory=TORCH + 2 * one)
+    how = cluster_of(many).layout(wanted, "cpu", None)
+    assert (how.processes, how.threads) == (4, 1) and how.lanes > 1
+    how = cluster_of(many, few).layout(wanted, "cpu", None)
+    assert (how.processes, how.lanes) == (6, 1)
+    shared = cluster_of(*(worker(memory=2 * TORCH + 2 * one) for _ in range(2))).layout(wanted, "cpu", None)
+    assert shared.processes == 2, "two workers of one machine share its memory"
+    with pytest.raises(Refused, match="too little for a network"):
+        cluster_of(worker(memory=TORCH)).layout(wanted, "cpu", None)
+    assert cluster_of(many, many).layout([(config([0]), 1)], "cpu", None).processes == 1
+
+
+def test_a_worker_with_a_gpu_is_one_slot() -> None:
+    gpu, none = worker(gpus=1), worker()
+    assert cluster_of(gpu, gpu).device("auto") == "cuda" and cluster_of(gpu, none).device("auto") == "cpu"
+    assert cluster_of(gpu).device("cpu") == "cpu"
+    for workers, asked in (((gpu, none), "cuda"), ((gpu,), "cuda:1")):
+        with pytest.raises(Refused, match="only where every worker has a GPU"):
+            cluster_of(*workers).device(asked)
+    assert cluster_of(gpu, gpu).layout([(config(range(30)), 30)], "cuda", None).processes == 2
+
+
+def test_workers_that_differ_in_their_processor_are_all_named_and_it_is_noted(tmp_path: Path) -> None:
+    cluster, writers = cluster_of(), mock.MagicMock()
+    engine = DaskEngine(cluster, writers, Files([], tmp_path), GIB, "cpu")
+    there = clusters.environment("cpu", 1)
+    other = worker(environment=there | {"cpu": "A", "platform": there["platform"]})
+    list(engine._meet([], {"tcp://1": other}))
+    assert writers.environment == there | {"cpu": "A"} and not engine.notes()
+    list(engine._meet([], {"tcp://2": worker(environment=there | {"cpu": "B"})}))
+    assert writers.environment == there | {"cpu": "A, B"}
+    (note,) = engine.notes()
+    assert "processors differ (A, B)" in note and not engine.notes()
+
+
+def test_the_least_busy_worker_gets_the_next_unit_and_a_full_one_none(tmp_path: Path) -> None:
+    engine = DaskEngine(cluster_of(), mock.MagicMock(), Files([], tmp_path), GIB, "cpu")
+    list(engine._meet([], {"tcp://1": worker(machine="a", threads=1), "tcp://2": worker(machine="b", threads=3)}))
+    sent = []
+    while address := engine.free():
+        engine.send(f"key-{len(sent)}", address, [])
+        sent.append(address)
+    assert sent[:2] == ["tcp://2", "tcp://2"] and sorted(sent) == ["tcp://1", *["tcp://2"] * 3]
+    lost = dict(engine._meet(["tcp://2"], {}))
+    assert len(lost) == 3 and all(isinstance(why, remote.Lost) for why in lost.values()) and engine.free() is None
+
+
 # What is refused
 
 
+def test_a_scheduler_that_cannot_read_our_calls_is_refused() -> None:
+    cluster = cluster_of()
+    cluster.client.run_on_scheduler.side_effect = ModuleNotFoundError("No module named 'dropout_lab'")
+    with pytest.raises(Refused, match="scheduler host:8786: dropout-lab: needs dropout-lab .* too"):
+        cluster.meet()
+
+
+def test_a_worker_without_dropout_lab_is_refused() -> None:
+    (problem,) = remote.unfit("tcp://host:1", ModuleNotFoundError("no dropout_lab"), clusters.environment("cpu", 1))
+    assert re.fullmatch(REFUSAL, f"dropout-lab: error: {problem}") and "install it where the worker runs" in str(
+        problem
+    )
+
+
 def test_other_versions_are_refused_up_front(shared: Dask, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = remote.environment("cpu", 1)
+    here = clusters.environment("cpu", 1)
     other = here | {"torch": "1.0", "python": "3.99.1"}
-    monkeypatch.setattr(remote, "environment", lambda *how: other)
+    monkeypatch.setattr(clusters, "environment", lambda *how: other)
     with pytest.raises(Refused) as refused, joined(shared.address):
         pass
     lines = str(refused.value).splitlines()
