@@ -144,6 +144,7 @@ class DaskEngine:
 
     async def _watch(self) -> None:
         """See who comes and goes; a worker that was started again under its old address is another one."""
+        status = self.client.status
         while not self.stopping:
             with contextlib.suppress(Exception):  # the scheduler is not there just now
                 identity = await self.client.scheduler.identity(n_workers=-1)
@@ -158,6 +159,9 @@ class DaskEngine:
             if self.client.status == "closed":
                 self.queue.put(("gone", None))
                 return
+            if self.client.status != status:  # those who wait for a free slot have to look again
+                status = self.client.status
+                self.queue.put(("hosts", ([], {})))
             await asyncio.sleep(LOOK)
 
     async def _admit(self, addresses: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import random
@@ -288,6 +289,17 @@ def test_a_scheduler_that_is_lost_ends_the_sweep_and_one_that_comes_back_does_no
     assert all(runs.state(job.path) == "finished" for job in jobs)
 
 
+@pytest.mark.slow
+def test_a_connection_that_breaks_is_made_again(shared: Dask, tmp_path: Path) -> None:
+    jobs = many(tmp_path, 4, 40)
+    with joined(shared.address) as there:
+        source = execute(jobs, settings(jobs, there, tmp_path))
+        events = [next(source)]
+        there.client.loop.add_callback(there.client.scheduler_comm.comm.abort)
+        events += source
+    assert not failures(events) and all(metrics(job) == undisturbed(tmp_path, job) for job in jobs)
+
+
 # What is planned, for workers that are only told of
 
 
@@ -352,6 +364,27 @@ def test_the_least_busy_worker_gets_the_next_unit_and_a_full_one_none(tmp_path: 
     assert sent[:2] == ["tcp://2", "tcp://2"] and sorted(sent) == ["tcp://1", *["tcp://2"] * 3]
     lost = dict(engine._meet(["tcp://2"], {}))
     assert len(lost) == 3 and all(isinstance(why, remote.Lost) for why in lost.values()) and engine.free() is None
+
+
+def test_those_who_wait_look_again_when_the_scheduler_is_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dropout_lab.engine.LOOK", 0.0)
+    engine = DaskEngine(cluster_of(), mock.MagicMock(), Files([], tmp_path), GIB, "cpu")
+    list(engine._meet([], {"tcp://1": worker()}))
+    engine.client.scheduler.identity = mock.AsyncMock(side_effect=OSError)
+    engine.client.status = "connecting"
+    assert engine.free() is None
+
+    async def back() -> None:
+        watching = asyncio.create_task(engine._watch())
+        await asyncio.sleep(0.01)
+        assert engine.queue.empty()
+        engine.client.status = "running"
+        await asyncio.sleep(0.01)
+        engine.stopping = True
+        await watching
+
+    asyncio.run(back())
+    assert not engine.queue.empty() and not list(engine.reports()) and engine.free() == "tcp://1"
 
 
 # What is refused
