@@ -10,7 +10,7 @@ import logging
 import re
 import resource
 import signal
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from dropout_lab.config import Config
 from dropout_lab.environment import environment, require
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.remote import Facts
-from dropout_lab.schedule import GIB, TORCH, Layout, Unit, largest
+from dropout_lab.schedule import GIB, TORCH, Layout, Unit, footprint, largest
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -148,23 +148,26 @@ class Cluster:
         most_slots = len(self.facts) if device == "cuda" else sum(facts.threads for facts in self.facts.values())
         for most in (lanes,) if lanes else LANES:
             size, count = largest(wanted, most_slots, most, device)
-            slots = {address: self.slots(address, size, device) for address in self.facts}
-            if sum(slots.values()) == most_slots:
+            total = sum(self.slots(size, device).values())
+            if total == most_slots:
                 break
-        total = sum(slots.values())
         if not total:
             most = max(facts.memory for facts in self.facts.values())
             reason = f"is too little for a network of this plan ({(size + TORCH) / GIB:.1f} GiB with Dask's worker)"
             raise Refused(Problem("the cluster's workers", "memory", reason, f"{most / GIB:.1f} GiB"))
         return Layout(min(total, sum(number for _, number in wanted)), 1, count, total * size)
 
-    def slots(self, address: str, size: int, device: str) -> int:
-        """Return how many units of `size` bytes a worker may have at once: one per thread, if memory allows, or GPU."""
-        facts = self.facts[address]
-        if device == "cuda":
-            return min(1, facts.gpus)
-        sharing = sum(other.machine == facts.machine for other in self.facts.values())
-        return max(0, min(facts.threads, int((facts.memory / sharing - TORCH) / size)))
+    def slots(self, size: int, device: str) -> dict[str, int]:
+        """Return how many units of `size` bytes each worker may have at once: one per thread, if memory allows, or GPU.
+
+        Workers of one machine share its memory.
+        """
+        sharing = Counter(facts.machine for facts in self.facts.values())
+        room = {address: facts.memory / sharing[facts.machine] - TORCH for address, facts in self.facts.items()}
+        return {
+            address: min(1, facts.gpus) if device == "cuda" else max(0, min(facts.threads, int(room[address] / size)))
+            for address, facts in self.facts.items()
+        }
 
     def environment(self, device: str) -> dict[str, Any]:
         """Return the environment that networks are trained in, as summary.json has it; where workers differ, all."""
@@ -177,11 +180,9 @@ class Cluster:
         from dropout_lab.distribution import distribute
         from dropout_lab.engine import DaskEngine, Files
 
-        configs = [task.job.config for unit in units for task in unit]
-        files = Files(sorted({config.data.dataset for config in configs}), settings.data_directory)
-        size, _ = largest(
-            [(config, 1) for config in dict.fromkeys(configs)], settings.workers, settings.lanes, settings.device
-        )
+        datasets = {task.job.config.data.dataset for unit in units for task in unit}
+        files = Files(sorted(datasets), settings.data_directory)
+        size = max(footprint(unit[0].job.config, len(unit)) for unit in units) if units else 0
         engine = DaskEngine(self, writers, files, size, settings.device)
         try:
             yield from distribute(engine, units, writers)

@@ -8,6 +8,7 @@ import hashlib
 import queue
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing.reduction import ForkingPickler
@@ -34,7 +35,7 @@ class Host:
     """A worker at work: what it is, what to call it, and the units that it has, at most `slots`."""
 
     facts: Facts
-    slots: int
+    slots: int = 0
     units: set[str] = field(default_factory=set)
 
 
@@ -137,7 +138,7 @@ class DaskEngine:
         """Wait for a result, and put it into the queue."""
         try:
             self.queue.put((future.key, await future))
-        except asyncio.CancelledError as error:  # Dask's: the worker or the scheduler is gone
+        except CancelledError as error:  # Dask's: the scheduler is gone
             self.queue.put((future.key, Lost(str(error))))
         except Exception as error:
             self.queue.put((future.key, error))
@@ -195,9 +196,13 @@ class DaskEngine:
                 self.told = {f"left out: {problem}": False for problem in problems} | self.told
                 continue
             self.cluster.facts[address] = facts
-            self.hosts[address] = Host(facts, self.cluster.slots(address, self.size, self.device))
+            self.hosts[address] = Host(facts)
             if facts.environment not in self.cluster.environments:
                 self.cluster.environments.append(facts.environment)
+        for address, slots in self.cluster.slots(self.size, self.device).items():
+            self.hosts[address].slots = slots
+        if gone and not self.hosts:
+            self.told["the cluster has no workers now; waiting for some"] = False
         if self.cluster.environments:
             self.writers.environment = self.cluster.environment(self.device)
         if len(cpus := sorted({str(own["cpu"]) for own in self.cluster.environments})) > 1:
@@ -206,7 +211,8 @@ class DaskEngine:
 
     def _forget(self, key: str) -> None:
         """Drop a task, wherever it is."""
-        if future := self.futures.pop(key, None):
+        future = self.futures.pop(key, None)
+        if future and not future.done():
             self.client.loop.add_callback(partial(future.cancel, asynchronous=True))
         for host in self.hosts.values():
             host.units.discard(key)

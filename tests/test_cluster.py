@@ -366,6 +366,30 @@ def test_the_least_busy_worker_gets_the_next_unit_and_a_full_one_none(tmp_path: 
     assert len(lost) == 3 and all(isinstance(why, remote.Lost) for why in lost.values()) and engine.free() is None
 
 
+def test_a_task_that_was_cancelled_by_a_lost_scheduler_is_not_blamed(tmp_path: Path) -> None:
+    from distributed.client import FutureCancelledError
+
+    engine = DaskEngine(cluster_of(), mock.MagicMock(), Files([], tmp_path), GIB, "cpu")
+
+    class Cancelled:
+        key = "key-0"
+
+        def __await__(self) -> Any:
+            raise FutureCancelledError(self.key, "scheduler-connection-lost")
+            yield
+
+    asyncio.run(engine._fetch(Cancelled()))  # type: ignore[arg-type]
+    ((key, why),) = engine.reports()
+    assert key == "key-0" and isinstance(why, remote.Lost)
+
+
+def test_that_all_workers_are_gone_is_noted(tmp_path: Path) -> None:
+    engine = DaskEngine(cluster_of(), mock.MagicMock(), Files([], tmp_path), GIB, "cpu")
+    list(engine._meet([], {"tcp://1": worker()}))
+    list(engine._meet(["tcp://1"], {}))
+    assert engine.free() is None and engine.notes() == ["the cluster has no workers now; waiting for some"]
+
+
 def test_those_who_wait_look_again_when_the_scheduler_is_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dropout_lab.engine.LOOK", 0.0)
     engine = DaskEngine(cluster_of(), mock.MagicMock(), Files([], tmp_path), GIB, "cpu")
