@@ -10,6 +10,7 @@ import logging
 import re
 import resource
 import signal
+import warnings
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -77,17 +78,24 @@ def joined(address: str) -> Iterator[Cluster]:
 @contextlib.contextmanager
 def on_this_machine(count: int) -> Iterator[str]:
     """Start a scheduler and workers of one thread each, reachable from this machine only; give its address."""
+    import dask
     from distributed import LocalCluster
 
+    pages: dict[str, list[str]] = {
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
+    }  # none: no dashboard
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # Ctrl-C goes to all: the driver decides
     try:
-        started = LocalCluster(
-            n_workers=count,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address=None,
-            silence_logs=logging.CRITICAL,
-        )
+        with dask.config.set(pages), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Port [0-9]+ is already in use")  # another one is taken
+            started = LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+            )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     with started:

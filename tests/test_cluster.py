@@ -12,6 +12,8 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -495,14 +497,24 @@ def test_without_dask_it_says_what_to_install(lab: Lab, monkeypatch: pytest.Monk
 # On this machine
 
 
-def listening(pids: Iterable[int]) -> set[str]:
-    """The addresses that processes listen on."""
+def listening(pids: Iterable[int]) -> set[tuple[str, int]]:
+    """The addresses and ports that processes listen on."""
     return {
-        connection.laddr.ip
+        tuple(connection.laddr)
         for pid in pids
         for connection in psutil.Process(pid).net_connections()
         if connection.status == psutil.CONN_LISTEN
     }
+
+
+def speaks_http(host: str, port: int) -> bool:
+    """Say whether a port answers a request in that language; Dask's own do not."""
+    with socket.create_connection((host, port), timeout=60) as connection:
+        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        connection.settimeout(5)
+        with contextlib.suppress(OSError):
+            return connection.recv(5) == b"HTTP/"
+    return False
 
 
 def test_local_workers_listen_on_loopback_only_without_a_dashboard(tmp_path: Path) -> None:
@@ -512,12 +524,20 @@ def test_local_workers_listen_on_loopback_only_without_a_dashboard(tmp_path: Pat
         "    print(cluster.client.dashboard_link or '-', len(cluster.facts), flush=True)\n"
         "    input()\n"
     )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, **pipes) as driver:  # type: ignore[call-overload]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | {"text": True}
+    with contextlib.ExitStack() as stack:
+        taken = stack.enter_context(socket.socket())
+        with contextlib.suppress(OSError):  # it is taken already
+            taken.bind(("127.0.0.1", 8787))
+            taken.listen()
+        driver = stack.enter_context(subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, **pipes))
         assert driver.stdout.readline().split()[1] == "2"
         found = listening([driver.pid, *below(driver.pid)])
-        driver.communicate("\n")
-    assert driver.returncode == 0 and found == {"127.0.0.1"}
+        port = max(port for host, port in found if speaks_http(host, port))
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=60)
+        _, err = driver.communicate("\n")
+    assert driver.returncode == 0 and {host for host, _ in found} == {"127.0.0.1"} and not err
 
 
 @pytest.mark.slow
