@@ -9,6 +9,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
@@ -207,6 +208,7 @@ def compare(
     )
 )
 def sweep(
+    context: typer.Context,
     config: Annotated[Path | None, typer.Argument(help="Default: the article's network.", metavar="CONFIG")] = None,
     rates: Annotated[str | None, typer.Option(help="0.1..0.5, 0..0.5:0.05, or 0,0.2..0.5.", metavar="RATES")] = None,
     vary: Annotated[
@@ -216,6 +218,9 @@ def sweep(
     seeds: Seeds = None,
     jobs: Annotated[
         int | None, typer.Option(help="Worker processes; default: as many as pay.", metavar="N", min=1, max=256)
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Train on a Dask cluster: tcp://host:8786, or local:N.", metavar="ADDRESS")
     ] = None,
     lanes: Annotated[
         int | None,
@@ -240,6 +245,7 @@ def sweep(
     With --vary, one run per combination. What is chosen is chosen on validation.
     The next commands to type come last.
     """
+    from dropout_lab import cluster as clusters
     from dropout_lab import config as configs
     from dropout_lab import next_steps, sweep_table, sweeping, sweeps, tables, targets
     from dropout_lab.layout import as_markdown
@@ -247,11 +253,18 @@ def sweep(
     options = _options(
         runs_dir, data_dir, device, jobs=jobs, lanes=lanes, quiet=quiet, fail_fast=fail_fast, track=track
     )
+    if cluster is not None:
+        clusters.check(cluster)
+        if jobs is not None:
+            reason = "must be left out with --cluster: its workers train, as many as they have threads"
+            raise Refused(Problem("command line", "--jobs", reason, jobs))
     given = targets.overrides(seeds=_seeds(seeds, smoke), name=name, device=device)
     base = configs.load(config, given) if config else sweeps.article(given)
     base = targets.smoke(base) if smoke else base
     planned = sweeps.plan(base, rates, vary or (), name=sweeps.title(base, name), baseline=not no_baseline)
     todo = sweeping.sweep_jobs(planned, options)
+    if cluster:
+        options = replace(options, cluster=context.with_resource(clusters.joined(cluster)))
     failures = _train(todo, options, dry_run=dry_run, as_json=as_json, sweep=planned)
     table = sweeping.judge_sweep(planned, options)
     if not as_json:

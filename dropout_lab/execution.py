@@ -44,10 +44,11 @@ PATIENCE = 100.0  # ... or so many times what an epoch should take, if that is l
 
 @dataclass(frozen=True)
 class EpochDone:
-    """A unit has finished an epoch: the rows of its tasks, and the seconds of each one's share."""
+    """A unit has finished an epoch: the rows of its tasks, and the seconds of each one's share; on a cluster, where."""
 
     rows: Mapping[Task, Row]
     seconds: float
+    where: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,10 @@ def execute(jobs: Iterable[Job], settings: Settings) -> Generator[Event, None, N
     """
     units = deque(plan(jobs, settings.workers, settings.lanes, settings.device))
     with Writers(units, settings) as writers:
-        source = (work_here if settings.workers == 1 else work_apart)(units, writers, settings)
+        if settings.cluster:
+            source = settings.cluster.source(units, writers, settings)
+        else:
+            source = (work_here if settings.workers == 1 else work_apart)(units, writers, settings)
         with contextlib.closing(source):
             for unit, message in source:
                 yield from writers.noted()
@@ -98,7 +102,8 @@ class Writers:
 
     def __init__(self, units: Sequence[Unit], settings: Settings) -> None:
         """Load and split the data of all units, which refuses those that will not do, and open nothing yet."""
-        device = settings.device if settings.workers == 1 else "cpu"  # workers load for themselves; this is the check
+        here = settings.workers == 1 and not settings.cluster  # workers load for themselves; this is the check
+        device = settings.device if here else "cpu"
         self.data: dict[DataConfig, str] = {}  # the SHA-256 of each
         distinct = dict.fromkeys(task.job.config.data for task, *_ in units)
         for wanted in sorted(distinct, key=lambda data: (data.dataset, data.scale)):  # so that each is loaded once
@@ -169,10 +174,10 @@ class Writers:
         """Write what a worker reports about `unit`, and yield it as events."""
         if isinstance(message, Progress):
             for lane, row in message.rows.items():
-                self[unit[lane].job].add(row, message.seconds, message.snapshots[lane])
-            for job in dict.fromkeys(unit[lane].job for lane in message.rows):
+                self[unit[lane].job].add(row, message.seconds, message.snapshots.get(lane))
+            for job in dict.fromkeys(unit[lane].job for lane in message.snapshots):
                 self[job].write_tables()
-            yield EpochDone({unit[lane]: row for lane, row in message.rows.items()}, message.seconds)
+            yield EpochDone({unit[lane]: row for lane, row in message.rows.items()}, message.seconds, message.where)
         elif isinstance(message, Ended):
             task = unit[message.lane]
             self[task.job].end(task.seed, message.outcome)
@@ -180,7 +185,9 @@ class Writers:
             yield SeedDone(task, message.outcome.facts)
         elif message.reason and (failed := self.left(unit)):
             for task in failed:
-                atomic_write(task.job.path / "error.txt", (message.details or message.reason).encode(errors="backslashreplace"))
+                atomic_write(
+                    task.job.path / "error.txt", (message.details or message.reason).encode(errors="backslashreplace")
+                )
                 self.settle(task)
             yield UnitFailed(failed, message.reason)
 

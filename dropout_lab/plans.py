@@ -37,7 +37,8 @@ def plan(jobs: Sequence[Job], options: Options, *, fresh: bool = False) -> list[
     each(jobs, lambda job: inside(options.runs, job.path.parent))
     steps = each(jobs, lambda job: Step(job, job.config.seeds if fresh and runs.is_run(job.path) else job.missing()))
     wanted = dict.fromkeys(step.job.config.device for step in steps if step.missing or options.device)
-    each(wanted, lambda device: devices.check(device, "command line" if options.device else "config"))
+    check = options.cluster.device if options.cluster else devices.check
+    each(wanted, lambda device: check(device, "command line" if options.device else "config"))
     return steps
 
 
@@ -89,9 +90,11 @@ def prepare(todo: Sequence[Step], options: Options) -> Generator[Event, None, No
     from dropout_lab import execution
 
     parts = []
-    for device, steps in by_device(todo, execution.choose_device).items():
-        processes = layout(steps, device, options).processes
-        settings = execution.Settings(options.data, device, processes, options.lanes)
+    choose = options.cluster.device if options.cluster else execution.choose_device
+    for device, steps in by_device(todo, choose).items():
+        how = layout(steps, device, options)
+        lanes = how.lanes if options.cluster else options.lanes
+        settings = execution.Settings(options.data, device, how.processes, lanes, options.cluster)
         parts.append(([job for job, _ in steps], settings))
     for jobs, settings in parts:
         execution.Writers([(schedule.Task(job, 0),) for job in jobs], settings)
@@ -101,7 +104,8 @@ def prepare(todo: Sequence[Step], options: Options) -> Generator[Event, None, No
 def layouts(steps: Sequence[Step], options: Options) -> dict[str, schedule.Layout]:
     """Return how the steps will be carried out, by device; refuses what does not fit into memory. No torch."""
     todo = [step for step in steps if step.missing]
-    return {device: layout(own, device, options) for device, own in by_device(todo, devices.likely).items()}
+    choose = options.cluster.device if options.cluster else devices.likely
+    return {device: layout(own, device, options) for device, own in by_device(todo, choose).items()}
 
 
 def by_device(steps: Sequence[Step], choose: Callable[[str], str]) -> dict[str, list[Step]]:
@@ -115,6 +119,8 @@ def by_device(steps: Sequence[Step], choose: Callable[[str], str]) -> dict[str, 
 def layout(steps: Sequence[Step], device: str, options: Options) -> schedule.Layout:
     """Return how the steps will be carried out on one device."""
     wanted = [(job.config, len(missing)) for job, missing in steps]
+    if options.cluster:
+        return options.cluster.layout(wanted, device, options.lanes)
     return schedule.layout(wanted, device, options.jobs, options.lanes)
 
 

@@ -85,12 +85,23 @@ def _losses(event: EpochDone) -> str:
     return f"loss {loss:.4f}  val loss {val_loss:.4f}  val accuracy {100 * accuracy:.2f} %"
 
 
+def _failure(event: Event) -> str | None:
+    """Return a line for a unit that has failed: it is told at once, and again at the end."""
+    from dropout_lab.execution import UnitFailed
+
+    if not isinstance(event, UnitFailed):
+        return None
+    return f"failed  {', '.join(f'{task.job.path.name} seed {task.seed}' for task in event.unit)}  {event.reason}"
+
+
 def _lines(epochs: int) -> Show:
     """Return a function that prints a line per epoch, or one every now and then where epochs are fast."""
     tally, last = Tally(epochs), 0.0
 
     def show(event: Event) -> None:
         nonlocal last
+        if failure := _failure(event):
+            say(failure)
         if not (epoch := tally.take(event)):
             return
         task, row = next(iter(epoch.rows.items()))
@@ -99,6 +110,7 @@ def _lines(epochs: int) -> Show:
             return
         last = now
         who = task.job.path.name if len(epoch.rows) == 1 else f"{len(epoch.rows)} networks"
+        who += f" on {epoch.where}" * bool(epoch.where)
         took = f"{epoch.seconds * len(epoch.rows):.2f} s"
         say(f"epoch {row.epoch}/{total}  {who}  {_losses(epoch)}  {took}  {tally.seconds_left:.0f} s left")
 
@@ -115,6 +127,7 @@ class Standing:
     ended: int = 0  # when, as the number of the event; 0: not yet
     diverged: int = 0
     failed: bool = False
+    where: str = ""  # the worker of a cluster that told of it last
 
     @property
     def state(self) -> str:
@@ -141,6 +154,7 @@ class Board:
         if isinstance(event, EpochDone):
             for task, row in event.rows.items():
                 self.runs[task.job.path].accuracy = row.val_accuracy
+                self.runs[task.job.path].where = event.where
         elif isinstance(event, SeedDone):
             self.runs[event.task.job.path].diverged += event.facts.get("status") == "diverged"
         elif isinstance(event, UnitFailed):
@@ -176,7 +190,8 @@ class Board:
         for path in rows:
             run = self.runs[path]
             accuracy = "-" if run.accuracy is None else f"{100 * run.accuracy:.2f}"
-            table.add_row(Text(path.name, no_wrap=True), f"{run.done}/{run.epochs}", accuracy, run.state)
+            doing = f"training on {run.where}" if run.where and run.state == "training" else run.state
+            table.add_row(Text(path.name, no_wrap=True), f"{run.done}/{run.epochs}", accuracy, Text(doing))
         states = Counter(run.state.partition(",")[0] for path, run in self.runs.items() if path not in rows)
         more = f"and {states.total()} more: " + ", ".join(f"{number} {state}" for state, number in states.items())
         return Group(table, Text(more)) if states else Group(table)
@@ -188,6 +203,7 @@ def _live(epochs: int, runs: Mapping[Path, int]) -> Iterator[Show]:
     from rich.console import Console, Group
     from rich.live import Live
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.text import Text
 
     tally, board, several = Tally(epochs), Board(runs), len(runs) > 1
     console = Console(stderr=True)
@@ -200,6 +216,8 @@ def _live(epochs: int, runs: Mapping[Path, int]) -> Iterator[Show]:
 
     def show(event: Event) -> None:
         epoch = tally.take(event)
+        if failure := _failure(event):
+            console.print(Text(failure))
         if several:
             board.take(event, tally.reached)
         if epoch:

@@ -181,13 +181,14 @@ class RunWriter:
         del record.rows[record.reached :], record.seconds[record.reached :]
         return record.snapshot
 
-    def add(self, row: Row, seconds: float, snapshot: Snapshot) -> None:
-        """Take one epoch, and make it safe."""
+    def add(self, row: Row, seconds: float, snapshot: Snapshot | None) -> None:
+        """Take one epoch, and make it safe with all before it; without a snapshot (from a cluster) it is only noted."""
         record = self.records[row.seed]
         record.rows.append(row)
         record.seconds.append(seconds)
-        record.snapshot = snapshot
-        self.checkpoints.save(row.seed, record)
+        if snapshot:
+            record.snapshot = snapshot
+            self.checkpoints.save(row.seed, record)
 
     def end(self, seed: int, outcome: Outcome) -> None:
         """Take what a seed came to, and make it safe on disk."""

@@ -129,24 +129,31 @@ def layout(
     Raises `Refused` where the memory that is free now will not do.
     """
     total = sum(count for _, count in wanted)
-    alike: Counter[str] = Counter()
-    for config, count in wanted:
-        alike[lane_key(config)] += count
     seconds = sum(count * cost(config) for config, count in wanted)
     paying = max(1, min(cores(), total, int(seconds / PAYS))) if device == "cpu" else 1
     free = available_memory()
     for processes in [min(workers, total)] if workers else range(paying, 0, -1):
-        counts = [(alike[lane_key(config)], config) for config, _ in wanted]
-        sizes = [-(-count // units_of(config, count, processes, lanes, device)) for count, config in counts]
-        largest = max(footprint(config, size) for (config, _), size in zip(wanted, sizes, strict=True))
+        size, most = largest(wanted, processes, lanes, device)
         parent = max(footprint(config, 0) for config, _ in wanted) if processes > 1 else 0
-        result = Layout(processes, max(1, cores() // processes), max(sizes), processes * largest + parent)
+        result = Layout(processes, max(1, cores() // processes), most, processes * size + parent)
         if result.memory <= free:
             return result
     reason = f"is too little for this plan ({result}); ask for fewer --jobs or --lanes, or for a smaller network"
     if any(DROPOUTS[config.dropout.kind].of_weights and config.dropout.mask == "example" for config, _ in wanted):
         reason += ", or for dropout.mask=batch: every example has a mask of all weights"
     raise Refused(Problem("this machine", "free memory", reason, f"{free / GIB:.1f} GiB"))
+
+
+def largest(
+    wanted: Sequence[tuple[Config, int]], workers: int, lanes: int | None = None, device: str = "cpu"
+) -> tuple[int, int]:
+    """Return the bytes of a process that trains units of so many seeds of each config, and the lanes, at most."""
+    alike: Counter[str] = Counter()
+    for config, count in wanted:
+        alike[lane_key(config)] += count
+    counts = [(alike[lane_key(config)], config) for config, _ in wanted]
+    sizes = [-(-count // units_of(config, count, workers, lanes, device)) for count, config in counts]
+    return max(footprint(config, size) for (config, _), size in zip(wanted, sizes, strict=True)), max(sizes)
 
 
 def suitable_lanes(config: Config, device: str = "cpu") -> int:

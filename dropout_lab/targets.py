@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from dropout_lab import config as configs
 from dropout_lab import data, runs, terminal, tracking
@@ -15,6 +15,9 @@ from dropout_lab.config import Config
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.recording import Job
 from dropout_lab.strict_yaml import written
+
+if TYPE_CHECKING:
+    from dropout_lab.cluster import Cluster
 
 SMOKE_IMAGES = 2000
 
@@ -31,7 +34,8 @@ def say_note(text: str) -> None:
 class Options:
     """What every command that trains is told: where runs and data live, device, processes, lanes, how much to say.
 
-    track: the tool to write events for while networks train. note: what is done with a remark.
+    track: the tool to write events for while networks train. note: what is done with a remark. cluster: whose workers
+    train, instead of this machine's processes.
     """
 
     runs: Path
@@ -43,6 +47,7 @@ class Options:
     fail_fast: bool = False
     track: str | None = None
     note: Callable[[str], None] = say_note
+    cluster: Cluster | None = None
 
     def __post_init__(self) -> None:
         check_directory("--runs-dir", self.runs)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -25,30 +26,36 @@ from dropout_lab.runs import Row, Snapshot
 from dropout_lab.schedule import cores
 from dropout_lab.training import Ended, Lane, train
 
+if TYPE_CHECKING:
+    from dropout_lab.cluster import Cluster
+
 
 @dataclass(frozen=True)
 class Settings:
     """Where and with what to train: the data directory, the torch device, worker processes (1: this one alone), and the
-    most lanes side by side (None: as many as suit the network)."""
+    most lanes side by side (None: as many as suit the network); or the cluster whose workers do it."""
 
     data_directory: Path
     device: str = "cpu"
     workers: int = 1
     lanes: int | None = None
+    cluster: Cluster | None = None
 
     @property
     def threads(self) -> int:
-        """Threads per process: its share of the cores."""
-        return max(1, cores() // self.workers)
+        """Threads per process: its share of the cores; one on a cluster, whose other cores have other units."""
+        return 1 if self.cluster else max(1, cores() // self.workers)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One epoch of a unit, by lane: its row, and what the training goes on from."""
+    """One epoch of a unit, by lane: its row, and what the training goes on from. `where`: the worker of a cluster that
+    did it, which sends no snapshots."""
 
     rows: Mapping[int, Row]
     seconds: float
     snapshots: Mapping[int, Snapshot]
+    where: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -238,6 +239,23 @@ def test_the_board_has_a_line_per_run() -> None:
     made.take(UnitFailed((task(3, "run-3"),), "out of memory"), {task(1, "run-1"): 4})
     assert made.runs[Path("runs/run-1")].state == "done, 1 diverged"
     assert made.runs[Path("runs/run-3")].state == "failed"
+
+
+def test_who_does_what_on_a_cluster_and_failures_are_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    from dropout_lab.execution import UnitFailed
+
+    made = board(2, training=0, done=0)
+    there = replace(epoch({0: 2}, name="run-0"), where="node-7/worker-3")
+    made.take(there, {task(0, "run-0"): 2})
+    assert [line.split("%")[-1].split() for line in lines(made)][1:] == [
+        ["run-0", "2/4", "90.00", "training", "on", "node-7/worker-3"],
+        ["run-1", "0/4", "-", "waiting"],
+    ]
+    with progress.shown(8) as show:
+        show(there)
+        show(UnitFailed((task(3, "run-3"),), "out of memory"))
+        told = capsys.readouterr().err.splitlines()
+    assert "run-0 on node-7/worker-3  loss" in told[0] and told[1] == "failed  run-3 seed 3  out of memory"
 
 
 def test_of_many_runs_the_board_shows_those_in_training_and_the_last_that_ended() -> None:

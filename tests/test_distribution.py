@@ -1,0 +1,223 @@
+"""Whatever becomes of workers and messages on the way, every epoch is recorded once, in its order, and blame is just.
+
+The engine here is a list of what happens; nothing is trained, and no Dask is needed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from recorded import outcome, row, snapshot
+
+from dropout_lab import config as configs
+from dropout_lab import runs
+from dropout_lab.config import Config
+from dropout_lab.distribution import Report, distribute
+from dropout_lab.errors import Failed, Refused
+from dropout_lab.execution import EpochDone, Event, UnitFailed, Writers
+from dropout_lab.recording import Job
+from dropout_lab.remote import Lost, Returned
+from dropout_lab.schedule import plan
+from dropout_lab.training import Ended, Lane
+from dropout_lab.workers import Progress, Settings, Stopped
+
+EPOCHS = 6
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+def config(seeds: Iterable[int], momentum: float = 0.0) -> Config:
+    training = {"epochs": EPOCHS, "optimizer": "sgd", "momentum": momentum}
+    mapping = {"data": {"dataset": "digits"}, "training": training, "seeds": list(seeds)}
+    return configs.resolve(mapping, where="test", name="run")
+
+
+def messages(lanes: Sequence[Lane], sha256: str, until: int = EPOCHS) -> list[Any]:
+    """What a process reports of a unit; short of the end, the last message has snapshots."""
+    first = 1 + (lanes[0].snapshot.last.epoch if lanes[0].snapshot else 0)
+    seeds = [lane.seed for lane in lanes]
+    told: list[Any] = []
+    for epoch in range(first, until + 1):
+        last = epoch == until < EPOCHS
+        saved = {lane: snapshot(seed, epoch) for lane, seed in enumerate(seeds) if last}
+        told.append(Progress({lane: row(seed, epoch) for lane, seed in enumerate(seeds)}, 0.5, saved))
+    if until == EPOCHS:
+        told += [*(Ended(lane, outcome(seed, sha256)) for lane, seed in enumerate(seeds)), Stopped()]
+    return told
+
+
+def row9(seed: int, epoch: int) -> runs.Row:
+    return row(seed, epoch)
+
+
+def event(run: str, told: Sequence[Any], first: int, last: int) -> Report:
+    """What is told of the epochs `first` to `last` on the way."""
+    rows = [(one.seconds, [(lane, astuple(own)) for lane, own in one.rows.items()]) for one in told[first:last]]
+    return {"run": run, "first": first, "epochs": rows}
+
+
+class Script:
+    """An engine with so many slots; `play` says what is reported of a unit, by its lanes and the try."""
+
+    def __init__(self, slots: int, play: Callable[[Sequence[Lane], int], list[Report]]) -> None:
+        self.slots, self.play = slots, play
+        self.waiting: deque[tuple[str, list[Report]]] = deque()
+        self.times: dict[tuple[int, ...], int] = {}
+        self.most = 0
+
+    def free(self) -> str | None:
+        return "worker" if len(self.waiting) < self.slots else None
+
+    def send(self, key: str, address: str, lanes: Sequence[Lane]) -> str:
+        seeds = tuple(lane.seed for lane in lanes)
+        self.times[seeds] = self.times.get(seeds, 0) + 1
+        self.waiting.append((key, self.play(lanes, self.times[seeds])))
+        self.most = max(self.most, len(self.waiting))
+        return address
+
+    def reports(self) -> Iterator[tuple[str, Report]]:
+        key, reports = self.waiting.popleft()
+        yield from ((key, report) for report in reports)
+
+    def notes(self) -> list[str]:
+        return []
+
+
+def carry_out(jobs: Sequence[Job], engine: Script, workers: int = 2) -> list[Event]:
+    """Record what the engine reports."""
+    settings = Settings(Path("data"))
+    units = deque(plan(jobs, workers))
+    events: list[Event] = []
+    with Writers(units, settings) as writers:
+        for unit, message in distribute(engine, units, writers):
+            events += writers.record(unit, message)
+    return events
+
+
+def sha256_of(jobs: Sequence[Job]) -> str:
+    return next(iter(Writers(plan(jobs), Settings(Path("data"))).data.values()))
+
+
+@pytest.fixture(scope="module")
+def digits() -> str:
+    return sha256_of([Job(Path("none"), config([0]))])
+
+
+def expected(seeds: Iterable[int]) -> list[tuple[int, int]]:
+    return [(seed, epoch) for seed in sorted(seeds) for epoch in range(1, EPOCHS + 1)]
+
+
+def recorded(job: Job) -> list[tuple[int, int]]:
+    table = runs.load(job.path).metrics
+    return list(zip(table["seed"].tolist(), table["epoch"].tolist(), strict=True))
+
+
+fate = st.lists(
+    st.one_of(
+        st.tuples(st.just("told"), st.integers(0, EPOCHS), st.integers(0, EPOCHS)),  # first epoch told, last
+        st.tuples(st.just("again"), st.integers(0, EPOCHS), st.integers(0, EPOCHS)),  # by another start of the task
+    ),
+    max_size=6,
+)
+
+
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(fates=st.lists(st.tuples(fate, st.sampled_from(["lost", "part", "died", "done"])), max_size=8))
+def test_every_epoch_is_recorded_once_and_in_order(
+    fates: list[tuple[list[tuple[str, int, int]], str]], tmp_path_factory: pytest.TempPathFactory, digits: str
+) -> None:
+    """Events are lost, come twice, out of order and from other starts; workers are lost; units come back in part."""
+    script = iter(fates)
+    deaths: dict[tuple[int, ...], int] = {}
+
+    def play(lanes: Sequence[Lane], times: int) -> list[Report]:
+        told, (events, end) = messages(lanes, digits), next(script, ([], "done"))
+        count = sum(isinstance(one, Progress) for one in told)
+        runs = {"told": "this", "again": "other"}
+        reports = [event(runs[which], told, min(first, count), min(last, count)) for which, first, last in events]
+        seeds = tuple(lane.seed for lane in lanes)
+        if end == "died" and not deaths.get(seeds):
+            deaths[seeds] = 1
+            return [*reports, Returned("this", told[:1], "SIGKILL")]
+        if end == "lost":
+            return [*reports, Lost("its worker")]
+        if end == "part" and count > 1:
+            return [*reports, Returned("this", messages(lanes, digits, EPOCHS - count + 1))]
+        return [*reports, Returned("this", told), event("this", told, 0, count)]  # and one that comes too late
+
+    job = Job(tmp_path_factory.mktemp("runs") / "run", config(range(5)))
+    events = carry_out([job], Script(2, play))
+    assert not [one for one in events if isinstance(one, UnitFailed)]
+    assert recorded(job) == expected(range(5))
+
+
+def test_a_lost_worker_is_never_blamed_on_its_unit(tmp_path: Path, digits: str) -> None:
+    def play(lanes: Sequence[Lane], times: int) -> list[Report]:
+        return [Lost("its worker")] if times <= 20 else [Returned("this", messages(lanes, digits))]
+
+    job = Job(tmp_path / "run", config(range(3)))
+    engine = Script(2, play)
+    assert not [one for one in carry_out([job], engine) if isinstance(one, UnitFailed)]
+    assert recorded(job) == expected(range(3)) and set(engine.times.values()) == {21}
+
+
+@pytest.mark.parametrize("report", [Returned("this", [], "SIGKILL"), MemoryError("no room\nfor it")])
+def test_a_unit_to_blame_is_tried_twice_and_named_and_the_others_go_on(
+    report: Returned | MemoryError, tmp_path: Path, digits: str
+) -> None:
+    def play(lanes: Sequence[Lane], times: int) -> list[Report]:
+        return [report] if lanes[0].config.training.momentum else [Returned("this", messages(lanes, digits))]
+
+    bad, good = Job(tmp_path / "bad", config([7, 8], 0.5)), Job(tmp_path / "good", config([0, 1]))
+    engine = Script(4, play)
+    (failed,) = [one for one in carry_out([bad, good], engine, workers=1) if isinstance(one, UnitFailed)]
+    assert {(task.job.path.name, task.seed) for task in failed.unit} == {("bad", 7), ("bad", 8)}
+    assert "SIGKILL) on worker" in failed.reason or failed.reason == "MemoryError: no room"
+    assert engine.times == {(7, 8): 2, (0, 1): 1} and recorded(good) == expected([0, 1])
+
+
+def test_what_the_data_are_refused_for_ends_all(tmp_path: Path) -> None:
+    engine = Script(1, lambda lanes, times: [Refused()])
+    with pytest.raises(Refused):
+        carry_out([Job(tmp_path / "run", config([0]))], engine)
+
+
+def test_other_data_on_a_worker_end_all(tmp_path: Path) -> None:
+    engine = Script(1, lambda lanes, times: [Returned("this", messages(lanes, "0" * 64))])
+    with pytest.raises(Failed, match="the data changed"):
+        carry_out([Job(tmp_path / "run", config([0]))], engine)
+
+
+def test_no_more_units_are_under_way_than_there_are_slots(tmp_path: Path, digits: str) -> None:
+    jobs = [Job(tmp_path / f"run-{n}", config([0], n / 100)) for n in range(40)]
+    engine = Script(3, lambda lanes, times: [Returned("this", messages(lanes, digits))])
+    before, most = len(os.listdir("/proc/self/fd")), 0
+    settings, units = Settings(Path("data")), deque(plan(jobs, 3))
+    with Writers(units, settings) as writers:
+        for unit, message in distribute(engine, units, writers):
+            list(writers.record(unit, message))
+            most = max(most, len(os.listdir("/proc/self/fd")) - before)
+    assert engine.most == 3 and most <= 3 and all(recorded(job) == expected([0]) for job in jobs)
+
+
+def test_epochs_are_shown_as_they_come(tmp_path: Path, digits: str) -> None:
+    def play(lanes: Sequence[Lane], times: int) -> list[Report]:
+        told = messages(lanes, digits)
+        return [event("this", told, 0, 2), event("this", told, 2, 3), Returned("this", told)]
+
+    events = carry_out([Job(tmp_path / "run", config([0, 1]))], Script(1, play), workers=1)
+    epochs = [one for one in events if isinstance(one, EpochDone)]
+    assert len(epochs) == EPOCHS
+    assert {one.where for one in epochs} == {"worker"}
