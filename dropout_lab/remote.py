@@ -152,7 +152,7 @@ def train(lanes: bytes, key: str, worker_id: str, directory: str, device: str) -
             if isinstance(message, LabError):
                 raise message
             if isinstance(message, Progress):
-                due = bool(message.snapshots) and time.monotonic() - started > SLICE
+                due = time.monotonic() - started > SLICE
                 message = message if due else replace(message, snapshots={})
                 told.add(message)
             messages.append(message)

@@ -34,9 +34,9 @@ def snapshot(seed: int, epoch: int, best: Row | None = None) -> Snapshot:
     return Snapshot(row(seed, epoch), best or row(seed, 1), arrays)
 
 
-def outcome(seed: int, data: str = DATA) -> Outcome:
+def outcome(seed: int, data: str = DATA, epochs: int = EPOCHS) -> Outcome:
     result = {"val_loss": 0.1, "val_accuracy": 0.9, "test_loss": 0.2 + seed, "test_accuracy": 0.8}
-    facts = {"status": "finished", "epochs": EPOCHS, "best_epoch": 1, "last": result, "best": result}
+    facts = {"status": "finished", "epochs": epochs, "best_epoch": 1, "last": result, "best": result}
     random = np.random.default_rng(seed)
     arrays: dict[str, np.ndarray] = {
         f"{when}.{layer}.{name}": random.random(shape, np.float32)

@@ -54,7 +54,7 @@ def messages(lanes: Sequence[Lane], sha256: str, until: int = EPOCHS) -> list[An
         saved = {lane: snapshot(seed, epoch) for lane, seed in enumerate(seeds) if last}
         told.append(Progress({lane: row(seed, epoch) for lane, seed in enumerate(seeds)}, 0.5, saved))
     if until == EPOCHS:
-        told += [*(Ended(lane, outcome(seed, sha256)) for lane, seed in enumerate(seeds)), Stopped()]
+        told += [*(Ended(lane, outcome(seed, sha256, EPOCHS)) for lane, seed in enumerate(seeds)), Stopped()]
     return told
 
 
