@@ -196,7 +196,7 @@ def real_dask(number: int, slots: int = 20) -> Point:
         remote.train = at_once  # type: ignore[assignment]
         with (
             LocalCluster(
-                slots, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp", host="127.0.0.1"
+                slots, threads_per_worker=1, processes=False, dashboard_address=":0", protocol="tcp", host="127.0.0.1"
             ) as local,
             joined(local.scheduler_address) as cluster,
         ):
@@ -209,21 +209,24 @@ def real_dask(number: int, slots: int = 20) -> Point:
 
 
 def efficiency(seeds: int, rounds: int = 3) -> Iterator[Point]:
-    """Train one sweep on 1 and on 2 local workers by turns: networks per second."""
+    """Train one sweep on 1 and on 2 local workers by turns, whose processes have been started: networks per second."""
     for turn in range(rounds):
         rates = {}
         for workers in (1, 2) if turn % 2 == 0 else (2, 1):
             with tempfile.TemporaryDirectory() as directory, joined(f"local:{workers}") as cluster:
-                todo = []
-                for rate in range(8):
+
+                def job(rate: int, seeds: Sequence[int], where: str = directory) -> Job:
                     mapping = {
                         "data": {"dataset": "digits"},
                         "dropout": {"rate": rate / 10},
                         "training": {"epochs": 100},
-                        "seeds": list(range(seeds)),
+                        "seeds": list(seeds),
                     }
-                    job = Job(Path(directory) / f"run-{rate}", configs.resolve(mapping, where="x", name="run"))
-                    todo.append(job)
+                    return Job(Path(where) / f"run-{rate}", configs.resolve(mapping, where="x", name="run"))
+
+                todo = [job(rate, range(seeds)) for rate in range(8)]
+                warm = [Job(Path(directory) / f"warm-{n}", job(0, [n]).config) for n in range(workers)]
+                list(execute(warm, Settings(Path(directory), "cpu", workers, 1, cluster)))  # starts the processes
                 how = cluster.layout([(job.config, seeds) for job in todo], "cpu", None)
                 started = time.perf_counter()
                 for _ in execute(todo, Settings(Path(directory), "cpu", how.processes, how.lanes, cluster)):

@@ -10,7 +10,6 @@ import logging
 import re
 import resource
 import signal
-import warnings
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -87,13 +86,13 @@ def on_this_machine(count: int) -> Iterator[str]:
     }  # none: no dashboard
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # Ctrl-C goes to all: the driver decides
     try:
-        with dask.config.set(pages), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Port [0-9]+ is already in use")  # another one is taken
+        with dask.config.set(pages):
             started = LocalCluster(
                 n_workers=count,
                 threads_per_worker=1,
                 host="127.0.0.1",
                 dashboard_address=None,
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # else 8787, which may be taken
                 silence_logs=logging.CRITICAL,
             )
     finally:
