@@ -44,6 +44,8 @@ from dropout_lab.storage import is_locked
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dask]:
     """Two workers that tests leave as they found them."""
     with dask(tmp_path_factory.mktemp("dask")) as started:
+        with joined(started.address) as cluster:
+            until(lambda: len(cluster.client.nthreads()) == 2, "two workers")
         yield started
 
 
