@@ -312,7 +312,7 @@ def test_of_four_units_one_is_killed_once_one_always_and_one_fails(tmp_path: Pat
     for event in execute(list(jobs.values()), settings):
         quiet, last = max(quiet, time.monotonic() - last), time.monotonic()
         events.append(event)
-    assert not children() and quiet < 30  # the machine may be busy; a hang would be for ever
+    assert not children() and quiet < 300  # the machine may be busy; a hang would be for ever
     failed = {event.unit: event.reason for event in failures(events)}
     assert [event.text for event in events if isinstance(event, Noted)].count(
         f"{tmp_path / 'once'} seed 0: its worker process died (SIGKILL); tried once more"
