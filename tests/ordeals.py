@@ -54,6 +54,7 @@ class Lab:
         code = 70
         try:
             os.setpgid(0, 0)
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
             os.chdir(self.directory)
             log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(log, 1)

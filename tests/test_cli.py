@@ -529,12 +529,14 @@ def test_closed_streams_and_narrow_encodings_do_no_harm(judged: Lab) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_an_interrupted_training_says_how_to_go_on_and_goes_on(number: int, code: int, lab: Lab) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
     line, metrics = "train tiny.yaml network.hidden=[512] training.epochs=400 --name it", lab.runs / "it/metrics.csv"
     with start(f"{line} --fresh") as process:
         while not metrics.exists() and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(number)
         out, errors = process.communicate()
+    signal.signal(signal.SIGHUP, before)
     assert (process.returncode, out) == (code, "")
     assert errors.endswith(f"Go on with\n  dropout-lab {shlex.join(shlex.split(line))}\n")
     rows = metrics.read_text()

@@ -171,12 +171,12 @@ def test_three_workers_killed_at_random(tmp_path: Path) -> None:
     killed_at_random(tmp_path, 3, many(tmp_path, 24))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_twenty_workers_killed_at_random(tmp_path: Path) -> None:
     killed_at_random(tmp_path, 20, many(tmp_path, 120))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_worker_that_the_network_hides_for_thirty_seconds(tmp_path: Path) -> None:
     """Two workers, each in a network namespace; the cable of one is cut while it trains."""
     jobs = many(tmp_path, 16, 300)
