@@ -21,18 +21,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from recorded import tree
 
-from dropout_lab import cli, progress, runs, storage
+from dropout_lab import cli, execution, progress, runs, storage
 from dropout_lab.checkpoints import unpack
 
 TRAIN = "train digits.yaml training.epochs=40 --seeds 4 --device cpu"
 SWEEP = "sweep digits.yaml --rates 0,0.2,0.5 --seeds 2 --jobs 2 --device cpu"
 CONFIG = "data: {dataset: digits}\nnetwork: {hidden: [24, 16]}\ntraining: {epochs: 100}\n"
 DEADLINE = 120.0  # seconds: a busy machine is slow, a hang would be for ever
+SHOWN = progress.shown
 Counts = dict[str, float]
 
 
@@ -61,7 +63,7 @@ class Lab:
             os.dup2(log, 2)
             sys.stdout, sys.stderr = io.TextIOWrapper(io.FileIO(1, "w")), io.TextIOWrapper(io.FileIO(2, "w"))
             sys.argv = ["dropout-lab", *line.split()]
-            progress.LINE_EVERY = 0.0  # tell of every epoch
+            progress.shown = telling
             cli.main()
         except SystemExit as end:
             code = int(end.code or 0)
@@ -119,9 +121,23 @@ def safe_epochs(run: Path) -> dict[int, int]:
     return safe
 
 
-def told_epochs(log: str) -> int:
-    """Return the last epoch that a training of one unit told of."""
-    return max((int(epoch) for epoch in re.findall(r"^epoch (\d+)/", log, re.MULTILINE)), default=0)
+@contextlib.contextmanager
+def telling(*plan: Any) -> Iterator[Callable[[execution.Event], None]]:
+    """Show what happens as ever, and tell of every epoch of every seed."""
+    with SHOWN(*plan) as show:
+
+        def tell(event: execution.Event) -> None:
+            show(event)
+            for task, row in event.rows.items() if isinstance(event, execution.EpochDone) else ():
+                print(f"told of seed {task.seed} epoch {row.epoch}", file=sys.stderr, flush=True)
+
+        yield tell
+
+
+def lost_epochs(log: str, safe: Mapping[int, int]) -> int:
+    """Return how many epochs were told of that are not safe."""
+    told = {int(s): int(e) for s, e in re.findall(r"^told of seed (\d+) epoch (\d+)$", log, re.MULTILINE)}
+    return sum(max(0, epoch - safe.get(seed, 0)) for seed, epoch in told.items())
 
 
 def in_peace(directory: Path, line: str, run: str) -> tuple[dict[str, str], float]:
@@ -150,7 +166,7 @@ def killed(directory: Path, times: int) -> Counts:
         code = ended(process)
         blows += code == -signal.SIGKILL
         safe = safe_epochs(run)
-        lost += max(0, told_epochs(lab.log) - min(safe.values(), default=0)) if code else 0
+        lost += lost_epochs(lab.log, safe)
         lab.run("list --json")
         if code == 0:
             assert facts(run) == expected
@@ -284,7 +300,7 @@ def disk_full(directory: Path, times: int) -> Counts:
                 errors = [line for line in lab.log.splitlines() if line.startswith("dropout-lab: error: ")]
                 assert code == 1 and len(errors) == 1 and str(small) in errors[0], lab.log
                 assert errors[0].endswith("No space left on device") and "Traceback" not in lab.log, lab.log
-                lost += max(0, told_epochs(lab.log) - min(safe.values(), default=0))
+                lost += lost_epochs(lab.log, safe)
                 failed += 1
             mount("-o", "remount,size=64m", str(small))
             lab.run(f"{TRAIN} --runs-dir {small}/runs")
@@ -312,7 +328,6 @@ ORDEALS: dict[str, tuple[Callable[[Path, int], Counts], int]] = {
 
 
 def main(chosen: str = "", times: str = "") -> None:
-    import dropout_lab.execution
     import dropout_lab.plots
     import dropout_lab.sweep_table  # noqa: F401, once for all the forks
 
