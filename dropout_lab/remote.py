@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import multiprocessing
 import socket
 import threading
@@ -133,7 +134,7 @@ def train(lanes: bytes, key: str, worker_id: str, directory: str, device: str) -
     from dropout_lab.errors import LabError
     from dropout_lab.workers import Progress, Settings, Stopped
 
-    here, run, started = get_worker(), uuid.uuid4().hex, time.monotonic()
+    here, run, first = get_worker(), uuid.uuid4().hex, math.inf
     if here.id != worker_id:
         raise Lost("the worker was started again")
     settings = Settings(Path(directory), device, schedule.cores())  # one thread: other cores have other units
@@ -152,7 +153,8 @@ def train(lanes: bytes, key: str, worker_id: str, directory: str, device: str) -
             if isinstance(message, LabError):
                 raise message
             if isinstance(message, Progress):
-                due = time.monotonic() - started > SLICE
+                first = min(first, time.monotonic())
+                due = time.monotonic() - first > SLICE
                 message = message if due else replace(message, snapshots={})
                 told.add(message)
             messages.append(message)
