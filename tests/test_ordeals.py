@@ -12,9 +12,13 @@ import pytest
 from ordeals import ORDEALS
 
 
-@pytest.mark.slow
+QUICK = ("killed", "at_once")
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("name", ORDEALS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in QUICK else pytest.mark.long) for name in ORDEALS]
+)
 def test_a_real_training_comes_through(name: str) -> None:
     program = Path(__file__).with_name("ordeals.py")
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
