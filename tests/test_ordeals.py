@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from ordeals import ORDEALS
 
-
 QUICK = ("killed", "at_once")
 
 
