@@ -108,7 +108,10 @@ class DaskEngine:
         return f"{facts.machine}/{facts.name.rpartition('//')[2]}"
 
     def reports(self) -> Iterator[tuple[str, Report]]:
-        kind, what = self.queue.get()
+        try:
+            kind, what = self.queue.get(timeout=LOOK)
+        except queue.Empty:  # a lost connection may be back, which nobody tells: who waits for a slot looks again
+            return
         if kind == "hosts":
             yield from self._meet(*what)
         elif kind == "gone":
@@ -145,7 +148,6 @@ class DaskEngine:
 
     async def _watch(self) -> None:
         """See who comes and goes; a worker that was started again under its old address is another one."""
-        status = self.client.status
         while not self.stopping:
             with contextlib.suppress(Exception):  # the scheduler is not there just now
                 identity = await self.client.scheduler.identity(n_workers=-1)
@@ -160,9 +162,6 @@ class DaskEngine:
             if self.client.status == "closed":
                 self.queue.put(("gone", None))
                 return
-            if self.client.status != status:  # those who wait for a free slot have to look again
-                status = self.client.status
-                self.queue.put(("hosts", ([], {})))
             await asyncio.sleep(LOOK)
 
     async def _admit(self, addresses: Sequence[str]) -> None:
