@@ -166,7 +166,7 @@ def many(tmp_path: Path, count: int, epochs: int = 150) -> list[Job]:
     return [Job(tmp_path / f"run-{n}", config([0], epochs, momentum=n / 1000)) for n in range(count)]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_three_workers_killed_at_random(tmp_path: Path) -> None:
     killed_at_random(tmp_path, 3, many(tmp_path, 24))
 
@@ -238,7 +238,7 @@ def training(cluster: Dask) -> list[int]:
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_driver_that_ends_leaves_nothing_on_the_cluster_and_the_same_command_goes_on(
     number: signal.Signals, tmp_path: Path
@@ -265,7 +265,7 @@ def test_a_driver_that_ends_leaves_nothing_on_the_cluster_and_the_same_command_g
         assert len(list(tmp_path.glob("runs/two-sweep/*/summary.json"))) == 4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_scheduler_that_is_lost_ends_the_sweep_and_one_that_comes_back_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,7 +293,7 @@ def test_a_scheduler_that_is_lost_ends_the_sweep_and_one_that_comes_back_does_no
     assert all(runs.state(job.path) == "finished" for job in jobs)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_connection_that_breaks_is_made_again(shared: Dask, tmp_path: Path) -> None:
     jobs = many(tmp_path, 4, 40)
     with joined(shared.address) as there:

@@ -336,7 +336,7 @@ def test_of_four_units_one_is_killed_once_one_always_and_one_fails(tmp_path: Pat
         assert metrics(jobs[fate]) == undisturbed(tmp_path, jobs[fate])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_worker_that_hangs_costs_its_unit_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "SHORTEST_PATIENCE", 20.0)
     jobs = [Job(tmp_path / "hangs", config(momentum=0.1)), Job(tmp_path / "good", config(momentum=0.2))]
