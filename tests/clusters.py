@@ -80,24 +80,6 @@ def dask(
         started.stop()
 
 
-def below(pid: int) -> dict[int, str]:
-    """All living descendants of a process, with their command lines."""
-    parents = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            state, parent = (entry / "stat").read_text().rpartition(") ")[2].split()[:2]
-            if state != "Z":
-                parents[int(entry.name)] = int(parent)
-    found: set[int] = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    commands = {}
-    for child in found - {pid}:
-        with contextlib.suppress(OSError):
-            commands[child] = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
-    return commands
-
-
 class Network:
     """Network namespaces, each a machine with one cable to this one: made, cut and mended with ip, which root may."""
 

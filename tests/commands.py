@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import hashlib
+import os
 import shlex
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,3 +57,33 @@ class Lab:
             str(path.relative_to(self.path)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "-"
             for path in sorted(self.path.rglob("*"))
         }
+
+
+class _Header(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _Capabilities(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_uint32) for name in ("effective", "permitted", "inheritable", *"abc"))
+
+
+@contextlib.contextmanager
+def ordinary_user() -> Iterator[None]:
+    """Obey the permissions of files, also as root, whom they do not bind: a test of them would show nothing.
+
+    Only those capabilities are laid down (capabilities(7)), and the user stays: another one might not be let into the
+    environment's own directories.
+    """
+    if os.geteuid() != 0:
+        yield
+        return
+    libc, header, held = ctypes.CDLL(None, use_errno=True), _Header(0x20080522, 0), _Capabilities()
+    if not hasattr(libc, "capset") or libc.capget(ctypes.byref(header), ctypes.byref(held)):
+        pytest.skip("root's rights can be laid down on Linux only")
+    less = _Capabilities.from_buffer_copy(held)
+    less.effective &= ~(1 << 1 | 1 << 2)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    assert libc.capset(ctypes.byref(header), ctypes.byref(less)) == 0
+    try:
+        yield
+    finally:
+        assert libc.capset(ctypes.byref(header), ctypes.byref(held)) == 0

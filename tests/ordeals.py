@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from processes import below
 from recorded import tree
 
 from dropout_lab import cli, execution, progress, runs, storage
@@ -243,27 +244,16 @@ def workers_killed(directory: Path, times: int) -> Counts:
     while blows < times:
         process = lab.start(SWEEP)
         time.sleep(at_random.uniform(0.3, 0.8) * seconds)
-        below = workers_of(process)
-        if below:
+        workers = [pid for pid, command in below(process).items() if "spawn_main" in command]
+        if workers:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(at_random.choice(below), signal.SIGKILL)
+                os.kill(at_random.choice(sorted(workers)), signal.SIGKILL)
                 blows += 1
         assert ended(process) == 0, lab.log
         assert facts(sweep) == expected
         shutil.rmtree(sweep)
         sweeps += 1
     return {"kills": blows, "sweeps": sweeps, "networks lost": 0}
-
-
-def workers_of(parent: int) -> list[int]:
-    """Return the processes that a process has spawned to train."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            stat = (entry / "stat").read_text().rpartition(") ")[2].split()
-            if int(stat[1]) == parent and stat[0] != "Z" and b"spawn_main" in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-    return sorted(found)
 
 
 def at_once(directory: Path, times: int) -> Counts:

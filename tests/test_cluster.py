@@ -14,17 +14,17 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
-import psutil
 import pytest
-from clusters import Dask, Network, below, dask, until
+from clusters import Dask, Network, dask, until
 from commands import REFUSAL, Lab
+from processes import below, listening
 from test_execution import config, epochs_of, failures, metrics, undisturbed
 
 from dropout_lab import cluster as clusters
@@ -487,16 +487,6 @@ def test_without_dask_it_says_what_to_install(lab: Lab, monkeypatch: pytest.Monk
 
 
 # On this machine
-
-
-def listening(pids: Iterable[int]) -> set[tuple[str, int]]:
-    """The addresses and ports that processes listen on."""
-    return {
-        tuple(connection.laddr)
-        for pid in pids
-        for connection in psutil.Process(pid).net_connections()
-        if connection.status == psutil.CONN_LISTEN
-    }
 
 
 def speaks_http(host: str, port: int) -> bool:

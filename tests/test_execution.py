@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from processes import alive, below
 from recorded import tree
 from sabotage import sabotaged
 
@@ -405,29 +406,6 @@ if __name__ == "__main__":
 """
 
 
-def processes_below(pid: int) -> set[int]:
-    """All living descendants of a process."""
-    parents = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            state, parent = (entry / "stat").read_text().rpartition(") ")[2].split()[:2]
-        except OSError:
-            continue
-        if state != "Z":
-            parents[int(entry.name)] = int(parent)
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found - {pid}
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
-    except OSError:
-        return False
-
-
 @pytest.fixture
 def parent(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A process, in a group of its own, whose two workers fall asleep in their third epoch; it tells of the others."""
@@ -446,14 +424,12 @@ def test_no_worker_outlives_a_killed_parent(parent: subprocess.Popen[str], tmp_p
     assert parent.stdout and parent.stderr
     for _ in range(5):
         parent.stdout.readline()
-    below = processes_below(parent.pid)
-    assert len(below) >= 2
+    started = below(parent.pid)
+    assert len(started) >= 2
     parent.kill()
     parent.wait()
     gone_by = time.monotonic() + 30
-    while living := [
-        pid for pid in below if Path(f"/proc/{pid}").exists() and pid in processes_below(1) | below and alive(pid)
-    ]:
+    while living := list(filter(alive, started)):
         assert time.monotonic() < gone_by, living
         time.sleep(0.05)
     assert parent.stderr.read() == ""
@@ -465,18 +441,18 @@ def test_ctrl_c_is_for_the_parent_alone(parent: subprocess.Popen[str]) -> None:
     """The terminal sends SIGINT to the whole group; a worker, even one that is still starting, takes no notice."""
     assert parent.stdout and parent.stderr
     parent.stdout.readline()
-    while len(below := processes_below(parent.pid)) < 3:
+    while len(started := below(parent.pid)) < 3:
         time.sleep(0.01)
     for _ in range(5):
         time.sleep(0.1)
-        for pid in below:
+        for pid in started:
             os.kill(pid, signal.SIGINT)
     for _ in range(4):
         parent.stdout.readline()
-    assert all(map(alive, below))
+    assert all(map(alive, started))
     os.killpg(parent.pid, signal.SIGINT)
     assert parent.wait(60) == 130 and parent.stderr.read() == ""
-    assert not any(map(alive, below))
+    assert not any(map(alive, started))
 
 
 @pytest.mark.parametrize("sent", [[], [[Lane(config(), 0)]]])

@@ -9,17 +9,16 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from commands import REFUSAL, TINY, Lab
+from commands import REFUSAL, TINY, Lab, ordinary_user
 from comparable import forge, reseal, write_run
+from processes import below, listening
 from safetensors.numpy import load, save
 
 from dropout_lab import data, listing, schedule, storage, terminal
@@ -336,51 +335,35 @@ def test_a_training_goes_on_though_nobody_can_be_told(lab: Lab) -> None:
     assert result.returncode == 0 and (lab.runs / "tiny/summary.json").exists()
 
 
-@contextmanager
-def ordinary_user() -> Iterator[None]:
-    """Root may write anywhere, and a test of permissions would show nothing."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
 def test_read_only_directories_are_named_and_left_alone(trained: Lab) -> None:
-    """As an ordinary user; not in tmp_path, which only its owner may enter."""
-    trained("compare base drop")  # so that all that will be needed is imported
-    trained("report base drop")
-    with tempfile.TemporaryDirectory() as name:
-        where = Path(name)
-        shutil.copytree(trained.runs, where / "runs")
-        shutil.copy(trained.path / "tiny.yaml", where)
-        for path in (where, *where.rglob("*")):
-            path.chmod(0o555 if path.is_dir() else 0o444)
-        before = {str(path): path.read_bytes() for path in where.rglob("*") if path.is_file()}
-        lines = {
-            "train tiny.yaml --name new --quiet": (1, "runs/new: cannot be created: Permission denied"),
-            "train tiny.yaml --name drop --seeds 3 dropout.rate=0.5 --quiet": (1, "runs/drop: cannot be locked"),
-            "train tiny.yaml --name drop --fresh": (1, "runs/drop: cannot be locked: Permission denied"),
-            "compare base drop": (1, "comparison.json: cannot be written: Permission denied"),
-            "compare base drop --out {}/out": (1, "out: cannot be created: Permission denied"),
-            "report base drop --out {}/x.html": (1, "x.html: cannot be written: Permission denied"),
-            "plot base": (1, "curves.png: cannot be written: Permission denied"),
-            "list": (0, ""),
-        }
-        shown = {}
-        trained.monkeypatch.chdir(where)
-        for line in lines:
-            with ordinary_user():
-                shown[line] = trained(line.format(where))
-        trained.monkeypatch.chdir(trained.path)
-        assert {str(path): path.read_bytes() for path in where.rglob("*") if path.is_file()} == before
-        for line, (code, words) in lines.items():
-            assert shown[line].code == code and words in shown[line].err, (line, shown[line])
-        for path in (where, *where.rglob("*")):
-            path.chmod(0o755)
+    where = trained.path / "locked"
+    where.mkdir()
+    shutil.copytree(trained.runs, where / "runs")
+    shutil.copy(trained.path / "tiny.yaml", where)
+    for path in (where, *where.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    before = {str(path): path.read_bytes() for path in where.rglob("*") if path.is_file()}
+    lines = {
+        "train tiny.yaml --name new --quiet": (1, "runs/new: cannot be created: Permission denied"),
+        "train tiny.yaml --name drop --seeds 3 dropout.rate=0.5 --quiet": (1, "runs/drop: cannot be locked"),
+        "train tiny.yaml --name drop --fresh": (1, "runs/drop: cannot be locked: Permission denied"),
+        "compare base drop": (1, "base-vs-drop: cannot be created: Permission denied"),
+        "compare base drop --out {}/out": (1, "out: cannot be created: Permission denied"),
+        "report base drop --out {}/x.html": (1, "x.html: cannot be written: Permission denied"),
+        "plot base": (1, "curves.png: cannot be written: Permission denied"),
+        "list": (0, ""),
+    }
+    shown = {}
+    trained.monkeypatch.chdir(where)
+    for line in lines:
+        with ordinary_user():
+            shown[line] = trained(line.format(where))
+    trained.monkeypatch.chdir(trained.path)
+    assert {str(path): path.read_bytes() for path in where.rglob("*") if path.is_file()} == before
+    for line, (code, words) in lines.items():
+        assert shown[line].code == code and words in shown[line].err, (line, shown[line])
+    for path in (where, *where.rglob("*")):
+        path.chmod(0o755)
 
 
 # Memory and divergence
@@ -448,41 +431,19 @@ def test_networks_that_diverge_change_no_byte_of_the_others(jobs: int, lab: Lab)
 # Nobody is let in
 
 
-def listening(process: int) -> set[str]:
-    """Return the addresses, as the kernel writes them, on which a process and those below it accept connections."""
-    sockets = {
-        fields[9]: fields[1]
-        for table in ("tcp", "tcp6", "udp", "udp6")
-        for fields in map(str.split, Path(f"/proc/net/{table}").read_text().splitlines()[1:])
-        if fields[3] == ("0A" if table.startswith("tcp") else "07")
-    }
-    family, found = [process], set()
-    for number in family:
-        try:
-            for link in Path(f"/proc/{number}/fd").iterdir():
-                inode = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(link))
-                found |= {sockets[inode[1]]} if inode and inode[1] in sockets else set()
-            children = Path(f"/proc/{number}/task/{number}/children").read_text()
-            family += map(int, children.split())
-        except OSError:
-            continue
-    return found
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs /proc")
 def test_nothing_listens(lab: Lab) -> None:
     program = "import socket, time; s = socket.create_server(('127.0.0.1', 0)); print(flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as control:
         assert control.stdout
         control.stdout.readline()
-        assert len(listening(control.pid)) == 1, "the look itself works"
+        assert len(listening([control.pid])) == 1, "the look itself works"
         control.kill()
     line = "sweep tiny.yaml --rates 0.1,0.2,0.3 --jobs 2 --seeds 3"
     looks = 0
     with subprocess.Popen([*COMMAND, *line.split()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None:
-            assert not listening(process.pid)
+            assert not listening([process.pid, *below(process.pid)])
             looks += 1
             time.sleep(0.02)
     assert process.returncode == 0 and looks > 20

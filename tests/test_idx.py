@@ -13,11 +13,9 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import torchvision
+from commands import ordinary_user
 from generated import IDX_SETS, changed, install, refused, shrink, tree
 
 from dropout_lab import data, idx
@@ -386,31 +385,18 @@ def test_a_killed_download_leaves_no_data_and_is_swept_up(mirror: Mirror, tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["KMNIST"]
 
 
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """Give up root for a while: root may write anywhere, and a test of permissions would show nothing."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
 @pytest.fixture
-def read_only() -> Iterator[Path]:
-    """An empty folder that all may read and nobody may write (not in tmp_path, which only its owner may enter)."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o555)
-        yield Path(name)
-        Path(name).chmod(0o755)
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """An empty folder that all may read and nobody may write."""
+    folder = tmp_path / "read-only"
+    folder.mkdir(0o555)
+    yield folder
+    folder.chmod(0o755)
 
 
 def test_a_read_only_folder_is_refused(read_only: Path, mirror: Mirror) -> None:
     for directory in (read_only, read_only / "below"):
-        with refused(read_only) as lines, unprivileged():
+        with refused(read_only) as lines, ordinary_user():
             data.load("kmnist", "unit", directory)
         reason = (
             "good files are not here and cannot be written here; name another folder with --data-dir or "
