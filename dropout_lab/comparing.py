@@ -44,7 +44,7 @@ def question(metric: str = "test_accuracy", min_effect: str | None = None, fail_
     if metric not in METRICS:
         raise Refused(Problem("command line", "--metric", comparisons.unknown_metric(metric), metric))
     percent = METRICS[metric].unit == "%"
-    text = min_effect if min_effect is not None else "0.1pp" if percent else "0"
+    text = min_effect if min_effect is not None else f"{100 * comparisons.MIN_EFFECT:g}pp" if percent else "0"
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(pp)?", text, re.ASCII)
     if match is None or bool(match[2]) != percent:
         reason = f"must be a number{' with pp, such as 0.1pp' if percent else ' without a unit, such as 0.01'}"

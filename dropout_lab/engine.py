@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import queue
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from dropout_lab.distribution import Report
 from dropout_lab.errors import Failed
 from dropout_lab.execution import Writers
 from dropout_lab.remote import Facts, Lost
+from dropout_lab.storage import sha256
 from dropout_lab.training import Lane
 
 if TYPE_CHECKING:
@@ -48,14 +48,14 @@ class Files:
         for dataset in datasets:
             for report in data.verify(dataset, directory):
                 if dataset not in data.DATASETS:
-                    self.names[dataset] = f"{hashlib.sha256(report.path.read_bytes()).hexdigest()}.npz"
+                    self.names[dataset] = f"{sha256(report.path.read_bytes())}.npz"
                     paths[self.names[dataset]] = report.path
                 elif report.path.is_relative_to(directory):
                     paths[str(report.path.relative_to(directory))] = report.path
                     sums = report.path.with_name("SHA256SUMS")
                     paths |= {str(sums.relative_to(directory)): sums} if sums.exists() else {}
         self.paths = paths
-        self.digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items()}
+        self.digests = {name: sha256(path.read_bytes()) for name, path in paths.items()}
 
     def content(self) -> dict[str, bytes]:
         return {name: path.read_bytes() for name, path in self.paths.items()}

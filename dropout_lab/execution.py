@@ -184,10 +184,9 @@ class Writers:
             self.settle(task)
             yield SeedDone(task, message.outcome.facts)
         elif message.reason and (failed := self.left(unit)):
+            details = (message.details or message.reason).encode(errors="backslashreplace")
             for task in failed:
-                atomic_write(
-                    task.job.path / "error.txt", (message.details or message.reason).encode(errors="backslashreplace")
-                )
+                atomic_write(task.job.path / "error.txt", details)
                 self.settle(task)
             yield UnitFailed(failed, message.reason)
 

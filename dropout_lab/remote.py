@@ -7,7 +7,6 @@ nobody waits for any more can be ended. The scheduler imports this module to rea
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import math
 import multiprocessing
 import socket
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from dropout_lab import data, devices, schedule
 from dropout_lab.environment import environment
 from dropout_lab.errors import Problem
+from dropout_lab.storage import sha256
 
 if TYPE_CHECKING:
     from distributed import Worker as DaskWorker
@@ -119,7 +119,7 @@ def _kept(dask_worker: DaskWorker) -> Path:
 
 def _holds(directory: Path, digests: Digests) -> bool:
     with contextlib.suppress(OSError):
-        return all(hashlib.sha256((directory / name).read_bytes()).hexdigest() == digests[name] for name in digests)
+        return all(sha256((directory / name).read_bytes()) == digests[name] for name in digests)
     return False
 
 

@@ -14,6 +14,15 @@ WORDS = [
 ]  # fmt: skip
 
 
+def damage(draw: random.Random, data: bytes, cut: bool) -> bytes:
+    """Return `data` with one bit turned over, or cut short."""
+    if cut:
+        return data[: draw.randrange(len(data))]
+    changed = bytearray(data)
+    changed[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+    return bytes(changed)
+
+
 def mutate(draw: random.Random, data: bytes) -> bytes:
     """Return `data` with one to five things wrong."""
     changed = bytearray(data)

@@ -154,6 +154,13 @@ def facts(directory: Path) -> dict[str, str]:
     return {name: digest for name, digest in tree(directory).items() if name.endswith(names)}
 
 
+def accept(path: Path, expected: dict[str, str]) -> None:
+    """What was interrupted came to what it comes to in peace, and left nothing half written; make room for the next."""
+    assert facts(path) == expected
+    assert not [*path.rglob("*.tmp"), *path.rglob("checkpoint")]
+    shutil.rmtree(path)
+
+
 def killed(directory: Path, times: int) -> Counts:
     """SIGKILL at a random time, again and again, until the training is done; then another training."""
     expected, seconds = in_peace(directory, TRAIN, "digits")
@@ -170,9 +177,7 @@ def killed(directory: Path, times: int) -> Counts:
         lost += lost_epochs(lab.log, safe)
         lab.run("list --json")
         if code == 0:
-            assert facts(run) == expected
-            assert not list(run.rglob("*.tmp")) and not (run / "checkpoint").exists()
-            shutil.rmtree(run)
+            accept(run, expected)
             trainings += 1
     assert not lost, f"{lost} epochs were told of and not saved"
     return {"kills": blows, "trainings": trainings, "epochs lost": lost}
@@ -204,8 +209,7 @@ def interrupted(directory: Path, times: int) -> Counts:
         blows += code != 0
         lab.run("list --json")
         if code == 0:
-            assert facts(sweep) == expected
-            shutil.rmtree(sweep)
+            accept(sweep, expected)
             sweeps += 1
     return {"signals": blows, "sweeps": sweeps, "slowest end, s": round(longest, 1)}
 
@@ -228,10 +232,9 @@ def driver_killed(directory: Path, times: int) -> Counts:
             assert facts(run) == own
         before = {run: facts(run) for run in sorted(sweep.glob("rate-*")) if finished(run)}
         if code == 0:
-            assert facts(sweep) == expected
             rows = list(csv.DictReader((sweep / "sweep.csv").read_text().splitlines()))
             assert len({(row["run"], row["seed"]) for row in rows}) == len(rows) == 6
-            shutil.rmtree(sweep)
+            accept(sweep, expected)
             sweeps, before = sweeps + 1, {}
     return {"kills": blows, "sweeps": sweeps, "slowest end of the workers, s": round(longest, 1)}
 
@@ -250,8 +253,7 @@ def workers_killed(directory: Path, times: int) -> Counts:
                 os.kill(at_random.choice(sorted(workers)), signal.SIGKILL)
                 blows += 1
         assert ended(process) == 0, lab.log
-        assert facts(sweep) == expected
-        shutil.rmtree(sweep)
+        accept(sweep, expected)
         sweeps += 1
     return {"kills": blows, "sweeps": sweeps, "networks lost": 0}
 
@@ -269,8 +271,8 @@ def at_once(directory: Path, times: int) -> Counts:
         codes = sorted(map(ended, processes))
         assert codes in ([0, 0], [0, 2]), (codes, labs[0].log)
         refused += codes[1] == 2
-        assert facts(run) == expected and not storage.is_locked(run)
-        shutil.rmtree(run)
+        assert not storage.is_locked(run)
+        accept(run, expected)
     return {"rounds": times, "refused": refused}
 
 

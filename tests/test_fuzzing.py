@@ -24,7 +24,7 @@ from commands import CONFIGS, REFUSAL, TINY, Lab
 from comparable import forge, reseal, write_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mutated import mutate
+from mutated import damage, mutate
 
 from dropout_lab import config as configs
 from dropout_lab import runs
@@ -256,12 +256,7 @@ def test_no_flipped_bit_in_a_finished_run_passes(lab: Lab) -> None:
     for trial in range(400):
         file = draw.choice(files)
         good = file.read_bytes()
-        damaged = bytearray(good)
-        if trial < 300:
-            damaged[draw.randrange(len(good))] ^= 1 << draw.randrange(8)
-        else:
-            del damaged[draw.randrange(len(good)) :]
-        file.write_bytes(damaged)
+        file.write_bytes(damage(draw, good, cut=trial >= 300))
         with pytest.raises(Refused, match=str(file)):
             runs.load(path)
         file.write_bytes(good)

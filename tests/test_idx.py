@@ -25,6 +25,7 @@ import pytest
 import torchvision
 from commands import ordinary_user
 from generated import IDX_SETS, changed, install, refused, shrink, tree
+from mutated import damage
 
 from dropout_lab import data, idx
 from dropout_lab.data import DATASETS
@@ -85,12 +86,7 @@ def test_no_flipped_bit_and_no_cut_is_overlooked(
     assert all(report.ok for report in data.verify(name, tmp_path))
     for trial in range(400):
         file = draw.choice(FILES)
-        content = bytearray(small[file])
-        if trial < 300:
-            content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
-        else:
-            del content[draw.randrange(len(content)) :]
-        (raw / file).write_bytes(content)
+        (raw / file).write_bytes(damage(draw, small[file], cut=trial >= 300))
         assert [report.path for report in data.verify(name, tmp_path) if not report.ok] == [raw / file]
         with pytest.raises(Refused):
             DATASETS[name].read(tmp_path)

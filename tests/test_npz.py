@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from generated import arrays, refused, save
+from mutated import damage
 
 from dropout_lab import data, npz
 from dropout_lab.errors import Refused
@@ -323,12 +324,7 @@ def test_a_damaged_npz_never_gives_other_numbers(compressed: bool, tmp_path: Pat
     draw = random.Random(0)
     refusals = 0
     for trial in range(400):
-        content = bytearray(good)
-        if trial < 300:
-            content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
-        else:
-            del content[draw.randrange(len(content)) :]
-        path.write_bytes(content)
+        path.write_bytes(damage(draw, good, cut=trial >= 300))
         try:
             assert data.load(str(path), "unit", tmp_path).sha256 == digest
         except Refused:
