@@ -5,6 +5,7 @@ What happens on the workers is in `remote.py`, who gets which unit in `distribut
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import re
@@ -63,15 +64,33 @@ def joined(address: str) -> Iterator[Cluster]:
         stack.enter_context(dask.config.set(quiet))
         try:
             scheduler = stack.enter_context(on_this_machine(local)) if local else address
-            Client(scheduler, timeout=ANSWER, set_as_default=False).close()  # a quick no; the next one is patient
+            kind = asyncio.run(kind_of(scheduler))
+            if kind != "Scheduler":
+                raise Refused(Problem("command line", "--cluster", f"is Dask's {kind}, not its scheduler", address))
             client = Client(scheduler, timeout=BACK, set_as_default=False, name="dropout-lab", direct_to_workers=False)
         except (OSError, ValueError) as error:
             reason = f"no Dask scheduler answers there within {ANSWER:.0f} s; start one with `dask scheduler`"
             raise Refused(Problem("command line", "--cluster", reason, address)) from error
+        except TypeError as error:  # Dask's for what a protocol lacks here: TLS its files, UCX its package
+            raise Refused(Problem("command line", "--cluster", f"cannot be used: {error}", address)) from error
         stack.enter_context(client)
         cluster = Cluster(client, address)
         cluster.meet()
         yield cluster
+
+
+async def kind_of(address: str) -> str:
+    """Ask a Dask server what it is. Raises `TimeoutError` soon; Dask's client would wait for ever for a mute one."""
+    from distributed import rpc
+    from distributed.security import Security
+
+    with contextlib.suppress(TimeoutError):  # raised anew, for this one would keep the connection beyond its loop
+        async with (
+            asyncio.timeout(ANSWER),
+            rpc(address, connection_args=Security().get_connection_args("client")) as server,
+        ):
+            return str((await server.identity())["type"])
+    raise TimeoutError
 
 
 @contextlib.contextmanager
@@ -159,22 +178,21 @@ class Cluster:
             if total == most_slots:
                 break
         if not total:
-            most = max(facts.memory for facts in self.facts.values())
             reason = f"is too little for a network of this plan ({(size + TORCH) / GIB:.1f} GiB with Dask's worker)"
-            raise Refused(Problem("the cluster's workers", "memory", reason, f"{most / GIB:.1f} GiB"))
+            raise Refused(Problem("the cluster's workers", "memory", reason, f"{max(self.shares()) / GIB:.1f} GiB"))
         return Layout(min(total, sum(number for _, number in wanted)), 1, count, total * size)
 
     def slots(self, size: int, device: str) -> dict[str, int]:
-        """Return how many units of `size` bytes each worker may have at once: one per thread, if memory allows, or GPU.
-
-        Workers of one machine share its memory.
-        """
-        sharing = Counter(facts.machine for facts in self.facts.values())
-        room = {address: facts.memory / sharing[facts.machine] - TORCH for address, facts in self.facts.items()}
+        """Return how many units of `size` bytes each worker may have at once: one per thread that fits, or GPU."""
         return {
-            address: min(1, facts.gpus) if device == "cuda" else max(0, min(facts.threads, int(room[address] / size)))
-            for address, facts in self.facts.items()
+            address: min(1, facts.gpus) if device == "cuda" else max(0, min(facts.threads, int((share - TORCH) / size)))
+            for (address, facts), share in zip(self.facts.items(), self.shares(), strict=True)
         }
+
+    def shares(self) -> list[float]:
+        """Return how many bytes each worker may take: those of one machine share what is free there."""
+        sharing = Counter(facts.machine for facts in self.facts.values())
+        return [min(facts.limit, facts.memory / sharing[facts.machine]) for facts in self.facts.values()]
 
     def environment(self, device: str) -> dict[str, Any]:
         """Return the environment that networks are trained in, as summary.json has it; where workers differ, all."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from dropout_lab import data, remote
 from dropout_lab.distribution import Report
 from dropout_lab.errors import Failed
-from dropout_lab.execution import Writers
+from dropout_lab.execution import Writers, patience
 from dropout_lab.remote import Facts, Lost
 from dropout_lab.storage import sha256
 from dropout_lab.training import Lane
@@ -99,7 +99,7 @@ class DaskEngine:
         facts = self.hosts[address].facts
         self.hosts[address].units.add(key)
         moved = bytes(ForkingPickler.dumps([self.files.there(lane, str(facts.directory)) for lane in lanes]))
-        call = moved, key, facts.id, facts.directory, self.device
+        call = moved, key, facts.id, facts.directory, self.device, patience(lane.config for lane in lanes)
         try:
             self.futures[key] = self.client.submit(remote.train, *call, key=key, workers=[address], pure=False)
             self.client.loop.add_callback(self._fetch, self.futures[key])

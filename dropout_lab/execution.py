@@ -14,7 +14,7 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any, Self
 
-from dropout_lab.config import DataConfig
+from dropout_lab.config import Config, DataConfig
 from dropout_lab.data import split_as
 from dropout_lab.environment import environment
 from dropout_lab.errors import LabError
@@ -199,9 +199,9 @@ def work_here(units: deque[Unit], writers: Writers, settings: Settings) -> Sourc
             yield unit, message
 
 
-def patience(unit: Unit) -> float:
-    """Return after how many seconds without a word the worker of a unit is taken to hang."""
-    epoch = sum(cost(task.job.config) / task.job.config.training.epochs for task in unit)
+def patience(configs: Iterable[Config]) -> float:
+    """Return after how many seconds without a word a worker that trains these side by side is taken to hang."""
+    epoch = sum(cost(config) / config.training.epochs for config in configs)
     return max(SHORTEST_PATIENCE, PATIENCE * epoch)
 
 
@@ -228,7 +228,7 @@ def work_apart(units: deque[Unit], writers: Writers, settings: Settings) -> Sour
             ready = connection.wait(list(busy), PULSE)
             waited = min(PULSE, time.monotonic() - since)  # if it was longer, this process was stopped as well
             for worker, unit in busy.values():
-                worker.wait(waited, patience(unit))
+                worker.wait(waited, patience(task.job.config for task in unit))
             for pipe in ready:
                 worker, unit = busy[pipe]
                 try:

@@ -40,13 +40,17 @@ Digests = Mapping[str, str]  # SHA-256 by path in a data directory
 
 @dataclass(frozen=True)
 class Facts:
-    """What one Dask worker is; `memory` in bytes, `directory` where it has the data that were asked for, if it has."""
+    """What one Dask worker is; `directory` is where it has the data that were asked for, if it has.
+
+    `memory` is what its machine has free now, for all workers there; `limit` what this one may take. Both in bytes.
+    """
 
     id: str
     name: str
     machine: str
     threads: int
     memory: int
+    limit: int
     gpus: int
     environment: Mapping[str, Any]
     directory: str | None
@@ -78,7 +82,8 @@ def look(digests: Digests, dask_worker: DaskWorker) -> Facts:
         name=str(dask_worker.name),
         machine=socket.gethostname(),
         threads=dask_worker.state.nthreads,
-        memory=min(free, limit or free),
+        memory=free,
+        limit=limit or free,
         gpus=devices.cuda_count(),
         environment=environment("cpu", 1),
         directory=next((str(path) for path in own if _holds(path, digests)), None),
@@ -123,8 +128,10 @@ def _holds(directory: Path, digests: Digests) -> bool:
     return False
 
 
-def train(lanes: bytes, key: str, worker_id: str, directory: str, device: str) -> Returned:
+def train(lanes: bytes, key: str, worker_id: str, directory: str, device: str, patience: float) -> Returned:
     """Train a unit, whose lanes are pickled for its process, as the task `key` of the worker that was meant.
+
+    A process without a word for `patience` seconds is taken to hang, and killed.
 
     Raises `Lost` where it is another worker at the same address, or nobody waits for the result any more, and
     `LabError` where the data are not good.
@@ -148,8 +155,9 @@ def train(lanes: bytes, key: str, worker_id: str, directory: str, device: str) -
             if task is None or task.state != "executing":
                 raise Lost("nobody waits for it")
             if not process.pipe.poll(LOOK):
+                process.wait(LOOK, patience)
                 continue
-            message = process.pipe.recv()
+            message, process.silent = process.pipe.recv(), 0.0
             if isinstance(message, LabError):
                 raise message
             if isinstance(message, Progress):

@@ -121,6 +121,18 @@ def test_of_four_units_one_kills_its_process_once_one_always_and_one_fails(tmp_p
     assert not any(is_locked(job.path) for job in jobs.values())
 
 
+@pytest.mark.slow
+def test_a_unit_that_hangs_is_tried_twice_and_named_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dropout_lab.execution.SHORTEST_PATIENCE", 20.0)
+    hangs, good = (Job(tmp_path / name, config([0], momentum=m)) for name, m in {"hangs": 0.1, "good": 0.2}.items())
+    with dask(tmp_path, 2, {0.1: "asleep"}) as cluster:
+        (failure,) = failures(train([hangs, good], cluster.address, tmp_path))
+    assert failure.unit[0].job == hangs and "(it hung, without a word for 2" in failure.reason
+    assert metrics(good) == undisturbed(tmp_path, good)
+
+
 def kill_workers(cluster: Dask, times: int, pause: tuple[float, float], done: threading.Event) -> list[int]:
     """Kill workers at random, the process that Dask's nanny starts again or the nanny with it."""
     killed, chance = [], random.Random(0)
@@ -309,7 +321,7 @@ def test_a_connection_that_breaks_is_made_again(shared: Dask, tmp_path: Path) ->
 
 def worker(**differing: Any) -> Facts:
     threads = 4
-    facts = Facts("id", "name", "node-1", threads, 64 * GIB, 0, clusters.environment("cpu", 1), "/data")
+    facts = Facts("id", "name", "node-1", threads, 64 * GIB, 64 * GIB, 0, clusters.environment("cpu", 1), "/data")
     return replace(facts, **differing)
 
 
@@ -330,6 +342,8 @@ def test_there_is_a_slot_for_every_thread_that_memory_allows() -> None:
     assert (how.processes, how.lanes) == (6, 1)
     shared = cluster_of(*(worker(memory=2 * TORCH + 2 * one) for _ in range(2))).layout(wanted, "cpu", None)
     assert shared.processes == 2, "two workers of one machine share its memory"
+    limited = [worker(threads=1, limit=TORCH + one) for _ in range(32)]
+    assert cluster_of(*limited).layout(wanted, "cpu", None).processes == 32, "a limit is of one worker alone"
     with pytest.raises(Refused, match="too little for a network"):
         cluster_of(worker(memory=TORCH)).layout(wanted, "cpu", None)
     assert cluster_of(many, many).layout([(config([0]), 1)], "cpu", None).processes == 1
@@ -470,6 +484,23 @@ def test_a_scheduler_that_does_not_answer_is_refused(lab: Lab, monkeypatch: pyte
         outcome = lab("sweep tiny.yaml --rates 0.1 --cluster", f"tcp://127.0.0.1:{taken.getsockname()[1]}")
     assert outcome.code == 2 and re.fullmatch(REFUSAL, outcome.err.strip()) and "start one with" in outcome.err
     assert not lab.runs.exists()
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "tls", "ucx"])
+def test_what_listens_and_is_no_scheduler_is_refused(scheme: str, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask's client waits for ever for what takes a connection and is mute: a stopped scheduler, a web server."""
+    monkeypatch.setattr(clusters, "ANSWER", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        outcome = lab("sweep tiny.yaml --rates 0.1 --cluster", f"{scheme}://127.0.0.1:{mute.getsockname()[1]}")
+    assert outcome.code == 2 and re.fullmatch(REFUSAL, outcome.err.strip()) and "--cluster" in outcome.err
+    assert not lab.runs.exists()
+
+
+def test_the_address_of_a_worker_is_refused(shared: Dask) -> None:
+    with joined(shared.address) as cluster:
+        address = min(cluster.facts)
+    with pytest.raises(Refused, match="is Dask's Worker, not its scheduler"), joined(address):
+        pass
 
 
 def test_a_scheduler_without_workers_is_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
