@@ -15,7 +15,7 @@ from dropout_lab.errors import LabError
 from dropout_lab.execution import ATTEMPTS, Source, Writers
 from dropout_lab.remote import Lost, Returned
 from dropout_lab.runs import Row
-from dropout_lab.schedule import Task, Unit
+from dropout_lab.schedule import Task, Unit, named
 from dropout_lab.workers import Message, Progress, Stopped
 
 if TYPE_CHECKING:
@@ -93,6 +93,9 @@ def distribute(engine: Engine, units: deque[Unit], writers: Writers) -> Source:
             if any(attempts[task] >= ATTEMPTS for task in left):
                 yield left, Stopped(reason)
             elif left:
+                if reason:
+                    writers.notes.append(f"{named(left)}: {reason}; tried once more")
+                    yield NOTHING
                 units.appendleft(left)
 
 

@@ -188,6 +188,23 @@ def test_a_unit_to_blame_is_tried_twice_and_named_and_the_others_go_on(
     assert engine.times == {(7, 8): 2, (0, 1): 1} and recorded(good) == expected([0, 1])
 
 
+def test_a_first_failure_is_told_before_anything_else_happens(tmp_path: Path, digits: str) -> None:
+    def play(lanes: Sequence[Lane], times: int) -> list[Report]:
+        return [Returned("this", [], "SIGKILL") if times == 1 else Returned("this", messages(lanes, digits))]
+
+    engine, units = Script(1, play), deque(plan([Job(tmp_path / "run", config([0]))]))
+    with Writers(units, Settings(Path("data"))) as writers:
+        source = distribute(engine, units, writers)
+        list(writers.record(*next(source)))
+        assert [note.text for note in writers.noted()] == [
+            f"{tmp_path / 'run'} seed 0: its worker process died (SIGKILL) on worker; tried once more"
+        ]
+        assert engine.times == {(0,): 1}
+        for unit, message in source:
+            list(writers.record(unit, message))
+        assert engine.times == {(0,): 2} and not list(writers.noted())
+
+
 def test_what_the_data_are_refused_for_ends_all(tmp_path: Path) -> None:
     engine = Script(1, lambda lanes, times: [Refused()])
     with pytest.raises(Refused):
