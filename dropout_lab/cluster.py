@@ -13,6 +13,7 @@ import resource
 import signal
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from dropout_lab import remote
@@ -103,6 +104,7 @@ def on_this_machine(count: int) -> Iterator[str]:
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
     }  # none: no dashboard
+    resource_tracker.ensure_running()  # else the first worker's start would do so, and let SIGINT through
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # Ctrl-C goes to all: the driver decides
     try:
         with dask.config.set(pages):

@@ -566,3 +566,14 @@ def test_a_sweep_on_local_workers(tmp_path: Path) -> None:
     for path in (tmp_path / "there/runs/two-sweep").glob("*/metrics.csv"):
         job = Job(path.parent, configs.load(path.parent / "config.yaml"))
         assert path.read_bytes() == undisturbed(tmp_path / "here", job)
+
+
+@pytest.mark.slow
+def test_ctrl_c_reaches_the_driver_alone(tmp_path: Path) -> None:
+    """A terminal sends it to the whole group; local workers leave it to the driver, and say nothing."""
+    with sweep("local:2", tmp_path) as driver:
+        assert any("on cpu: 2 processes" in line for line in driver.stderr)
+        os.killpg(driver.pid, signal.SIGINT)
+        err = driver.stderr.read()
+    assert driver.returncode == 130 and "Go on with" in err and "Traceback" not in err, err
+    assert not below(driver.pid)
