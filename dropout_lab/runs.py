@@ -129,6 +129,8 @@ class Run:
         data = self._read("predictions.npz")
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+                if sum(member.file_size for member in archive.zip.infolist()) > len(data):
+                    raise ValueError("holds less than it declares")  # a bomb: what is written is not compressed
                 arrays = dict(archive)
             seeds, labels, predictions = (arrays[name] for name in ("seeds", "labels", "predictions"))
             kinds = "".join(array.dtype.kind for array in (seeds, labels, predictions))
