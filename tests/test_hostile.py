@@ -60,6 +60,10 @@ def test_a_damaged_run_is_left_out_of_a_comparison_and_named(lab: Lab) -> None:
     assert "dropout-lab: error: runs/one/metrics.csv: sha256: differs" in outcome.err
     gated = lab("compare base one two --out gated --fail-if 'test_accuracy: drop > 0pp'")
     assert gated.code == 1 and "runs/one/metrics.csv" in gated.err
+    (lab.runs / "begun").mkdir()
+    (lab.runs / "begun/config.yaml").write_text("a: [")
+    begun = lab("compare base two begun --json --out together")
+    assert begun.code == 1 and begun.out == alone.out and "error: runs/begun/config.yaml:1: file: is not" in begun.err
     for line in ("compare one two base", "compare base one", "compare base one nobody"):
         code, found = errors(lab, line)
         assert code == 2, found

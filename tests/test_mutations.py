@@ -299,7 +299,9 @@ GUARDS = {
     "a data file begins as it must": Guard(
         "idx", "if magic != header[0]:", "if False:", "test_idx.py::corrupt_file_is_refused"
     ),
-    "labels are in range": Guard("idx", "if magic == LABELS and max", "if False and max", "test_idx.py::by_hand"),
+    "labels are in range": Guard(
+        "idx", "if magic == LABELS and max", "if False and max", "test_idx.py::corrupt_file_is_refused and label"
+    ),
     "a device that is not there is refused": Guard(
         "devices", "if index >= count:", "if False:", "test_cli.py::refusal_says_what and cuda"
     ),
@@ -315,6 +317,12 @@ GUARDS = {
         '<meta http-equiv="Content-Security-Policy" content="{_policy(style, script)}">',
         "",
         "test_report.py::refers_to_nothing",
+    ),
+    "a run may go while runs are listed": Guard(
+        "runs", "with contextlib.suppress(FileNotFoundError):", "if True:", "test_listing.py::moved_aside"
+    ),
+    "a damaged run that is not finished is left out": Guard(
+        "targets", "            elif here:", "            elif False:", "test_hostile.py::left_out_of_a_comparison"
     ),
     "objects in arrays are refused": Guard(
         "npz", "if dtype.hasobject:", "if False:", "test_npz.py::no_pickle or bad_npz"
