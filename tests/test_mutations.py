@@ -324,6 +324,12 @@ GUARDS = {
     "a damaged run that is not finished is left out": Guard(
         "targets", "            elif here:", "            elif False:", "test_hostile.py::left_out_of_a_comparison"
     ),
+    "numbers are written with every bit": Guard(
+        "final_files",
+        '",".join(map(repr, row))',
+        '",".join(map("{:.12g}".format, row))',
+        "test_recording.py::every_bit",
+    ),
     "objects in arrays are refused": Guard(
         "npz", "if dtype.hasobject:", "if False:", "test_npz.py::no_pickle or bad_npz"
     ),
