@@ -11,10 +11,9 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from dropout_lab import data, devices, progress, runs, schedule, tracking
+from dropout_lab import data, devices, progress, runs, schedule, storage, tracking
 from dropout_lab.recording import Job, set_aside
 from dropout_lab.runs import Run
-from dropout_lab.storage import atomic_write, make_directory
 from dropout_lab.sweeps import Sweep
 from dropout_lab.targets import Options, each, inside
 
@@ -53,8 +52,8 @@ def carry_out(steps: Sequence[Step], options: Options, *, fresh: bool = False, s
     if todo := [step for step in steps if step.missing]:
         work = prepare(todo, options)
         if sweep:
-            make_directory(options.runs / sweep.name)
-            atomic_write(options.runs / sweep.name / "sweep.yaml", sweep.to_yaml().encode())
+            storage.make_directory(options.runs / sweep.name)
+            storage.atomic_write(options.runs / sweep.name / "sweep.yaml", sweep.to_yaml().encode())
         for job, _ in todo if fresh else ():
             if runs.is_run(job.path):
                 set_aside(job.path)
@@ -129,7 +128,7 @@ def heed(event: Event, note: Callable[[str], None]) -> list[str]:
     from dropout_lab import execution
 
     if isinstance(event, execution.SeedDone):
-        (event.task.job.path / "curves.png").unlink(missing_ok=True)  # drawn anew when the run is complete
+        storage.remove(event.task.job.path / "curves.png")  # drawn anew when the run is complete
     elif isinstance(event, execution.Noted):
         note(event.text)
     elif isinstance(event, execution.UnitFailed):

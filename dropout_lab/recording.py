@@ -31,6 +31,7 @@ from dropout_lab.storage import (
     in_use,
     locked,
     make_directory,
+    remove,
     remove_leftovers,
     seal_json,
     sha256,
@@ -99,7 +100,8 @@ def refuse_foreign(path: Path) -> None:
 
     try:
         free = is_run(path) or not path.exists() or (path.is_dir() and all(map(ours, path.iterdir())))
-        link = path.is_symlink() or any((path / name).is_symlink() for name in ("checkpoint", "tensorboard"))
+        places = path, path / "checkpoint", path / "tensorboard", *path.glob("tensorboard/*")
+        link = any(place.is_symlink() for place in places)
     except OSError as error:
         raise Refused(Problem(str(path), "name", f"cannot be read: {error.strerror}", path.name)) from None
     if link or not free:
@@ -158,11 +160,7 @@ class RunWriter:
             self.checkpoints.prepare()
             for seed, record in finished.items():
                 self.checkpoints.save(seed, record)
-            try:
-                (self.path / "summary.json").unlink()
-                sync(self.path)
-            except OSError as error:
-                raise Failed(f"{self.path / 'summary.json'}: cannot be removed: {error.strerror}") from error
+            remove(self.path / "summary.json")
         atomic_write(self.path / "config.yaml", to_yaml(self.config).encode())
         self.checkpoints.prepare()
 

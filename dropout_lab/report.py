@@ -26,7 +26,7 @@ from dropout_lab.metrics import METRICS
 from dropout_lab.plots import BAND, GAP, conditions
 from dropout_lab.report_curves import MEASURES, Curves
 from dropout_lab.report_runs import Gathered, gather
-from dropout_lab.storage import atomic_write, make_directory
+from dropout_lab.storage import atomic_write, make_directory, read_file
 from dropout_lab.strict_yaml import written
 from dropout_lab.sweep_table import SweepTable
 from dropout_lab.tables import mean_sd, metric_lines, run_lines
@@ -311,7 +311,7 @@ def _reproduce(gathered: Gathered) -> str:
     lines.append(shlex.join(["dropout-lab", "report", *map(str, gathered.sources)]))
     texts = {_file(run): configs.to_yaml(run.config) for run in own}
     planned = [path for path in gathered.sources if not runs.is_run(path)]
-    texts |= {f"{path}/sweep.yaml": (path / "sweep.yaml").read_text() for path in planned}
+    texts |= {f"{path}/sweep.yaml": read_file(path / "sweep.yaml").decode() for path in planned}
     files = [
         f"<details><summary>{_text(name)}</summary><pre>{_lines(text)}</pre></details>" for name, text in texts.items()
     ]

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -129,6 +130,8 @@ class Run:
         data = self._read("predictions.npz")
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+                if sum(member.file_size for member in archive.zip.infolist()) > len(data):
+                    raise ValueError("holds less than it declares")  # a bomb: what is written is not compressed
                 arrays = dict(archive)
             seeds, labels, predictions = (arrays[name] for name in ("seeds", "labels", "predictions"))
             kinds = "".join(array.dtype.kind for array in (seeds, labels, predictions))
@@ -265,8 +268,11 @@ def find(directory: Path) -> Iterator[Path]:
     """Yield the run directories in `directory`, those of sweeps included, newest first."""
     candidates = named(directory)
     members = [inner for path in candidates if os.path.isfile(path / "sweep.yaml") for inner in named(path)]
-    found = [path for path in candidates + members if is_run(path)]
-    yield from sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+    changed: dict[Path, float] = {}
+    for path in filter(is_run, candidates + members):
+        with contextlib.suppress(FileNotFoundError):  # moved aside at this moment, by --fresh
+            changed[path] = path.stat().st_mtime
+    yield from sorted(changed, key=lambda path: changed[path], reverse=True)
 
 
 def state(path: Path) -> str:

@@ -30,9 +30,9 @@ def atomic_write(path: Path, data: bytes, *, durable: bool = True) -> None:
     a loss of power: it does not wait for the disk. Raises `Failed`, naming the path, where the file system refuses
     (full, read-only, no permission).
     """
-    temporary = _temporary(path, os.getpid())
+    temporary = _temporary(path, os.urandom(8).hex())  # a name that nobody can have put a link at
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
             if durable:
@@ -58,6 +58,17 @@ def read_file(path: Path) -> bytes:
             raise OSError(errno.EFBIG, "is larger than the memory") from None
 
 
+def remove(path: Path) -> None:
+    """Remove a file durably, if it is there. Raises `Failed` where the file system refuses."""
+    try:
+        path.unlink()
+        sync(path.parent)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise Failed(f"{path}: cannot be removed: {error.strerror or error}") from error
+
+
 def remove_leftovers(path: Path) -> None:
     """Remove what writers of `path` (its name may be a glob pattern) left behind when they were killed.
 
@@ -68,8 +79,8 @@ def remove_leftovers(path: Path) -> None:
             leftover.unlink()
 
 
-def _temporary(path: Path, process: object) -> Path:
-    return path.with_name(f".{path.name}.{process}.tmp")  # the same directory, or the rename is not atomic
+def _temporary(path: Path, own: str) -> Path:
+    return path.with_name(f".{path.name}.{own}.tmp")  # the same directory, or the rename is not atomic
 
 
 def make_directory(path: Path) -> None:

@@ -60,6 +60,13 @@ class SweepTable:
         return grid({line.member.name: line.member.settings for line in self.lines})
 
 
+class _Loader(yaml.SafeLoader):
+    """What an alias stands for is in memory once; merges (<<), which would copy it, are refused."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Leave `<<` in its place, where it is a key that nothing can be made of."""
+
+
 def read(directory: Path, load: Callable[[Path], Run | None] = runs.load) -> SweepTable:
     """Return the table of the sweep that is kept in a directory: of its finished runs that `load` returns.
 
@@ -68,10 +75,12 @@ def read(directory: Path, load: Callable[[Path], Run | None] = runs.load) -> Swe
     """
     table = directory / "sweep.csv"
     try:
-        planned = yaml.safe_load(read_file(directory / "sweep.yaml"))
-        name, named = str(planned["name"]), [run for run in planned["runs"] if RUN_NAME.fullmatch(run["name"])]
-        members = [(run["name"], list(map(str, run["settings"])), run["baseline"]) for run in named]
-        baselines = {own: baseline and str(baseline) for own, _, baseline in members}
+        planned = _Loader(read_file(directory / "sweep.yaml").decode()).get_single_data()
+        name, named = planned["name"], [run for run in planned["runs"] if RUN_NAME.fullmatch(run["name"])]
+        members = [(run["name"], [*run["settings"]], run["baseline"]) for run in named]
+        baselines = {own: baseline for own, _, baseline in members}
+        if not all(isinstance(text, str) for _, keys, own in members for text in (name, *keys, own or "")):
+            raise TypeError("names that are no text")  # never shown: aliases of aliases make few lines into gigabytes
         seeds: dict[str, list[int]] = {}
         for row in csv.DictReader(read_file(table).decode().splitlines() if table.exists() else ()):
             seeds.setdefault(row["run"], []).append(int(row["seed"]))

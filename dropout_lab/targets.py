@@ -121,6 +121,8 @@ def sound(texts: Sequence[str], options: Options) -> tuple[list[str], list[Probl
             here = next(filter(runs.is_run, (Path(text), options.runs / text)), None)
             if here and runs.read_summary(here):
                 runs.load(here)
+            elif here:
+                configs.load(here / "config.yaml", check_files=False)
             good.append(text)
         except Refused as refused:
             problems += refused.problems

@@ -63,7 +63,7 @@ def step_summary(markdown: str) -> None:
     """Append to the summary page of a GitHub job, where there is one."""
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         try:
-            with open(path, "a", encoding="utf-8") as file:
+            with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(markdown + "\n")
         except OSError as error:
             say(f"dropout-lab: warning: {path}: no summary written: {error.strerror}")

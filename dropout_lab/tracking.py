@@ -98,30 +98,41 @@ class Events:
             self.writer.close()
             self.writer = self._opened(row.epoch)
         self.reached = row.epoch
-        for column, value in asdict(row).items():
-            if column not in ("seed", "epoch"):
-                self.writer.add_scalar(column, value, row.epoch)
+        with _failing(self.path):
+            for column, value in asdict(row).items():
+                if column not in ("seed", "epoch"):
+                    self.writer.add_scalar(column, value, row.epoch)
 
     def end(self, config: Config, facts: Mapping[str, Any]) -> None:
         """Write the settings and, unless the seed diverged, what it came to; and close."""
         if self.writer and facts["status"] == "finished":
             settings = {key: _plain(value) for key, value in flatten(config).items() if key != "seeds"}
-            self.writer.add_hparams(settings, results(facts), run_name=".", global_step=facts["epochs"])
+            with _failing(self.path):
+                self.writer.add_hparams(settings, results(facts), run_name=".", global_step=facts["epochs"])
         self.close()
 
     def close(self) -> None:
         """Close the file."""
         if self.writer:
-            self.writer.close()
+            with _failing(self.path):
+                self.writer.close()
 
     def _opened(self, first: int) -> SummaryWriter:
         from torch.utils.tensorboard import SummaryWriter
 
         replaced = first if self.path.exists() else None
-        try:
-            return SummaryWriter(self.path, purge_step=replaced, flush_secs=FLUSH_SECONDS)
-        except OSError as error:
-            raise Failed(f"{self.path}: cannot be written: {error.strerror}") from error
+        with _failing(self.path):
+            writer = SummaryWriter(self.path, purge_step=replaced, flush_secs=FLUSH_SECONDS)
+        return writer
+
+
+@contextlib.contextmanager
+def _failing(path: Path) -> Iterator[None]:
+    """Turn what the file system refuses into `Failed`; the writer's own thread tells of it a call later."""
+    try:
+        yield
+    except OSError as error:
+        raise Failed(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _plain(value: object) -> object:

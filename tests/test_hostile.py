@@ -60,6 +60,10 @@ def test_a_damaged_run_is_left_out_of_a_comparison_and_named(lab: Lab) -> None:
     assert "dropout-lab: error: runs/one/metrics.csv: sha256: differs" in outcome.err
     gated = lab("compare base one two --out gated --fail-if 'test_accuracy: drop > 0pp'")
     assert gated.code == 1 and "runs/one/metrics.csv" in gated.err
+    (lab.runs / "begun").mkdir()
+    (lab.runs / "begun/config.yaml").write_text("a: [")
+    begun = lab("compare base two begun --json --out together")
+    assert begun.code == 1 and begun.out == alone.out and "error: runs/begun/config.yaml:1: file: is not" in begun.err
     for line in ("compare one two base", "compare base one", "compare base one nobody"):
         code, found = errors(lab, line)
         assert code == 2, found
@@ -141,6 +145,10 @@ SWEEPS = {
     "no mapping": "runs: 5",
     "no names": "name: x\nruns: [{}]",
     "outside": "name: x\nruns: [{name: ../../base, settings: {}, baseline: null}]",
+    "names that are no text": "name: [[x]]\nruns: [{name: rate-0.5, settings: {dropout.rate: 0.5}, baseline: null}]",
+    "settings that are no text": "name: x\nruns: [{name: rate-0.5, settings: [[x]], baseline: null}]",
+    "a baseline that is no text": "name: x\nruns: [{name: rate-0.5, settings: {}, baseline: [[x]]}]",
+    "a merge": "name: x\nruns: [{name: rate-0.5, settings: {<<: {a: 1}}, baseline: null}]",
     "a mapping as name": "name: x\nruns: [{name: {}, settings: {}, baseline: null}]",
     "not text": b"\xff",
     "empty": "",
@@ -193,6 +201,7 @@ def test_nothing_is_written_through_a_link_in_the_runs_directory(trained: Lab) -
         "_evaluations/drop": "evaluate drop --samples 2 --quiet",
         "s": "sweep tiny.yaml --rates 0.5 --name s --quiet",
         "drop/tensorboard": "train tiny.yaml --name drop --seeds 3 dropout.rate=0.5 --quiet",
+        "drop/tensorboard/seed-2": "train tiny.yaml --name drop --seeds 3 dropout.rate=0.5 --quiet",
         "drop/checkpoint": "train tiny.yaml --name drop --seeds 3 dropout.rate=0.5 --quiet",
     }
     for name, line in lines.items():
@@ -253,8 +262,11 @@ def test_where_it_runs_does_not_matter(place: str, lab: Lab) -> None:
     runs = lab.path / "мои запуски"
     write_run(runs, "base", [0.9, 0.91])
     write_run(runs, "drop", [0.8, 0.82], rate=0.5)
+    write_run(runs / "s", "rate-0.5", [0.8, 0.82], rate=0.5)
+    member = "runs: [{name: rate-0.5, settings: {dropout.rate: 0.5}, baseline: null}]"
+    (runs / "s/sweep.yaml").write_text(f"name: развёртка\n{member}\n", encoding="utf-8")
     environment = {**os.environ, **PLACES[place], "DROPOUT_LAB_RUNS": str(runs)}
-    for line in ("list", "report base drop --out отчёт.html"):
+    for line in ("list", "report base drop s --out отчёт.html"):
         result = subprocess.run(
             [*COMMAND, *line.split()],
             env={key: value for key, value in environment.items() if value is not None},
@@ -272,7 +284,9 @@ def test_a_directory_whose_name_is_no_text(lab: Lab) -> None:
     where = Path("запуски \udcff".encode("utf-8", "surrogateescape").decode("ascii", "surrogateescape"))
     for name in ("base", "drop"):
         write_run(lab.path / where, name, [0.9, 0.8], rate=0.5 * (name == "drop"))
-    for line in ("compare base drop", "compare base drop --json", "report base drop", "plot base drop", "list --json"):
+    lab.monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(lab.path / "summary.md"))
+    lines = ("compare base drop", "compare base drop --json", "report base drop", "plot base drop", "list --json")
+    for line in (*lines, "train tiny.yaml --quiet"):
         outcome = lab(line, "--runs-dir", str(where))
         assert outcome.code == 0, outcome
         assert "--json" not in line or json.loads(outcome.out)
@@ -364,6 +378,13 @@ def test_read_only_directories_are_named_and_left_alone(trained: Lab) -> None:
         assert shown[line].code == code and words in shown[line].err, (line, shown[line])
     for path in (where, *where.rglob("*")):
         path.chmod(0o755)
+
+
+def test_what_cannot_be_removed_is_named(trained: Lab) -> None:
+    (trained.runs / "drop/curves.png").unlink()
+    (trained.runs / "drop/curves.png").mkdir()
+    code, found = errors(trained, "train tiny.yaml --name drop --seeds 3 dropout.rate=0.5 --quiet")
+    assert code == 1 and found == ["dropout-lab: error: runs/drop/curves.png: cannot be removed: Is a directory"]
 
 
 # Memory and divergence

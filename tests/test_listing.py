@@ -19,7 +19,7 @@ from comparable import write_run
 from rich.console import Console
 
 from dropout_lab import config as configs
-from dropout_lab import listing, progress, terminal
+from dropout_lab import listing, progress, runs, terminal
 from dropout_lab.layout import as_text
 from dropout_lab.listing import sparkline
 from dropout_lab.runs import Row
@@ -99,6 +99,21 @@ def test_rows_that_make_no_sense_are_damage(rows: bytes, lab: Lab) -> None:
     (run.path / "metrics.csv").write_bytes(rows)
     outcome = lab("list")
     assert outcome.code == 0 and "damaged   runs/half/metrics.csv: is no table of epochs" in outcome.out
+
+
+def test_a_run_that_is_moved_aside_meanwhile_is_not_listed(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(lab.runs, "stays", [0.9])
+    write_run(lab.runs, "goes", [0.9])
+    is_run = runs.is_run
+
+    def late(path: Path) -> bool:
+        found = is_run(path)
+        if path.name == "goes":
+            path.rename(lab.path / "elsewhere")
+        return found
+
+    monkeypatch.setattr(runs, "is_run", late)
+    assert [entry["name"] for entry in listing.list_runs(lab.runs)] == ["stays"]
 
 
 def test_an_empty_list_says_what_to_do(lab: Lab) -> None:

@@ -114,13 +114,19 @@ GUARDS = {
         "runs", "if RUN_NAME.fullmatch(path.name) and", "if", "test_hostile.py::neither_odd_names_nor_links"
     ),
     "a run directory that is a link is not written to": Guard(
-        "recording", "link = path.is_symlink() or", "link = False or", "test_hostile.py::neither_odd_names_nor_links"
+        "recording", "places = path, path /", "places = path /", "test_hostile.py::neither_odd_names_nor_links"
     ),
     "no link in the runs directory is written through": Guard(
         "targets", "if place.is_symlink():", "if False:", "test_hostile.py::written_through"
     ),
     "no link in a run directory is written through": Guard(
-        "recording", 'for name in ("checkpoint", "tensorboard"))', "for name in ())", "test_hostile.py::written_through"
+        "recording",
+        'path / "checkpoint", path / "tensorboard", *path.glob("tensorboard/*")',
+        "*()",
+        "test_hostile.py::written_through",
+    ),
+    "nor one among the events of its seeds": Guard(
+        "recording", ', *path.glob("tensorboard/*")', "", "test_hostile.py::written_through"
     ),
     "steering characters are escaped on stdout": Guard(
         "terminal",
@@ -207,6 +213,122 @@ GUARDS = {
     "HTML is escaped": Guard("layout", "html.escape(", "str(", "test_report.py::every_text_is_escaped"),
     "formulas are quoted": Guard(
         "tables", "if value.startswith(FORMULA) else", "if False else", "test_tables.py::formula"
+    ),
+    "a temporary file is a new one": Guard(
+        "storage", 'open(temporary, "xb")', 'open(temporary, "wb")', "test_storage.py::foretold"
+    ),
+    "its name cannot be foretold": Guard(
+        "storage", "os.urandom(8).hex()", "str(os.getpid())", "test_storage.py::foretold"
+    ),
+    "what cannot be removed is a line": Guard(
+        "storage",
+        'raise Failed(f"{path}: cannot be removed: {error.strerror or error}") from error',
+        "raise",
+        "test_hostile.py::cannot_be_removed",
+    ),
+    "the seal of a checkpoint": Guard(
+        "storage", "if digest != sha256(body).encode():", "if False:", "test_storage.py::every_flipped_bit"
+    ),
+    "a lock has one holder": Guard(
+        "storage", "fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass", "test_storage.py::one_holder"
+    ),
+    "a lock is of the directory that has the name": Guard(
+        "storage", "if os.path.samestat(", "if True or os.path.samestat(", "test_storage.py::has_the_name_now"
+    ),
+    "a lock that is a link is not followed": Guard(
+        "storage",
+        "os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW",
+        "os.O_RDWR | os.O_CREAT",
+        "test_storage.py::leads_elsewhere",
+    ),
+    "a damaged checkpoint is removed first": Guard(
+        "checkpoints", "for file in self.damaged:", "for file in ():", "test_recording.py::never_takes"
+    ),
+    "other data or another config are refused": Guard(
+        "checkpoints", "if found.get(key) != value:", "if False:", "test_recording.py::other_data"
+    ),
+    "data that change in a training are noticed": Guard(
+        "recording", "if outcome.data_sha256 != self.data_sha256:", "if False:", "test_recording.py::other_data"
+    ),
+    "a killed writer's leftovers are removed": Guard(
+        "recording",
+        "            remove_leftovers(self.path / name)",
+        "            pass",
+        "test_recording.py::leftovers_of",
+    ),
+    "predictions do not swell": Guard("runs", "> len(data):", "> 2**70:", "test_report.py::swell"),
+    "a network whose loss is not finite ends": Guard(
+        "training", "if math.isfinite(rows[lane].train_loss) and", "if True or", "test_training.py::diverging_lane"
+    ),
+    "a sweep's names are text": Guard(
+        "sweep_table",
+        "if not all(isinstance(text, str)",
+        "if False and not all(isinstance(text, str)",
+        "test_hostile.py::forged_sweep and text",
+    ),
+    "a sweep merges nothing": Guard(
+        "sweep_table", "def flatten_mapping(", "def left_alone(", "test_hostile.py::forged_sweep and merge"
+    ),
+    "a sweep's file is read as it was written, whatever the locale": Guard(
+        "report",
+        'read_file(path / "sweep.yaml").decode()',
+        '(path / "sweep.yaml").read_text()',
+        "test_hostile.py::where_it_runs and LC_ALL",
+    ),
+    "a job's summary takes any path": Guard(
+        "terminal",
+        'encoding="utf-8", errors="backslashreplace"',
+        'encoding="utf-8"',
+        "test_hostile.py::whose_name_is_no_text",
+    ),
+    "events that a full disk refuses are a line": Guard(
+        "tracking",
+        "    except OSError as error:",
+        "    except ZeroDivisionError as error:",
+        "test_tracking.py::disk_that_is_full",
+    ),
+    "Ctrl-C is for the parent": Guard(
+        "workers", "signal.SIG_BLOCK, [signal.SIGINT]", "signal.SIG_BLOCK, []", "test_execution.py::ctrl_c"
+    ),
+    "a data set has its published hash": Guard(
+        "idx",
+        "if wrong is None and expected is not None and expected.get(path.name) != sha256:",
+        "if False:",
+        "test_idx.py::no_flipped_bit",
+    ),
+    "a data file begins as it must": Guard(
+        "idx", "if magic != header[0]:", "if False:", "test_idx.py::corrupt_file_is_refused"
+    ),
+    "labels are in range": Guard(
+        "idx", "if magic == LABELS and max", "if False and max", "test_idx.py::corrupt_file_is_refused and label"
+    ),
+    "a device that is not there is refused": Guard(
+        "devices", "if index >= count:", "if False:", "test_cli.py::refusal_says_what and cuda"
+    ),
+    "a name is one word": Guard(
+        "settings",
+        'RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")',
+        'RUN_NAME = re.compile(r".{1,64}")',
+        "test_cli.py::refusal_says_what and name",
+    ),
+    "no label is a formula": Guard("figures", '"text.parse_math": False, ', "", "test_plots.py::hostile_names"),
+    "a page asks for nothing": Guard(
+        "report",
+        '<meta http-equiv="Content-Security-Policy" content="{_policy(style, script)}">',
+        "",
+        "test_report.py::refers_to_nothing",
+    ),
+    "a run may go while runs are listed": Guard(
+        "runs", "with contextlib.suppress(FileNotFoundError):", "if True:", "test_listing.py::moved_aside"
+    ),
+    "a damaged run that is not finished is left out": Guard(
+        "targets", "            elif here:", "            elif False:", "test_hostile.py::left_out_of_a_comparison"
+    ),
+    "numbers are written with every bit": Guard(
+        "final_files",
+        '",".join(map(repr, row))',
+        '",".join(map("{:.12g}".format, row))',
+        "test_recording.py::every_bit",
     ),
     "objects in arrays are refused": Guard(
         "npz", "if dtype.hasobject:", "if False:", "test_npz.py::no_pickle or bad_npz"

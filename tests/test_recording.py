@@ -23,8 +23,9 @@ from dropout_lab import checkpoints, recording, runs, storage
 from dropout_lab import config as configs
 from dropout_lab.checkpoints import Checkpoints, Origin, Record, pack, unpack
 from dropout_lab.errors import Failed, Refused
+from dropout_lab.final_files import metrics_file
 from dropout_lab.recording import Job, RunWriter, set_aside, writing
-from dropout_lab.runs import COLUMNS, FORMAT, Outcome
+from dropout_lab.runs import COLUMNS, FORMAT, Outcome, Row, Run
 from dropout_lab.storage import locked, seal, sha256
 
 FILES = ["config.yaml", "metrics.csv", "predictions.npz", "summary.json", "timing.csv", "weights.safetensors"]
@@ -367,6 +368,17 @@ def test_the_summary_says_what_is_documented(tmp_path: Path) -> None:
         arrays = outcome(seed).arrays
         assert np.array_equal(run.weights()[f"{seed}.best.1.bias"], arrays["best.1.bias"])
         assert np.array_equal(run.predictions()["probabilities"][seed], arrays["probabilities"])
+
+
+def test_ten_thousand_doubles_come_back_from_metrics_csv_with_every_bit(tmp_path: Path) -> None:
+    bits = np.random.default_rng(0).integers(0, 2**64, (1500, 7), np.uint64, endpoint=False)
+    numbers = bits.view(np.float64)
+    rows = [Row(0, epoch, *values) for epoch, values in enumerate(numbers.tolist(), start=1)]
+    content = metrics_file({0: Record(rows)})
+    (tmp_path / "metrics.csv").write_bytes(content)
+    summary = {"seeds": {"0": {"status": "finished", "epochs": 1500}}, "files": {"metrics.csv": sha256(content)}}
+    read = Run(tmp_path, "run", config(), summary).metrics[list(COLUMNS[2:])].to_numpy()
+    assert np.array_equal(read, numbers, equal_nan=True)
 
 
 def test_results_that_are_not_finite_are_null_and_come_back_as_nan(tmp_path: Path) -> None:

@@ -227,6 +227,16 @@ def test_predictions_that_make_no_sense_are_damage(content: bytes, tmp_path: Pat
         report_runs.gather([run.path])
 
 
+def test_predictions_that_swell_are_damage(tmp_path: Path) -> None:
+    """What is written is not compressed, so an archive that holds more than its own size is a bomb."""
+    run = toy(tmp_path, "base", epochs=2)
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **run.predictions())  # type: ignore[arg-type]
+    forge(run.path, "predictions.npz", packed.getvalue())
+    with pytest.raises(Refused, match="predictions.npz: arrays: cannot be read"):
+        report_runs.gather([run.path])
+
+
 def test_nothing_but_damaged_runs_is_refused(lab: Lab) -> None:
     toy(lab.runs, "lost")
     (lab.runs / "lost" / "metrics.csv").unlink()

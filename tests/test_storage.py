@@ -144,6 +144,23 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("file", b"old")]
 
 
+def test_no_temporary_file_can_be_foretold_or_is_there_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link in its place would lead what is written out of the directory."""
+    names: list[str] = []
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda old, new: (names.append(old.name), replace(old, new)))
+    for _ in range(2):
+        atomic_write(tmp_path / "file", b"new")
+    assert len({*names}) == 2
+    monkeypatch.setattr(os, "urandom", bytes)
+    atomic_write(tmp_path / "file", b"new")
+    (tmp_path / "precious").write_bytes(b"precious")
+    (tmp_path / names[-1]).symlink_to(tmp_path / "precious")
+    with pytest.raises(Failed, match="file: cannot be written: File exists"):
+        atomic_write(tmp_path / "file", b"newer")
+    assert (tmp_path / "precious").read_bytes() == b"precious" and (tmp_path / "file").read_bytes() == b"new"
+
+
 def test_a_writer_killed_at_any_time_leaves_a_whole_file(tmp_path: Path) -> None:
     source = """
 from dropout_lab.storage import atomic_write

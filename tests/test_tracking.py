@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -140,6 +142,20 @@ def test_events_that_cannot_be_written_are_a_failure(lab: Lab) -> None:
     (lab.runs / "tiny/tensorboard").write_text("in the way")
     outcome = lab("train tiny.yaml --track tensorboard")
     assert outcome.code == 1 and "tensorboard/seed-0: cannot be written" in outcome.err
+
+
+@needs_tensorboard
+@pytest.mark.parametrize("step", ["add_scalar", "add_hparams", "close"])
+def test_a_disk_that_is_full_is_a_failure_too(step: str, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(SummaryWriter, step, full)
+    outcome = lab("train tiny.yaml --track tensorboard --quiet")
+    path = "runs/tiny/tensorboard/seed-0"
+    assert outcome.code == 1 and f"error: {path}: cannot be written: No space left on device" in outcome.err
 
 
 @pytest.mark.parametrize("line", ["train tiny.yaml", "compare tiny.yaml tiny.yaml", "sweep --rates 0.5"])
