@@ -19,7 +19,7 @@ import resource
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -88,17 +88,17 @@ class Simulated:
     """An engine of so many workers of one slot, on a clock of its own."""
 
     def __init__(self, workers: int, mean: float, sha256: str) -> None:
-        self.idle = [f"worker-{number}" for number in range(workers)]
+        self.free = {f"worker-{number}": 1 for number in range(workers)}
         self.busy: list[tuple[float, int, str, str, Sequence[Lane]]] = []
         self.mean, self.sha256, self.now, self.number = mean, sha256, 0.0, count()
         self.chance = random.Random(0)
         self.spent: list[float] = []
 
-    def free(self) -> str | None:
-        return self.idle[-1] if self.idle else None
+    def room(self) -> Mapping[str, int]:
+        return self.free
 
     def send(self, key: str, address: str, lanes: Sequence[Lane]) -> str:
-        self.idle.remove(address)
+        self.free[address] = 0
         alone = MEAN * cost(lanes[0].config) / self.mean
         seconds = len(lanes) * alone * self.chance.lognormvariate(0, 0.1)
         self.spent.append(seconds)
@@ -107,7 +107,7 @@ class Simulated:
 
     def reports(self) -> Iterator[tuple[str, Report]]:
         self.now, _, key, address, lanes = heapq.heappop(self.busy)
-        self.idle.append(address)
+        self.free[address] = 1
         yield key, stub(lanes, self.sha256)
 
     def notes(self) -> list[str]:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 ANSWER = 5.0  # seconds for a scheduler to answer when it is asked the first time
 WORKERS = 10.0  # seconds for its first worker to be there
-BACK = 60.0  # seconds for a scheduler that was lost to come back
 MOST_LOCAL = 256
 LANES = (None, 8, 4, 2, 1)  # to try, until every worker has the memory to use all of its threads
 
@@ -60,7 +59,7 @@ def joined(address: str) -> Iterator[Cluster]:
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is said in our words
     raise_limit()
-    quiet = {"distributed.admin.large-graph-warning-threshold": "1TB", "distributed.comm.timeouts.connect": BACK}
+    quiet = {"distributed.admin.large-graph-warning-threshold": "1TB", "distributed.comm.timeouts.connect": remote.BACK}
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask.config.set(quiet))
         try:
@@ -68,7 +67,9 @@ def joined(address: str) -> Iterator[Cluster]:
             kind = asyncio.run(kind_of(scheduler))
             if kind != "Scheduler":
                 raise Refused(Problem("command line", "--cluster", f"is Dask's {kind}, not its scheduler", address))
-            client = Client(scheduler, timeout=BACK, set_as_default=False, name="dropout-lab", direct_to_workers=False)
+            client = Client(
+                scheduler, timeout=remote.BACK, set_as_default=False, name="dropout-lab", direct_to_workers=False
+            )
         except (OSError, ValueError) as error:
             reason = f"no Dask scheduler answers there within {ANSWER:.0f} s; start one with `dask scheduler`"
             raise Refused(Problem("command line", "--cluster", reason, address)) from error

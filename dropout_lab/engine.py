@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -18,7 +19,7 @@ from dropout_lab import data, remote
 from dropout_lab.distribution import Report
 from dropout_lab.errors import Failed
 from dropout_lab.execution import Writers, patience
-from dropout_lab.remote import Facts, Lost
+from dropout_lab.remote import Facts, Lost, WorkerLost
 from dropout_lab.storage import sha256
 from dropout_lab.training import Lane
 
@@ -86,14 +87,10 @@ class DaskEngine:
 
     # What `distribute` asks for
 
-    def free(self) -> str | None:
+    def room(self) -> Mapping[str, int]:
         if self.client.status != "running":
-            return None
-        address = max(self.hosts, key=lambda address: self._room(address), default=None)
-        return address if address and self._room(address) else None
-
-    def _room(self, address: str) -> int:
-        return self.hosts[address].slots - len(self.hosts[address].units)
+            return {}
+        return {address: host.slots - len(host.units) for address, host in self.hosts.items() if host.slots}
 
     def send(self, key: str, address: str, lanes: Sequence[Lane]) -> str:
         facts = self.hosts[address].facts
@@ -148,9 +145,12 @@ class DaskEngine:
 
     async def _watch(self) -> None:
         """See who comes and goes; a worker that was started again under its old address is another one."""
+        heard = time.monotonic()
         while not self.stopping:
             with contextlib.suppress(Exception):  # the scheduler is not there just now
-                identity = await self.client.scheduler.identity(n_workers=-1)
+                async with asyncio.timeout(remote.BACK):
+                    identity = await self.client.scheduler.identity(n_workers=-1)
+                heard = time.monotonic()
                 there = {address: worker["id"] for address, worker in identity["workers"].items()}
                 gone = [address for address in self.known if there.get(address) != self.known[address]]
                 come = [address for address in there if there[address] != self.known.get(address)]
@@ -159,7 +159,7 @@ class DaskEngine:
                     self.queue.put(("hosts", (gone, {})))
                 if come:
                     self.client.loop.add_callback(self._admit, come)
-            if self.client.status == "closed":
+            if self.client.status == "closed" or time.monotonic() - heard > remote.BACK:
                 self.queue.put(("gone", None))
                 return
             await asyncio.sleep(LOOK)
@@ -188,7 +188,7 @@ class DaskEngine:
         for address in gone:
             for key in self.hosts.pop(address).units if address in self.hosts else ():
                 self._forget(key)
-                yield key, Lost("its worker was lost")
+                yield key, WorkerLost()
             self.cluster.facts.pop(address, None)
         for address, facts in come.items():
             if problems := remote.unfit(address, facts, self.cluster.ours, self.files.digests):

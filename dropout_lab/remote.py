@@ -32,6 +32,7 @@ TOPIC = "dropout-lab"  # of the events that tell of epochs
 TELL_EVERY = 1.0  # seconds between them, for they pass through the scheduler
 SLICE = 600.0  # seconds after which a unit comes back with its snapshots: the most that a lost worker costs
 LOOK = 1.0  # seconds after which a task sees that nobody waits for it
+BACK = 60.0  # seconds for a scheduler that was lost, or that says nothing, to come back
 KEPT = 30.0  # seconds that an idle process is kept for the next unit
 
 ALIKE = ("dropout-lab", "git_commit", "torch", "numpy", "python")  # what decides numbers, or how they are sent
@@ -71,6 +72,10 @@ class Returned:
 
 class Lost(Exception):
     """The training did not happen or was given up, through no fault of the unit."""
+
+
+class WorkerLost(Lost):
+    """The worker is gone, which may be the unit's fault if it happens again and again."""
 
 
 def look(digests: Digests, dask_worker: DaskWorker) -> Facts:

@@ -113,12 +113,29 @@ def test_of_four_units_one_kills_its_process_once_one_always_and_one_fails(tmp_p
     with dask(tmp_path, 2, fates) as cluster:
         events = train(list(jobs.values()), cluster.address, tmp_path)
     found = {event.unit[0].job.path.name: event.reason for event in failures(events)}
-    assert found.keys() == {"always", "error"} and found["error"] == "RuntimeError: out of memory, let us say"
+    assert found.keys() == {"always", "error"}
+    assert found["error"].startswith("RuntimeError: out of memory, let us say on ")
     assert found["always"].startswith("its worker process died (SIGKILL) on ")
     for fate in ("once", "good"):
         assert metrics(jobs[fate]) == undisturbed(tmp_path, jobs[fate])
     assert "SIGKILL" in (jobs["always"].path / "error.txt").read_text()
+    assert "and a second line" in (jobs["error"].path / "error.txt").read_text()
     assert not any(is_locked(job.path) for job in jobs.values())
+
+
+@pytest.mark.slow
+def test_no_unit_is_blamed_for_a_worker_on_which_all_die(tmp_path: Path) -> None:
+    jobs = many(tmp_path, 8, 4)
+    with dask(tmp_path, 1) as cluster:
+        cluster.fates = {job.config.training.momentum: "always" for job in jobs}
+        sick = cluster.start_worker("--name", "sick")
+        with joined(cluster.address) as there:
+            until(lambda: len(there.client.nthreads()) == 2, "two workers")
+            events = list(execute(jobs, settings(jobs, there, tmp_path)))
+        assert sick.poll() is None
+    assert not failures(events)
+    assert any("/sick; tried once more" in event.text for event in events if isinstance(event, Noted))
+    assert metrics(jobs[-1]) == undisturbed(tmp_path, jobs[-1])
 
 
 @pytest.mark.slow
@@ -281,7 +298,7 @@ def test_a_driver_that_ends_leaves_nothing_on_the_cluster_and_the_same_command_g
 def test_a_scheduler_that_is_lost_ends_the_sweep_and_one_that_comes_back_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clusters, "BACK", 20.0)
+    monkeypatch.setattr(remote, "BACK", 20.0)
     jobs = many(tmp_path, 4, 300)
     with dask(tmp_path, 1) as cluster:
         with joined(cluster.address) as there:
@@ -303,6 +320,20 @@ def test_a_scheduler_that_is_lost_ends_the_sweep_and_one_that_comes_back_does_no
         assert not failures(train(jobs, cluster.address, tmp_path))
     assert finished and all(metrics(Job(path, jobs[0].config)) == content for path, content in finished.items())
     assert all(runs.state(job.path) == "finished" for job in jobs)
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_says_nothing_any_more_is_lost_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "BACK", 5.0)
+    jobs = many(tmp_path, 2, 100_000)
+    with dask(tmp_path, 1) as cluster, joined(cluster.address) as there:
+        source = execute(jobs, settings(jobs, there, tmp_path))
+        next(source)
+        os.killpg(cluster.scheduler.pid, signal.SIGSTOP)
+        with pytest.raises(Failed, match="scheduler is gone; what is finished is kept"):
+            list(source)
+        os.killpg(cluster.scheduler.pid, signal.SIGCONT)
+    assert not any(is_locked(job.path) for job in jobs)
 
 
 @pytest.mark.long
@@ -372,16 +403,16 @@ def test_workers_that_differ_in_their_processor_are_all_named_and_it_is_noted(tm
     assert "processors differ (A, B)" in note and not engine.notes()
 
 
-def test_the_least_busy_worker_gets_the_next_unit_and_a_full_one_none(tmp_path: Path) -> None:
+def test_a_worker_has_room_for_a_unit_per_slot(tmp_path: Path) -> None:
     engine = DaskEngine(cluster_of(), mock.MagicMock(), Files([], tmp_path), GIB, "cpu")
     list(engine._meet([], {"tcp://1": worker(machine="a", threads=1), "tcp://2": worker(machine="b", threads=3)}))
-    sent = []
-    while address := engine.free():
-        engine.send(f"key-{len(sent)}", address, [])
-        sent.append(address)
-    assert sent[:2] == ["tcp://2", "tcp://2"] and sorted(sent) == ["tcp://1", *["tcp://2"] * 3]
+    assert engine.room() == {"tcp://1": 1, "tcp://2": 3}
+    for number, address in enumerate(["tcp://2", "tcp://1", "tcp://2"]):
+        engine.send(f"key-{number}", address, [])
+    assert engine.room() == {"tcp://1": 0, "tcp://2": 1}
     lost = dict(engine._meet(["tcp://2"], {}))
-    assert len(lost) == 3 and all(isinstance(why, remote.Lost) for why in lost.values()) and engine.free() is None
+    assert lost.keys() == {"key-0", "key-2"} and all(isinstance(why, remote.WorkerLost) for why in lost.values())
+    assert engine.room() == {"tcp://1": 0}
 
 
 def test_a_task_that_was_cancelled_by_a_lost_scheduler_is_not_blamed(tmp_path: Path) -> None:
@@ -405,7 +436,7 @@ def test_that_all_workers_are_gone_is_noted(tmp_path: Path) -> None:
     engine = DaskEngine(cluster_of(), mock.MagicMock(), Files([], tmp_path), GIB, "cpu")
     list(engine._meet([], {"tcp://1": worker()}))
     list(engine._meet(["tcp://1"], {}))
-    assert engine.free() is None and engine.notes() == ["the cluster has no workers now; waiting for some"]
+    assert not engine.room() and engine.notes() == ["the cluster has no workers now; waiting for some"]
 
 
 def test_those_who_wait_look_again_though_nobody_tells_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -414,9 +445,9 @@ def test_those_who_wait_look_again_though_nobody_tells_them(tmp_path: Path, monk
     engine = DaskEngine(cluster_of(), mock.MagicMock(), Files([], tmp_path), GIB, "cpu")
     list(engine._meet([], {"tcp://1": worker()}))
     engine.client.status = "connecting"
-    assert engine.free() is None
+    assert not engine.room()
     engine.client.status = "running"
-    assert not list(engine.reports()) and engine.free() == "tcp://1"
+    assert not list(engine.reports()) and engine.room() == {"tcp://1": 1}
 
 
 # What is refused
