@@ -161,6 +161,8 @@ class Cluster:
 
     def device(self, asked: str, where: str = "config") -> str:
         """Return the device that a config's "auto", "cpu" or "cuda" is here; each worker has its own "cuda"."""
+        if not self.facts:  # all went while they trained what came before
+            self.meet()
         gpus = [facts.gpus for facts in self.facts.values()]
         if asked == "cpu" or (asked == "auto" and not all(gpus)):
             return "cpu"

@@ -167,14 +167,15 @@ def settled(
 
 
 def failure_in(report: Returned | BaseException) -> Stopped | None:
-    """Return what went wrong in the training itself. Raises `LabError`, which ends all: nobody else's data would do."""
+    """Return what went wrong in the training itself, or with the worker's data, if anything did."""
     if isinstance(report, Returned):
         if report.died:
             return Stopped(f"its worker process died ({report.died})")
         return next((own for own in report.messages if isinstance(own, Stopped) and own.reason), None)
-    if isinstance(report, LabError):
-        raise report
-    return None if isinstance(report, Lost) else Stopped(f"{type(report).__name__}: {report}".splitlines()[0])
+    if isinstance(report, Lost):
+        return None
+    text = str(report) if isinstance(report, LabError) else f"{type(report).__name__}: {report}"
+    return Stopped(text.partition("\n")[0], text)
 
 
 def progress(epoch: tuple[float, Sequence[tuple[int, Sequence[Any]]]]) -> Progress:

@@ -186,7 +186,10 @@ class DaskEngine:
 
     def _meet(self, gone: Sequence[str], come: Mapping[str, Any]) -> Iterator[tuple[str, Report]]:
         for address in gone:
-            for key in self.hosts.pop(address).units if address in self.hosts else ():
+            units = self.hosts.pop(address).units if address in self.hosts else set()
+            if units:
+                self.told[f"worker {address.rpartition('//')[2]} was lost; what it trained starts again"] = False
+            for key in units:
                 self._forget(key)
                 yield key, WorkerLost()
             self.cluster.facts.pop(address, None)

@@ -203,6 +203,7 @@ def interrupted(directory: Path, times: int) -> Counts:
         code = ended(process)
         longest = max(longest, time.monotonic() - started) if code else longest
         group_is_gone(process)
+        assert longest < 5
         assert code in (0, 128 + number, -number if twice else 0), (code, number, lab.log)
         if code == 128 + number and "plan:" in lab.log and not twice:
             assert "Go on with\n  dropout-lab sweep digits.yaml" in lab.log or "epoch" not in lab.log, lab.log

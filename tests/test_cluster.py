@@ -412,7 +412,7 @@ def test_a_worker_has_room_for_a_unit_per_slot(tmp_path: Path) -> None:
     assert engine.room() == {"tcp://1": 0, "tcp://2": 1}
     lost = dict(engine._meet(["tcp://2"], {}))
     assert lost.keys() == {"key-0", "key-2"} and all(isinstance(why, remote.WorkerLost) for why in lost.values())
-    assert engine.room() == {"tcp://1": 0}
+    assert engine.room() == {"tcp://1": 0} and engine.notes() == ["worker 2 was lost; what it trained starts again"]
 
 
 def test_a_task_that_was_cancelled_by_a_lost_scheduler_is_not_blamed(tmp_path: Path) -> None:
@@ -430,6 +430,15 @@ def test_a_task_that_was_cancelled_by_a_lost_scheduler_is_not_blamed(tmp_path: P
     asyncio.run(engine._fetch(Cancelled()))  # type: ignore[arg-type]
     ((key, why),) = engine.reports()
     assert key == "key-0" and isinstance(why, remote.Lost)
+
+
+def test_who_needs_a_device_when_all_workers_are_gone_meets_the_cluster_again() -> None:
+    cluster = cluster_of()
+    cluster.client.run.return_value = {}  # type: ignore[attr-defined]
+    with pytest.raises(Refused, match="has no workers"):
+        cluster.device("auto")
+    cluster.client.run.return_value = {"tcp://1": worker()}  # type: ignore[attr-defined]
+    assert cluster.device("auto") == "cpu"
 
 
 def test_that_all_workers_are_gone_is_noted(tmp_path: Path) -> None:

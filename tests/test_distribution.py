@@ -22,7 +22,7 @@ from dropout_lab import config as configs
 from dropout_lab import runs
 from dropout_lab.config import Config
 from dropout_lab.distribution import Report, distribute
-from dropout_lab.errors import Failed, Refused
+from dropout_lab.errors import Failed, Problem, Refused
 from dropout_lab.execution import EpochDone, Event, Noted, UnitFailed, Writers
 from dropout_lab.recording import Job
 from dropout_lab.remote import Lost, Returned, WorkerLost
@@ -289,10 +289,13 @@ def test_a_unit_that_costs_one_worker_after_another_is_given_up(tmp_path: Path, 
     assert recorded(good) == expected([0]) and len(engine.had) == 11
 
 
-def test_what_the_data_are_refused_for_ends_all(tmp_path: Path) -> None:
-    engine = Script(1, lambda lanes, times: [Refused()])
-    with pytest.raises(Refused):
-        carry_out([Job(tmp_path / "run", config([0]))], engine)
+def test_data_that_went_bad_on_one_worker_are_its_own_matter(tmp_path: Path, digits: str) -> None:
+    rotten: list[Report] = [Refused(Problem("there/x.npz", "file", "is missing", "x"))]
+    engine = Workers("AB", lambda momentum, worker: rotten if worker == "A" else None, digits)
+    jobs = [Job(tmp_path / f"run-{n}", config([0], n / 100)) for n in range(9)]
+    notes = [one.text for one in carry_out(jobs, engine, workers=9) if isinstance(one, Noted)]
+    assert all(recorded(job) == expected([0]) for job in jobs)
+    assert "there/x.npz: file: is missing (got x) on A; tried once more" in notes[0] and "gets no more" in notes[-1]
 
 
 def test_other_data_on_a_worker_end_all(tmp_path: Path) -> None:

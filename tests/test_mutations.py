@@ -339,6 +339,27 @@ GUARDS = {
         "elif False:",
         "test_npz.py::much_memory or bad_npz",
     ),
+    "who spoiled a unit gets nothing while that is tried elsewhere": Guard(
+        "distribution", "address not in self.suspects and ", "", "test_distribution.py::not_blamed_for_a_worker"
+    ),
+    "a worker that spoils units gets no more": Guard(
+        "distribution", " and self.strikes[address] < STRIKES", "", "test_distribution.py::not_blamed_for_a_worker"
+    ),
+    "a second try goes where something was trained": Guard(
+        "distribution", "max(proven or sound", "max(sound", "test_distribution.py::not_blamed_for_a_worker"
+    ),
+    "suspicion ends when nothing is tried again": Guard(
+        "distribution", "blame.suspects.clear()", "pass", "test_distribution.py::finished_by_another_process"
+    ),
+    "what costs worker after worker is given up": Guard(
+        "distribution",
+        ">= LOSSES for task in left)",
+        ">= 1000 for task in left)",
+        "test_distribution.py::costs_one_worker",
+    ),
+    "epochs told twice are recorded once": Guard(
+        "distribution", "if number == own.epochs:", "if True:", "test_distribution.py::recorded_once"
+    ),
 }
 
 

@@ -413,19 +413,26 @@ def test_a_diverged_run_in_a_sweep_is_no_failure(lab: Lab) -> None:
     assert report["runs"][1]["test_accuracy"] is None and report["confirmation"] is None
 
 
-def test_a_run_that_fails_is_named_after_the_others_are_shown(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_six_runs_two_fail_and_both_are_named_and_the_others_shown(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done = execution.execute
 
-    def fail_one(jobs: Sequence[Any], settings: Any) -> Any:
-        bad = next(job for job in jobs if job.path.name == "rate-0.5")
-        yield execution.UnitFailed((schedule.Task(bad, 0),), "out of memory")
-        yield from done([job for job in jobs if job != bad], settings)
+    def fail_two(jobs: Sequence[Any], settings: Any) -> Any:
+        bad = [job for job in jobs if job.path.name in ("rate-0.3", "rate-0.5")]
+        for job in bad:
+            yield execution.UnitFailed((schedule.Task(job, 0),), "out of memory")
+        yield from done([job for job in jobs if job not in bad], settings)
 
-    monkeypatch.setattr(execution, "execute", fail_one)
-    outcome = lab("sweep tiny.yaml --rates 0.2,0.5")
+    monkeypatch.setattr(execution, "execute", fail_two)
+    outcome = lab("sweep tiny.yaml --rates 0.1..0.5")
     assert outcome.code == 1
-    assert re.search(r"rate-0.5 +unfinished", outcome.out) and "rate-0.2" in outcome.out
-    assert "dropout-lab: error: runs/tiny-sweep/rate-0.5 seed 0: out of memory" in outcome.err
+    for rate in ("0.3", "0.5"):
+        assert re.search(rf"rate-{rate} +unfinished", outcome.out)
+        assert f"dropout-lab: error: runs/tiny-sweep/rate-{rate} seed 0: out of memory" in outcome.err
+    assert {path.parent.name for path in lab.runs.glob("tiny-sweep/*/summary.json")} == {
+        *("rate-0", "rate-0.1", "rate-0.2", "rate-0.4")
+    }
     stopped = lab("sweep tiny.yaml --rates 0.2,0.5 --name other --fail-fast")
     assert stopped.code == 1 and not (lab.runs / "other/rate-0").exists()
 
