@@ -157,7 +157,10 @@ def kill_workers(cluster: Dask, times: int, pause: tuple[float, float], done: th
         which = chance.randrange(len(cluster.workers))
         nanny = cluster.workers[which]
         if chance.random() < 0.5:
-            workers = [pid for pid, command in below(nanny.pid).items() if "multiprocessing" in command]
+            trains = training(cluster)  # one that is killed twice with the same unit could not be told from poison
+            workers = [
+                pid for pid, command in below(nanny.pid).items() if "spawn_main" in command and pid not in trains
+            ]
             victim = chance.choice(workers) if workers else nanny.pid
         else:
             victim = nanny.pid
