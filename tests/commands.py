@@ -77,12 +77,13 @@ def ordinary_user() -> Iterator[None]:
     if os.geteuid() != 0:
         yield
         return
-    libc, header, held = ctypes.CDLL(None, use_errno=True), _Header(0x20080522, 0), _Capabilities()
+    libc, header, held = ctypes.CDLL(None), _Header(0x20080522, 0), _Capabilities()
     if not hasattr(libc, "capset") or libc.capget(ctypes.byref(header), ctypes.byref(held)):
         pytest.skip("root's rights can be laid down on Linux only")
     less = _Capabilities.from_buffer_copy(held)
     less.effective &= ~(1 << 1 | 1 << 2)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-    assert libc.capset(ctypes.byref(header), ctypes.byref(less)) == 0
+    if libc.capset(ctypes.byref(header), ctypes.byref(less)):
+        pytest.skip("root may not lay down its rights here")
     try:
         yield
     finally:
