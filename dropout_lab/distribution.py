@@ -118,7 +118,7 @@ def distribute(engine: Engine, units: deque[Unit], writers: Writers) -> Source:
     """
     blame, again, sent = Blame(), deque[Unit](), dict[str, Sent]()
     while True:
-        if not again and not any(blame.tried(own.unit) for own in sent.values()):
+        if blame.suspects and not again and not any(blame.tried(own.unit) for own in sent.values()):
             blame.suspects.clear()  # what was to be tried elsewhere was finished by another process
         for queue in again, units:
             while queue and (address := blame.choose(queue[0], engine.room())) and (taken := writers.take(queue)):
