@@ -105,11 +105,13 @@ class Events:
 
     def end(self, config: Config, facts: Mapping[str, Any]) -> None:
         """Write the settings and, unless the seed diverged, what it came to; and close."""
-        if self.writer and facts["status"] == "finished":
-            settings = {key: _plain(value) for key, value in flatten(config).items() if key != "seeds"}
-            with _failing(self.path):
-                self.writer.add_hparams(settings, results(facts), run_name=".", global_step=facts["epochs"])
-        self.close()
+        try:
+            if self.writer and facts["status"] == "finished":
+                settings = {key: _plain(value) for key, value in flatten(config).items() if key != "seeds"}
+                with _failing(self.path):
+                    self.writer.add_hparams(settings, results(facts), run_name=".", global_step=facts["epochs"])
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Close the file."""

@@ -459,7 +459,7 @@ def test_those_who_wait_look_again_though_nobody_tells_them(tmp_path: Path, monk
     engine.client.status = "connecting"
     assert not engine.room()
     engine.client.status = "running"
-    assert not list(engine.reports()) and engine.room() == {"tcp://1": 1}
+    assert not list(engine.reports()) and engine.room() == {"tcp://1": 4}
 
 
 # What is refused

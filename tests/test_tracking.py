@@ -149,7 +149,10 @@ def test_events_that_cannot_be_written_are_a_failure(lab: Lab) -> None:
 def test_a_disk_that_is_full_is_a_failure_too(step: str, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     from torch.utils.tensorboard import SummaryWriter
 
-    def full(*_: object, **__: object) -> None:
+    close = SummaryWriter.close
+
+    def full(writer: SummaryWriter, *_: object, **__: object) -> None:
+        close(writer)  # else its thread would go on
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(SummaryWriter, step, full)
