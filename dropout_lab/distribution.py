@@ -149,15 +149,16 @@ def settled(
         for message in result(own, report, writers):
             yield own.unit, message
     left, failure = writers.left(own.unit), failure_in(report)
+    last, note = False, ""
     if failure and left:
         failure = replace(failure, reason=f"{failure.reason} on {own.where}")
         last, note = blame.failed(own, left), f"{named(left)}: {failure.reason}; tried once more"
-    else:
+    elif isinstance(report, WorkerLost):
         failure = Stopped(f"{LOSSES} workers were lost with it, one after another")
-        last, note = isinstance(report, WorkerLost) and blame.lost(left), ""
-        if isinstance(report, Returned):
-            note = blame.lived(own)
-    if last:
+        last = blame.lost(left)
+    elif isinstance(report, Returned):
+        note = blame.lived(own)
+    if failure and last:
         yield left, failure
         return ()
     if note:
