@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from dropout_lab import schedule
-from dropout_lab.claims import GROUPS, Claim
+from dropout_lab.claim import Claim
+from dropout_lab.claims import GROUPS
 from dropout_lab.criteria import Ruling
 from dropout_lab.environment import cpu_model
-from dropout_lab.layout import markdown_row
+from dropout_lab.layout import markdown_row, table
 from dropout_lab.reproduction import Judged, cost
 from dropout_lab.storage import atomic_write, make_directory
 from dropout_lab.wording import count
@@ -36,7 +37,9 @@ img{max-width:100%;background:#fff}@media print{article{break-inside:avoid}}
 
 def write(results: Sequence[Judged], path: Path, command: str) -> None:
     """Write the page of judged claims: HTML, or Markdown with its pictures in images/ beside it, by the suffix."""
-    facts = [f"`{command}`, {date.today()}, {cpu_model()}, {schedule.cores()} cores."]
+    torch = sorted({run.summary["environment"]["torch"] for judged in results for run in judged.runs.values()})
+    versions = [f"torch {' and '.join(torch)}"] if torch else []
+    facts = ", ".join([f"`{command}`", str(date.today()), cpu_model(), f"{schedule.cores()} cores", *versions]) + "."
     pictures = {judged.claim.id: own for judged in results if (own := picture(judged))}
     make_directory(path.parent)
     if path.suffix == ".md":
@@ -57,22 +60,35 @@ def listed(claims: Sequence[Claim], width: int) -> str:
         published = f"; published: {claim.published}" if claim.published else ""
         lines += textwrap.wrap(f"{claim.id:<{INDENT}}{claim.sentence}", width, subsequent_indent=" " * INDENT)
         runs = f"{count(len(claim.arms), 'run')} of {count(claim.seeds, 'seed')}, " if claim.arms else ""
-        lines += wrapped(f"{claim.source}{published}; {runs}{duration(cost(claim))} of one core", width)
+        lines += wrapped(f"{sources(claim)}{published}; {runs}{duration(cost(claim))} of one core", width)
     return "\n".join(lines)
 
 
+def sources(claim: Claim) -> str:
+    """Return where a claim comes from, and the configs of its experiment."""
+    return "; ".join([claim.source, *(f"configs/{name}.yaml" for name in configs(claim))])
+
+
+def configs(claim: Claim) -> list[str]:
+    """Return the config files of a claim's arms, without suffix."""
+    return sorted({arm.config for arm in claim.arms.values()})
+
+
 def as_text(results: Sequence[Judged], width: int) -> str:
-    """Return every claim with its rulings, and the sum of them."""
+    """Return every claim with its rulings, then a table of them all, and the sum."""
     lines: list[str] = []
+    rows = [(f"{'':<{INDENT}}verdict", "published", "seeds", "time of one core")]
     for judged in results:
         claim = judged.claim
         lines += textwrap.wrap(f"{claim.id:<{INDENT}}{claim.sentence}", width, subsequent_indent=" " * INDENT)
         for ruling in judged.rulings:
             reading = f" ({ruling.reading})" if ruling.reading else ""
-            lines += wrapped(f"{ruling.word}{reading}: {ruling.measured}", width)
+            lines += wrapped(f"{ruling.word}{reading}: {ruling.measured}; {ruling.reason}", width)
         published = f"published: {claim.published}; " if claim.published else ""
-        lines += wrapped(f"{published}{claim.source}{trained(judged)}", width)
-    return "\n".join([*lines, "", summed(results)])
+        lines += wrapped(f"{published}{sources(claim)}", width)
+        words = " / ".join(ruling.word for ruling in judged.rulings)
+        rows.append((f"{claim.id:<{INDENT}}{words}", claim.published or "-", *trained(judged)))
+    return "\n".join([*lines, "", *table(rows, width), "", summed(results)])
 
 
 def wrapped(text: str, width: int) -> list[str]:
@@ -80,9 +96,9 @@ def wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 
 
-def trained(judged: Judged) -> str:
-    """Say how many seeds a claim rests on, and what they took; "" where it needs none."""
-    return f"; {count(judged.seeds, 'seed')}, {duration(judged.seconds)}" if judged.claim.arms else ""
+def trained(judged: Judged) -> tuple[str, str]:
+    """Return how many seeds a claim rests on, and the time that they took; "-" where it needs none."""
+    return (str(judged.seeds), duration(judged.seconds)) if judged.claim.arms else ("-", "-")
 
 
 def duration(seconds: float) -> str:
@@ -115,6 +131,7 @@ def as_dict(results: Sequence[Judged]) -> dict[str, Any]:
                 "source": judged.claim.source,
                 "sentence": judged.claim.sentence,
                 "published": judged.claim.published,
+                "configs": configs(judged.claim),
                 "verdict": overall(judged.rulings),
                 "rulings": [asdict(ruling) | {"verdict": ruling.word} for ruling in judged.rulings],
                 "seeds": judged.seeds,
@@ -126,17 +143,17 @@ def as_dict(results: Sequence[Judged]) -> dict[str, Any]:
     }
 
 
-def as_markdown(results: Sequence[Judged], facts: Sequence[str], pictures: Mapping[str, str]) -> str:
+def as_markdown(results: Sequence[Judged], facts: str, pictures: Mapping[str, str]) -> str:
     """Return the page for people: a table for each group, and the pictures, by claim, below it.
 
-    facts: lines on how and where the results were made. pictures: of some claims the path of a picture.
+    facts: how, when and where the results were made. pictures: of some claims the path of a picture.
     """
-    lines = ["# Claims of the literature, run and judged", "", *facts, "", summed(results) + "."]
+    lines = ["# Claims of the literature, run and judged", "", facts, "", summed(results) + "."]
     for group, letter in GROUPS.items():
         own = [judged for judged in results if judged.claim.id.startswith(letter)]
         if not own:
             continue
-        head = ("claim", "verdict", "measured", "published", "seeds", "time")
+        head = ("claim", "verdict", "measured", "published", "seeds", "time of one core")
         lines += ["", f"## {TITLES[group]}", "", markdown_row(head), markdown_row(("---",) * len(head))]
         for judged in own:
             lines.append(markdown_row(tuple(cell.replace("|", "\\|") for cell in _cells(judged))))
@@ -151,25 +168,26 @@ def _cells(judged: Judged) -> tuple[str, ...]:
     several = len(judged.rulings) > 1
     words = [f"**{own.word}**" + (f" {own.reading}" if own.reading else "") for own in judged.rulings]
     measured = [(f"{own.reading}: " if several and own.reading else "") + own.measured for own in judged.rulings]
-    seeds = str(judged.seeds) if claim.arms else "-"
-    sentence = f"**{claim.id}** {claim.sentence} *{claim.source}*"
-    time = duration(judged.seconds) if claim.arms else "-"
-    return sentence, "<br>".join(words), "<br>".join(measured), claim.published or "-", seeds, time
+    files = [f"`configs/{name}.yaml`" for name in configs(claim)]
+    sentence = " ".join([f"**{claim.id}**", claim.sentence, f"*{claim.source}*", *files])
+    return sentence, "<br>".join(words), "<br>".join(measured), claim.published or "-", *trained(judged)
 
 
-def as_html(results: Sequence[Judged], facts: Sequence[str], pictures: Mapping[str, bytes]) -> str:
+def as_html(results: Sequence[Judged], facts: str, pictures: Mapping[str, bytes]) -> str:
     """Return one page that needs no other file and no network. pictures: of some claims a PNG."""
     parts = [
         "<!doctype html>",
         '<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
         f"<title>Claims of the literature, run and judged</title><style>{STYLE}</style>",
         "<h1>Claims of the literature, run and judged</h1>",
-        *(f"<p>{html.escape(fact)}</p>" for fact in [*facts, summed(results) + "."] if fact),
+        *(f"<p>{html.escape(fact)}</p>" for fact in (facts, f"{summed(results)}.")),
     ]
     for judged in results:
         claim = judged.claim
         parts.append(f'<article id="{claim.id}"><h3>{claim.id} {html.escape(claim.sentence)}</h3>')
-        parts.append(f'<p class="source">{html.escape(claim.source + trained(judged))}</p><dl>')
+        seeds, time = trained(judged)
+        took = f"; {count(judged.seeds, 'seed')}, {time} of one core" if claim.arms else ""
+        parts.append(f'<p class="source">{html.escape(sources(claim) + took)}</p><dl>')
         for own in judged.rulings:
             reading = f"{html.escape(own.reading)}: " if own.reading else ""
             text = f"{reading}{html.escape(own.measured)} ({html.escape(own.reason)})"
@@ -185,12 +203,20 @@ def as_html(results: Sequence[Judged], facts: Sequence[str], pictures: Mapping[s
 
 
 def picture(judged: Judged) -> bytes | None:
-    """Return the picture of a claim's runs as PNG; None where it has none. Of several networks the first is drawn."""
+    """Return the picture of a claim as PNG; None where it has none, or not the runs for it.
+
+    Of runs with several networks those of the first are drawn, of evaluations the first.
+    """
+    from dropout_lab.evaluation_figures import FIGURES
     from dropout_lab.figures import encoded
     from dropout_lab.plots import PLOTS
+    from dropout_lab.theory_figures import two_readings
 
-    loaded = list(judged.runs.values())
-    if not judged.claim.draw or not loaded:
-        return None
-    own = [run for run in loaded if run.config.network == loaded[0].config.network]
-    return encoded(PLOTS[judged.claim.draw].draw(own)[0])
+    draw, loaded = judged.claim.draw, list(judged.runs.values())
+    if draw in PLOTS and loaded:
+        own = [run for run in loaded if run.config.network == loaded[0].config.network]
+        return encoded(PLOTS[draw].draw(own)[0])
+    if draw in FIGURES and judged.evaluations:
+        figure = FIGURES[draw](next(iter(judged.evaluations.values())))
+        return encoded(figure) if figure else None
+    return encoded(two_readings()) if draw == "two readings" else None

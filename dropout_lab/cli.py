@@ -357,7 +357,7 @@ def reproduce(
     options = _options(runs_dir, data_dir, device, jobs=jobs, quiet=quiet)
     experiment = reproduction.plan(reproduction.select(names or (), quick=quick, seeds=seeds), options.runs)
     failures = _train(experiment.jobs, options, dry_run=dry_run, as_json=as_json, sweep=experiment.sweep)
-    judged = reproduction.judge(experiment, options.data)
+    judged = reproduction.judge(experiment, options.data, (lambda text: None) if quiet else say)
     from dropout_lab import claims_page
 
     result(storage.as_json(claims_page.as_dict(judged)) if as_json else claims_page.as_text(judged, terminal.width()))

@@ -6,7 +6,7 @@ or there are too few seeds for an interval. Values are by seed; what is compared
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,12 +52,32 @@ def decide(low: float, high: float, bound: float, margin: float = 0.0) -> Word:
 
 def above(values: Values, bound: float, show: Show = plain, reading: str = "") -> Ruling:
     """Rule on "the mean is above `bound`"."""
+    return between(values, bound, None, show, reading)
+
+
+def below(values: Values, bound: float, show: Show = plain, reading: str = "") -> Ruling:
+    """Rule on "the mean is below `bound`"."""
+    return between(values, None, bound, show, reading)
+
+
+def between(values: Values, least: float | None, most: float | None, show: Show = plain, reading: str = "") -> Ruling:
+    """Rule on "the mean lies between `least` and `most`"; None: no bound on that side."""
     if len(values) < FEWEST:
         return too_few(values, reading)
     estimate = interval(list(values.values()))
     low, high = estimate.interval or (estimate.mean, estimate.mean)
     measured = f"{show(estimate.mean)} (95 % interval {show(low)} to {show(high)}, {estimate.n} seeds)"
-    return Ruling(decide(low, high, bound), measured, f"the mean must be above {show(bound)}", reading)
+    words = {decide(low, high, least)} if least is not None else set()
+    words |= {decide(-high, -low, -most)} if most is not None else set()
+    reason = " and ".join(
+        f"{side} {show(bound)}" for side, bound in (("above", least), ("below", most)) if bound is not None
+    )
+    return Ruling(together(words), measured, f"the mean must be {reason}", reading)
+
+
+def together(words: Collection[Word]) -> Word:
+    """Return the verdict on "all of this", of the verdicts on each."""
+    return "FAILS" if "FAILS" in words else "UNDECIDED" if "UNDECIDED" in words else "HOLDS"
 
 
 def higher(
@@ -98,32 +118,71 @@ def alike(candidate: Values, baseline: Values, margin: float, show: Show = plain
     return Ruling(word, text, f"the interval must lie within {show(margin).lstrip('+')} of 0", reading)
 
 
-def highest(
-    arms: Mapping[str, Values], chosen: Sequence[str], show: Show = plain, within: bool = False, reading: str = ""
-) -> Ruling:
-    """Rule on "the best arm is among `chosen`"; with `within`, on "the best of them is within one standard error".
+def no_worse(errors: Values, baseline: Values, margin: float, show: Show = plain, what: str = "") -> Ruling:
+    """Rule on "it makes no more errors": the mean at most one standard error above, the interval not past `margin`."""
+    difference, text = compared(errors, baseline, show, what)
+    if difference is None:
+        return too_few(errors)
+    low, high = ends(difference)
+    holds = difference.mean <= standard_error(difference) and high < margin
+    word: Word = "HOLDS" if holds else "FAILS" if low > 0 else "UNDECIDED"
+    bound = show(margin).lstrip("+")
+    return Ruling(word, text, f"the mean must be at most one standard error above, the interval end below {bound}")
 
-    The best of `chosen` is paired with the best of the others.
+
+def highest(
+    arms: Mapping[str, Values],
+    chosen: Sequence[str],
+    show: Show = plain,
+    margin: float | None = None,
+    reading: str = "",
+) -> Ruling:
+    """Rule on "the best arm is among `chosen`"; with `margin`, on "the best of them is as good as the best".
+
+    The best of `chosen` is paired with the best of the others; an arm without values diverged and is none of them. As
+    good: the mean no more than one standard error below, and the interval no further than `margin`.
     """
+    return _best(1, arms, chosen, show, margin, reading)
+
+
+def lowest(
+    arms: Mapping[str, Values],
+    chosen: Sequence[str],
+    show: Show = plain,
+    margin: float | None = None,
+    reading: str = "",
+) -> Ruling:
+    """Rule on "the arm with the lowest mean is among `chosen`", as `highest` does."""
+    return _best(-1, arms, chosen, show, margin, reading)
+
+
+def _best(
+    sign: int, arms: Mapping[str, Values], chosen: Sequence[str], show: Show, margin: float | None, reading: str
+) -> Ruling:
     means = {name: interval(list(values.values())).mean for name, values in arms.items() if values}
     others = [name for name in means if name not in chosen]
     ours = [name for name in means if name in chosen]
     if not ours or not others:
         return too_few({}, reading)
-    best, rival = max(ours, key=means.__getitem__), max(others, key=means.__getitem__)
-    table = ", ".join(f"{name} {show(mean)}" for name, mean in means.items())
+    best, rival = (max(names, key=lambda name: sign * means[name]) for names in (ours, others))
+    table = ", ".join(f"{name} {show(means[name]) if name in means else 'diverged'}" for name in arms)
     difference, text = compared(arms[best], arms[rival], show, f"{best} against {rival}")
-    if difference is None or difference.n < FEWEST:
+    if difference is None:
         return too_few(arms[best], reading)
-    low, high = ends(difference)
-    if within:
-        error = (difference.sd or 0.0) / difference.n**0.5
-        word: Word = "HOLDS" if difference.mean >= -error else "FAILS" if high < 0 else "UNDECIDED"
+    low, high = sorted(sign * end for end in ends(difference))
+    if margin is not None:
+        close = sign * difference.mean >= -standard_error(difference) and low > -margin
+        word: Word = "HOLDS" if close else "FAILS" if high < 0 else "UNDECIDED"
         reason = f"{best} must be within one standard error of the best"
     else:
         word = decide(low, high, 0.0)
-        reason = f"the best of {', '.join(chosen)} must beat the best of the others"
+        whose = chosen[0] if len(chosen) == 1 else f"the best of {', '.join(chosen)}"
+        reason = f"{whose} must beat the best of the others"
     return Ruling(word, f"{table}; {text}", reason, reading)
+
+
+def standard_error(difference: Difference) -> float:
+    return float((difference.sd or 0.0) / difference.n**0.5)
 
 
 def slope(places: Sequence[float], values: Sequence[Values]) -> dict[int, float]:

@@ -62,6 +62,7 @@ class Close:
     reached: the first k whose mean error is within one sd of weight scaling's, None where none is.
     entropy, information: (n,), of each test image in nats: predictive entropy, and the mutual information of prediction
     and mask, both over all passes (Gal & Ghahramani 2016).
+    activity: (hidden layers, 2), of each layer's outputs for the test images, dropout off: mean, and share of 0.
     ablation: (points, 3), error on the test images where the k most important units of the first hidden layer are taken
     out: k, the error, and that without k random ones.
     """
@@ -77,6 +78,7 @@ class Close:
     probabilities: Array  # (n, classes), of weight scaling
     entropy: Array
     information: Array
+    activity: Array
     ablation: Array
 
 
@@ -193,6 +195,7 @@ def _close(run: Run, seed: int, data: Data, samples: int, show: Callable[[str], 
         labels,
         scaled,
         *uncertainty(pool),
+        np.array([(float(h.mean()), float((h == 0).float().mean())) for h in activations(net, images[None])]),
         ablation(net, data, stream(seed, "evaluation", 0, 0).permutation),
     )
 

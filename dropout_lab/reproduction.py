@@ -7,19 +7,20 @@ decides is the identity of a config; the same config and seed is never trained t
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from dropout_lab import config as configs
 from dropout_lab import runs, schedule
-from dropout_lab.claims import CLAIMS, GROUPS, Arm, Claim
+from dropout_lab.claim import Arm, Claim, Curves
+from dropout_lab.claims import CLAIMS, GROUPS
 from dropout_lab.config import Config
 from dropout_lab.criteria import Ruling
 from dropout_lab.errors import Problem, Refused
-from dropout_lab.judges import Curves
 from dropout_lab.metrics import METRICS, Values
 from dropout_lab.recording import Job
 from dropout_lab.rules import did_you_mean, nearest
@@ -27,7 +28,6 @@ from dropout_lab.runs import Run
 from dropout_lab.sweeps import Member, Sweep, run_name
 
 if TYPE_CHECKING:
-    from dropout_lab.data import Data
     from dropout_lab.evaluation import Close, Evaluation
 
 FOLDER = "claims"  # in the runs directory
@@ -53,13 +53,17 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim and its rulings. seconds: of training (each network's share) and of judging."""
+    """A claim and its rulings, with the runs and, where networks were evaluated, the evaluations of its arms.
+
+    seconds: of training (each network's share, of one core) and of judging.
+    """
 
     claim: Claim
     rulings: tuple[Ruling, ...]
     seeds: int
     seconds: float
     runs: Mapping[str, Run]
+    evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
 
 
 def select(names: Sequence[str], *, quick: bool = False, seeds: int | None = None) -> tuple[Claim, ...]:
@@ -162,18 +166,11 @@ def name_of(arm: Arm, own: Config) -> str:
 
 
 class Records:
-    """What the runs of one claim's arms recorded, as its judge asks for it; an arm without a run recorded nothing."""
+    """What the runs of one claim's arms recorded, as its judge asks for it."""
 
-    def __init__(
-        self,
-        loaded: Mapping[str, Run],
-        data: Data | None = None,
-        samples: int = 0,
-        done: dict[tuple[Path, tuple[int, ...], int], Evaluation] | None = None,
-    ) -> None:
-        """Take the runs by arm and, where networks are to be evaluated, the data, K, and the evaluations shared."""
-        self.runs, self.data, self.samples = loaded, data, samples
-        self._done = {} if done is None else done
+    def __init__(self, loaded: Mapping[str, Run], evaluations: Mapping[str, Evaluation] = MappingProxyType({})) -> None:
+        """Take runs and evaluations by arm."""
+        self.runs, self.evaluations = loaded, evaluations
 
     def values(self, arm: str, metric: str) -> Values:
         return METRICS[metric].finite(self.runs[arm]) if arm in self.runs else {}
@@ -186,53 +183,60 @@ class Records:
         return {seed: rows[rows["seed"] == seed][column].tolist() for seed in finished}
 
     def averaging(self, arm: str) -> Mapping[int, tuple[Sequence[tuple[float, float]], float]]:
-        seeds = self._evaluation(arm)
+        seeds = self._seeds(arm)
         return {own.seed: ([(m, sd) for m, sd in own.averaging.tolist()], own.weight_scaling.error) for own in seeds}
 
     def ablation(self, arm: str) -> Values:
-        return {own.seed: float(own.ablation[:, 1].mean()) for own in self._evaluation(arm)}
+        return {own.seed: float(own.ablation[:, 1].mean()) for own in self._seeds(arm)}
 
     def information(self, arm: str) -> tuple[Values, Values]:
         wrong, right = {}, {}
-        for own in self._evaluation(arm):
+        for own in self._seeds(arm):
             good = own.probabilities.argmax(1) == own.labels
             wrong[own.seed] = float(own.information[~good].mean())
             right[own.seed] = float(own.information[good].mean())
         return wrong, right
 
-    def _evaluation(self, arm: str) -> Sequence[Close]:
-        if arm not in self.runs or self.data is None:
-            return ()
-        run = self.runs[arm]
-        key = run.path, run.seeds, self.samples
-        if key not in self._done:
-            from dropout_lab.evaluation import evaluate
+    def activity(self, arm: str) -> tuple[Values, Values]:
+        means = {own.seed: own.activity.mean(0).tolist() for own in self._seeds(arm)}
+        return {seed: mean for seed, (mean, _) in means.items()}, {seed: zeros for seed, (_, zeros) in means.items()}
 
-            self._done[key] = evaluate(run, self.data, self.samples)
-        return self._done[key].seeds
+    def _seeds(self, arm: str) -> Sequence[Close]:
+        return self.evaluations[arm].seeds if arm in self.evaluations else ()
 
 
-def judge(experiment: Experiment, directory: Path) -> list[Judged]:
-    """Judge the claims by the runs that are finished; `directory` is where data sets are kept."""
-    from dropout_lab import data
+def judge(experiment: Experiment, directory: Path, show: Callable[[str], None] = lambda text: None) -> list[Judged]:
+    """Judge the claims by the runs that are finished; one that lacks a run is left undecided, but for exact readings.
 
+    `directory` is where data sets are kept; `show` is told how far the evaluation of networks is.
+    """
     loaded = {job.path: runs.load(job.path) for job in experiment.jobs if (job.path / "summary.json").exists()}
     results = []
-    done: dict[tuple[Path, tuple[int, ...], int], Evaluation] = {}
+    done: dict[tuple[Path, int, int], Evaluation] = {}
     for claim in experiment.claims:
         started = time.perf_counter()
+        jobs = {name: experiment.arms[claim.id, name].path for name in claim.arms}
         own = {
-            name: loaded[job.path].only(experiment.seeds[claim.id, name])
-            for name in claim.arms
-            if (job := experiment.arms[claim.id, name]).path in loaded
+            name: loaded[path].only(experiment.seeds[claim.id, name]) for name, path in jobs.items() if path in loaded
         }
-        held = None
-        if claim.samples and own:
-            first = next(iter(own.values())).config.data
-            held = data.load(first.dataset, first.scale, directory)
-        rulings = claim.judge(Records(own, held, claim.samples, done))
+        complete = len(own) == len(claim.arms)
+        evaluations = {}
+        for name, run in own.items() if complete and claim.samples else ():
+            if len(run.diverged) == len(run.seeds):
+                continue
+            key = run.path, claim.seeds, claim.samples
+            if key not in done:
+                done[key] = _evaluate(run, claim.samples, directory, show)
+            evaluations[name] = done[key]
+        rulings = claim.judge(Records(own, evaluations) if complete else Records({}))
         seconds = time.perf_counter() - started + sum(sum(run.seconds.values()) for run in own.values())
-        seeds = min((len(run.seeds) - len(run.diverged) for run in own.values()), default=0)
-        seeds = seeds if len(own) == len(claim.arms) else 0
-        results.append(Judged(claim, rulings, seeds, seconds, own))
+        seeds = min((len(run.seeds) - len(run.diverged) for run in own.values()), default=0) if complete else 0
+        results.append(Judged(claim, rulings, seeds, seconds, own, evaluations))
     return results
+
+
+def _evaluate(run: Run, samples: int, directory: Path, show: Callable[[str], None]) -> Evaluation:
+    from dropout_lab import data
+    from dropout_lab.evaluation import evaluate
+
+    return evaluate(run, data.load(run.config.data.dataset, run.config.data.scale, directory), samples, show)
