@@ -53,15 +53,18 @@ def write(results: Sequence[Judged], path: Path, command: str) -> None:
     atomic_write(path, text.encode())
 
 
-def listed(claims: Sequence[Claim], width: int) -> str:
-    """Return the claims with what they would cost, before anything is run."""
+def listed(claims: Sequence[Claim], width: int, speed: float) -> str:
+    """Return the claims with what they would cost on cores of that `speed`, before anything is run."""
     lines = []
     for claim in claims:
         published = f"; published: {claim.published}" if claim.published else ""
         lines += textwrap.wrap(f"{claim.id:<{INDENT}}{claim.sentence}", width, subsequent_indent=" " * INDENT)
         runs = f"{count(len(claim.arms), 'run')} of {count(claim.seeds, 'seed')}, " if claim.arms else ""
-        lines += wrapped(f"{sources(claim)}{published}; {runs}{duration(cost(claim))} of one core", width)
-    return "\n".join(lines)
+        lines += wrapped(
+            f"{sources(claim)}{published}; {runs}about {duration(cost([claim], speed))} of one core", width
+        )
+    shared = f"{count(len(claims), 'claim')}, runs shared: about {duration(cost(claims, speed))} of one core"
+    return "\n".join([*lines, "", shared])
 
 
 def sources(claim: Claim) -> str:

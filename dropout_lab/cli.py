@@ -352,7 +352,7 @@ def reproduce(
         chosen = (
             reproduction.select(names or (), quick=quick, seeds=seeds) if names or quick else tuple(CLAIMS.values())
         )
-        result(claims_page.listed(chosen, terminal.width()))
+        result(claims_page.listed(chosen, terminal.width(), reproduction.speed_here()))
         return
     options = _options(runs_dir, data_dir, device, jobs=jobs, quiet=quiet)
     experiment = reproduction.plan(reproduction.select(names or (), quick=quick, seeds=seeds), options.runs)

@@ -6,6 +6,7 @@ decides is the identity of a config; the same config and seed is never trained t
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 FOLDER = "claims"  # in the runs directory
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 QUICK = 420.0  # seconds of one core's training that `--quick` may cost: less than 5 minutes on two
+PASS = 10_000 * 4 * 2 * 2  # operations for each weight and sample: images, passes, and masks as much as products
 
 
 @dataclass(frozen=True)
@@ -92,31 +94,45 @@ def select(names: Sequence[str], *, quick: bool = False, seeds: int | None = Non
     return tuple(affordable(chosen) if quick else chosen)
 
 
-def affordable(claims: Iterable[Claim]) -> list[Claim]:
+def affordable(claims: Sequence[Claim]) -> list[Claim]:
     """Return the claims that fit into QUICK seconds together, the cheapest first to be taken, in their own order."""
-    claims = list(claims)
-    spent, trained, taken = 0.0, dict[str, int](), set[str]()
-    for claim in sorted(claims, key=cost):
-        own = {config(arm).identity: schedule.cost(config(arm)) for arm in claim.arms.values()}
-        more = sum(seconds * max(0, claim.seeds - trained.get(identity, 0)) for identity, seconds in own.items())
-        if spent + more + evaluating(claim) > QUICK:
-            continue
-        spent += more + evaluating(claim)
-        taken.add(claim.id)
-        for identity in own:
-            trained[identity] = max(trained.get(identity, 0), claim.seeds)
-    return [claim for claim in claims if claim.id in taken]
+    taken: list[Claim] = []
+    for claim in sorted(claims, key=lambda claim: cost([claim])):
+        if cost([*taken, claim]) <= QUICK:
+            taken.append(claim)
+    return [claim for claim in claims if claim in taken]
 
 
-def cost(claim: Claim) -> float:
-    """Return about how many seconds of one core the claim costs alone."""
-    return sum(schedule.cost(config(arm)) for arm in claim.arms.values()) * claim.seeds + evaluating(claim)
+def cost(claims: Iterable[Claim], speed: float = schedule.SPEED) -> float:
+    """Return about how many seconds of one core of that `speed` (operations per second) claims cost that share runs."""
+    trained: dict[str, tuple[Config, int]] = {}
+    evaluated: dict[tuple[str, int], tuple[Config, int]] = {}
+    for claim in claims:
+        for arm in claim.arms.values():
+            own = config(arm)
+            trained[own.identity] = own, max(claim.seeds, trained.get(own.identity, (own, 0))[1])
+            evaluated[own.identity, claim.samples] = own, claim.seeds
+    training = sum(schedule.cost(own, speed) * seeds for own, seeds in trained.values())
+    passes = sum(samples * schedule.weights(own) * seeds for (_, samples), (own, seeds) in evaluated.items())
+    return training + passes * PASS / speed
 
 
-def evaluating(claim: Claim) -> float:
-    """Return about how many seconds of one core the evaluation of its networks takes."""
-    operations = sum(schedule.weights(config(arm)) for arm in claim.arms.values())
-    return 10_000 * 8 * 2 * claim.samples * operations * claim.seeds / schedule.SPEED
+def speed_here(seconds: float = 0.2) -> float:
+    """Return the floating-point operations per second of one core of this machine in a product of a training.
+
+    The fastest of as many as fit into so many seconds: what else the machine does at the time counts little.
+    """
+    import torch
+
+    images, weights = torch.rand(1, 100, 784), torch.rand(1, 784, 512)
+    output, best, threads = torch.empty(1, 100, 512), math.inf, torch.get_num_threads()
+    torch.set_num_threads(1)
+    end = time.perf_counter() + seconds
+    while (started := time.perf_counter()) < end:
+        torch.bmm(images, weights, out=output)
+        best = min(best, time.perf_counter() - started)
+    torch.set_num_threads(threads)
+    return 2 * 100 * 784 * 512 / best
 
 
 @cache

@@ -7,6 +7,7 @@ does at a time. No number that a run records depends on anything decided here.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -23,7 +24,8 @@ from dropout_lab.recording import Job
 
 MOST_LANES = 16  # more share a step's fixed costs no better (docs/log.md)
 MOST_LANES_CUDA = 256
-SPEED = 5e10  # floating-point operations per second of a core in training
+SPEED = 1e11  # floating-point operations per second of a core in a training's products
+STEP, MOVED = 4e-5, 1e-9  # seconds of a step beside its products: always, and for each weight (docs/log.md)
 PAYS = 10.0  # seconds of work that each worker process must have, for it takes about four to start
 TORCH = 560 * 2**20  # bytes of a process that has imported torch and trains nothing
 CHUNK = 1000  # images that an evaluation holds at once
@@ -167,10 +169,16 @@ def suitable_lanes(config: Config, device: str = "cpu") -> int:
     return max(1, min(MOST_LANES, round(cache_per_core() / (16 * weights(config)))))
 
 
-def cost(config: Config) -> float:
-    """Return about how many seconds one seed of `config` takes on one core: 6 operations per weight and image."""
-    images = config.data.train_size or data.dimensions(config.data.dataset).train
-    return 6 * weights(config) * images * config.training.epochs / SPEED
+def cost(config: Config, speed: float = SPEED) -> float:
+    """Return about how many seconds one seed of `config` takes on one core of that `speed`.
+
+    Each step has 6 operations per weight and image, and something for each weight that is moved. Fitted to the table
+    of lanes in docs/log.md: right within a fifth from 128 units on, up to two fifths too much below.
+    """
+    of, batch = data.dimensions(config.data.dataset), config.training.batch_size
+    images = min(config.data.train_size or of.train, of.train * (1 - config.data.validation_fraction))
+    steps = config.training.epochs * math.ceil(images / batch)
+    return steps * (STEP + weights(config) * (6 * batch / speed + MOVED))
 
 
 def weights(config: Config) -> int:
