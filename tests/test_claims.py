@@ -5,6 +5,9 @@ from __future__ import annotations
 import html.parser
 import json
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -470,6 +473,47 @@ def test_runs_are_shared_between_claims_and_with_the_users_own(toys: Lab) -> Non
     assert "nothing to train" in again.err and json.loads(again.out)["claims"][0]["rulings"] == claims["S1"]["rulings"]
     assert toys.tree() == tree
     assert {path.name for path in runs.find(toys.runs)} == {"mine", "toy_rate-0"}
+
+
+DRIVER = """
+from dropout_lab import claims, cli, reproduction
+from dropout_lab.claim import Arm, Claim
+from pathlib import Path
+
+reproduction.CONFIGS = Path("configs")
+arms = {name: Arm("toy", (f"dropout.rate={rate}",)) for name, rate in (("plain", 0), ("dropout", 0.5))}
+toy = Claim("S1", "a source", "Plain is better.", lambda e: (), arms, 2)
+reproduction.CLAIMS = claims.CLAIMS = {"S1": toy}
+if __name__ == "__main__":
+    cli.main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM])
+def test_an_interrupted_command_goes_on_and_leaves_the_same_bytes(kill: int, lab: Lab) -> None:
+    (lab.path / "configs/toy.yaml").write_text("# toy" + TOY.replace("epochs: 2", "epochs: 40").replace("16", "256"))
+    (lab.path / "driver.py").write_text(DRIVER)
+
+    def command(directory: str) -> list[str]:
+        return [sys.executable, "driver.py", "reproduce", "articles", "--jobs", "2", "--runs-dir", directory]
+
+    with subprocess.Popen(command("killed"), stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        while "epoch 2/40" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(kill)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == (-kill if kill == signal.SIGKILL else 128 + kill)
+    assert kill == signal.SIGKILL or "Go on with\n  dropout-lab reproduce articles --jobs 2" in errors
+    again = subprocess.run(command("killed"), check=True, capture_output=True, text=True)
+    assert "epoch 1/40" not in again.stderr
+    subprocess.run(command("whole"), check=True, capture_output=True)
+    for name in ("toy_rate-0", "toy_rate-0.5"):
+        killed, whole = (
+            (lab.path / kind / "claims" / name / "metrics.csv").read_bytes() for kind in ("killed", "whole")
+        )
+        assert killed == whole and len(whole.splitlines()) == 81
 
 
 def test_the_pages_are_whole_and_escaped(toys: Lab) -> None:
