@@ -493,7 +493,7 @@ if __name__ == "__main__":
 @pytest.mark.slow
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM])
 def test_an_interrupted_command_goes_on_and_leaves_the_same_bytes(kill: int, lab: Lab) -> None:
-    (lab.path / "configs/toy.yaml").write_text("# toy" + TOY.replace("epochs: 2", "epochs: 40").replace("16", "256"))
+    (lab.path / "configs/toy.yaml").write_text("# toy" + TOY.replace("epochs: 2", "epochs: 30").replace("16", "256"))
     (lab.path / "driver.py").write_text(DRIVER)
 
     def command(directory: str) -> list[str]:
@@ -507,15 +507,15 @@ def test_an_interrupted_command_goes_on_and_leaves_the_same_bytes(kill: int, lab
         _, errors = process.communicate(timeout=60)
     assert process.returncode == (-kill if kill == signal.SIGKILL else 128 + kill)
     assert kill == signal.SIGKILL or "Go on with\n  dropout-lab reproduce articles --jobs 2" in errors
-    before = {path: path.read_text() for path in lab.path.glob("killed/claims/*/metrics.csv")}
+    before = {path: {*path.read_text().splitlines()} for path in lab.path.glob("killed/claims/*/metrics.csv")}
     for directory in ("killed", "whole"):
         subprocess.run(command(directory), check=True, capture_output=True)
-    assert all(path.read_text().startswith(rows) for path, rows in before.items())
+    assert all(rows <= {*path.read_text().splitlines()} for path, rows in before.items())
     for name in ("toy_rate-0", "toy_rate-0.5"):
         killed, whole = (
             (lab.path / kind / "claims" / name / "metrics.csv").read_bytes() for kind in ("killed", "whole")
         )
-        assert killed == whole and len(whole.splitlines()) == 81
+        assert killed == whole and len(whole.splitlines()) == 61
 
 
 def test_the_pages_are_whole_and_escaped(toys: Lab) -> None:
