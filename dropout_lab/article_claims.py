@@ -243,6 +243,7 @@ ARTICLE_CLAIMS = (
             for size in SIZES
         }
         | {"rate 0.2": arm("claims/article", "dropout.rate=0.2")},
+        draw="data sizes",
     ),
     Claim("S8", article("001"), "normalize(x, axis=1) scales the pixels to 0 to 1.", identities.scaled_pixels),
     Claim("S9", article("001"), "Dropout comes after the activation, but for relu.", identities.placement),

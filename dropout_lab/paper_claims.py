@@ -376,6 +376,7 @@ PAPER_CLAIMS = (
             for amount in AMOUNTS
         },
         published="no gain at 100 and 500",
+        draw="data sizes",
     ),
     Claim(
         "P8",

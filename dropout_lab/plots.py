@@ -21,8 +21,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from dropout_lab.config import flatten
+from dropout_lab.data import dimensions
 from dropout_lab.errors import shown
 from dropout_lab.figures import PANEL, Entries, colours, compose, encoded, label, panels, size, styled
 from dropout_lab.layout import cut
@@ -199,6 +201,42 @@ def sweep(
     return compose(figure, f"{name}: {setting}", _shared(runs), f"{BARS} {GAP}", legend)
 
 
+@styled
+def data_sizes(runs: Sequence[Run]) -> Figure:
+    """Draw the test error at the last epoch against the number of training images, a line for each dropout rate.
+
+    Both scales are logarithmic.
+    """
+    figure, (axis,) = panels("test error (%)", over="training images")
+    inks = colours()[3:]
+    entries: Entries = []
+    rates = [_conditions(run)["rate"] for run in runs]
+    for i, rate in enumerate(dict.fromkeys(rates)):
+        own = {_images(run): run for run, of in zip(runs, rates, strict=True) if of == rate}
+        errors = {n: [100 * (1 - v) for v in METRICS["test_accuracy"].finite(own[n]).values()] for n in sorted(own)}
+        table = pd.DataFrame([_interval(values) for values in errors.values()], list(errors), ["mean", "low", "high"])
+        bars = [table["mean"] - table["low"], table["high"] - table["mean"]]
+        ink = inks[i % len(inks)]
+        axis.errorbar(table.index, table["mean"], yerr=bars, fmt="none", ecolor=ink, elinewidth=1.4)
+        (line,) = axis.plot(table.index, table["mean"], LINES[i % len(LINES)], color=ink)
+        line.set_marker(MARKERS[i % len(MARKERS)])
+        entries.append((line, rate))
+    axis.set(xscale="log", yscale="log")
+    for place, labelled in (axis.xaxis, (1.0,)), (axis.yaxis, (1.0, 2.0, 5.0)):
+        place.set_major_locator(LogLocator(subs=labelled))
+        place.set_major_formatter("{x:,g}")
+        place.set_minor_formatter(NullFormatter())
+    name = "Dropout and the size of the data"
+    return compose(figure, name, _shared(runs), f"{BARS} All are measured with dropout off.", entries)
+
+
+def _images(run: Run) -> float:
+    """Return how many training images a run has."""
+    if size := run.config.data.train_size:
+        return size
+    return dimensions(run.config.data.dataset).train * (1 - run.config.data.validation_fraction)
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write `figure` to `path` in the format of its suffix, atomically."""
     atomic_write(path, encoded(figure, path.suffix.removeprefix(".")))
@@ -217,6 +255,7 @@ PLOTS: dict[str, Plot] = {
     "curves": Plot("training against validation, one figure per run", lambda runs: [curves(run) for run in runs]),
     "comparison": Plot("validation curves of several runs, and their gaps", lambda runs: [comparison(runs)]),
     "sweep": Plot("test error and gap against the dropout rate", lambda runs: [sweep(_by_rate(runs))]),
+    "data sizes": Plot("test error against the number of training images", lambda runs: [data_sizes(runs)]),
     "heatmap": Plot("test error over two settings, of runs that differ in these two", by_two_settings),
 }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html.parser
 import json
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -26,7 +25,9 @@ from dropout_lab.claim import Arm, Claim, Evidence, Rulings
 from dropout_lab.claims import CLAIMS, GROUPS
 from dropout_lab.criteria import Ruling, above, alike, below, between, decide, higher, highest, lower, lowest, slope
 from dropout_lab.errors import Refused
+from dropout_lab.evaluation_figures import FIGURES
 from dropout_lab.paper_claims import AMOUNTS, CELLS, FAMILIES, HALVES, KEPT, SHAPES
+from dropout_lab.plots import PLOTS
 from dropout_lab.reproduction import Judged, Records, select
 
 SEEDS = range(6)
@@ -326,6 +327,14 @@ def test_exact_claims_that_fail_can_hold_in_another_world(monkeypatch: pytest.Mo
     assert words(CLAIMS["S13"].judge(Records({}))) == {"HOLDS"}
 
 
+def test_every_picture_is_one_that_can_be_drawn() -> None:
+    drawn = {claim.draw for claim in CLAIMS.values()} - {""}
+    assert drawn <= {*PLOTS, *FIGURES, "two readings"}
+    assert (claims_page.picture(Judged(CLAIMS["S24"], (), 0, 0.0, {})) or b"").startswith(b"\x89PNG")
+    assert claims_page.picture(Judged(CLAIMS["S3"], (), 0, 0.0, {})) is None
+    assert claims_page.picture(Judged(CLAIMS["P10"], (), 0, 0.0, {})) is None
+
+
 # The criteria
 
 
@@ -491,8 +500,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM])
-def test_an_interrupted_command_goes_on_and_leaves_the_same_bytes(kill: int, lab: Lab) -> None:
+def test_a_killed_command_goes_on_and_leaves_the_same_bytes(lab: Lab) -> None:
     (lab.path / "configs/toy.yaml").write_text("# toy" + TOY.replace("epochs: 2", "epochs: 30").replace("16", "256"))
     (lab.path / "driver.py").write_text(DRIVER)
 
@@ -503,10 +511,8 @@ def test_an_interrupted_command_goes_on_and_leaves_the_same_bytes(kill: int, lab
         while not list(lab.path.glob("killed/claims/*/metrics.csv")):
             assert process.poll() is None
             time.sleep(0.01)
-        process.send_signal(kill)
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == (-kill if kill == signal.SIGKILL else 128 + kill)
-    assert kill == signal.SIGKILL or "Go on with\n  dropout-lab reproduce articles --jobs 2" in errors
+        process.kill()
+        process.communicate(timeout=60)
     before = {path: {*path.read_text().splitlines()} for path in lab.path.glob("killed/claims/*/metrics.csv")}
     for directory in ("killed", "whole"):
         subprocess.run(command(directory), check=True, capture_output=True)
