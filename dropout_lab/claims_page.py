@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from dropout_lab import schedule
@@ -65,6 +66,26 @@ def listed(claims: Sequence[Claim], width: int, speed: float) -> str:
         )
     shared = f"{count(len(claims), 'claim')}, runs shared: about {duration(cost(claims, speed))} of one core"
     return "\n".join([*lines, "", shared])
+
+
+def listed_as_dict(claims: Sequence[Claim], speed: float) -> dict[str, Any]:
+    """Return the claims with what they would cost, in seconds of one core, as plain data."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "core_seconds": cost(claims, speed),
+        "claims": [described(claim) | {"seeds": claim.seeds, "core_seconds": cost([claim], speed)} for claim in claims],
+    }
+
+
+def described(claim: Claim) -> dict[str, Any]:
+    """Return what a claim is, as plain data."""
+    return {
+        "id": claim.id,
+        "source": claim.source,
+        "sentence": claim.sentence,
+        "published": claim.published,
+        "configs": configs(claim),
+    }
 
 
 def sources(claim: Claim) -> str:
@@ -129,12 +150,8 @@ def as_dict(results: Sequence[Judged]) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "claims": [
-            {
-                "id": judged.claim.id,
-                "source": judged.claim.source,
-                "sentence": judged.claim.sentence,
-                "published": judged.claim.published,
-                "configs": configs(judged.claim),
+            described(judged.claim)
+            | {
                 "verdict": overall(judged.rulings),
                 "rulings": [asdict(ruling) | {"verdict": ruling.word} for ruling in judged.rulings],
                 "seeds": judged.seeds,
@@ -146,12 +163,12 @@ def as_dict(results: Sequence[Judged]) -> dict[str, Any]:
     }
 
 
-def as_markdown(results: Sequence[Judged], facts: str, pictures: Mapping[str, str]) -> str:
+def as_markdown(results: Sequence[Judged], facts: str = "", pictures: Mapping[str, str] = MappingProxyType({})) -> str:
     """Return the page for people: a table for each group, and the pictures, by claim, below it.
 
     facts: how, when and where the results were made. pictures: of some claims the path of a picture.
     """
-    lines = ["# Claims of the literature, run and judged", "", facts, "", summed(results) + "."]
+    lines = ["# Claims of the literature, run and judged", "", *([facts, ""] if facts else []), summed(results) + "."]
     for group, letter in GROUPS.items():
         own = [judged for judged in results if judged.claim.id.startswith(letter)]
         if not own:

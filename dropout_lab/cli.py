@@ -352,7 +352,11 @@ def reproduce(
         chosen = (
             reproduction.select(names or (), quick=quick, seeds=seeds) if names or quick else tuple(CLAIMS.values())
         )
-        result(claims_page.listed(chosen, terminal.width(), reproduction.speed_here()))
+        speed = reproduction.speed_here()
+        if as_json:
+            result(storage.as_json(claims_page.listed_as_dict(chosen, speed)))
+        else:
+            result(claims_page.listed(chosen, terminal.width(), speed))
         return
     options = _options(runs_dir, data_dir, device, jobs=jobs, quiet=quiet)
     experiment = reproduction.plan(reproduction.select(names or (), quick=quick, seeds=seeds), options.runs)
@@ -361,6 +365,7 @@ def reproduce(
     from dropout_lab import claims_page
 
     result(storage.as_json(claims_page.as_dict(judged)) if as_json else claims_page.as_text(judged, terminal.width()))
+    terminal.step_summary(claims_page.as_markdown(judged))
     if out:
         claims_page.write(judged, out, shlex.join([PROGRAM, *sys.argv[1:]]))
         say(f"written   {out}")

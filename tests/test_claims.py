@@ -549,6 +549,12 @@ def test_the_pages_are_whole_and_escaped(toys: Lab) -> None:
     assert (toys.path / "pages/images/claims-S1.png").is_file()
 
 
+def test_a_job_summary_gets_the_table(toys: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(toys.path / "summary.md"))
+    assert toys("reproduce S1 --quiet").code == 0
+    assert "| **S1** Plain is better." in (toys.path / "summary.md").read_text()
+
+
 def test_what_is_asked_for_wrongly_is_refused(toys: Lab) -> None:
     before = toys.tree()
     for words_, reason in (
@@ -568,6 +574,17 @@ def test_the_list_tells_source_cost_and_published_number(lab: Lab) -> None:
     shown = lab("reproduce --list").out
     assert all(re.search(rf"^{id} ", shown, re.MULTILINE) for id in CLAIMS)
     assert "published: > 97 %" in shown and "of one core" in shown
+    data = json.loads(lab("reproduce --list --json theory S3").out)
+    assert [claim["id"] for claim in data["claims"]] == [*(f"T{n}" for n in range(1, 9)), "S3"]
+    assert data["core_seconds"] == pytest.approx(data["claims"][-1]["core_seconds"]) and data["core_seconds"] > 1
+
+
+def test_shared_runs_cost_once_and_slower_cores_cost_more() -> None:
+    one, two = CLAIMS["S3"], CLAIMS["S22"]  # of the same runs
+    assert reproduction.cost([one, two]) == reproduction.cost([one]) == reproduction.cost([two]) > 0
+    assert reproduction.cost([one], 1e10) > reproduction.cost([one], 1e11)
+    assert reproduction.cost([CLAIMS["T1"]]) == 0
+    assert 1e8 < reproduction.speed_here(0.05) < 1e13
 
 
 def test_the_sum_counts_claims_by_all_of_their_readings() -> None:
