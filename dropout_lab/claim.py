@@ -77,9 +77,10 @@ def wrong(e: Evidence, name: str) -> dict[int, float]:
     return {seed: 1 - accuracy for seed, accuracy in e.values(name, "test_accuracy").items()}
 
 
-def first_epoch(curve: Sequence[float], level: float) -> float:
-    """Return the first epoch (from 1) at `level` or above; one more than there are where none is."""
-    return next((epoch for epoch, value in enumerate(curve, start=1) if value >= level), len(curve) + 1)
+def first_epoch(curve: Sequence[float], level: float, falling: bool = False) -> float:
+    """Return the first epoch (from 1) at `level` or above (`falling`: or below); where none is, one past the end."""
+    reached = (value <= level if falling else value >= level for value in curve)
+    return next((epoch for epoch, there in enumerate(reached, start=1) if there), len(curve) + 1)
 
 
 def subtract(one: Values, other: Values) -> dict[int, float]:

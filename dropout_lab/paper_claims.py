@@ -7,6 +7,8 @@ experiments are reduced to what two cores can do; configs/papers/ says in each f
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from statistics import fmean
 
 from dropout_lab.article_claims import gaussian_matches
@@ -51,7 +53,7 @@ FAMILIES = {  # of P3
     "dropout": ("dropout + max-norm", "dropout + l2"),
     "no dropout": ("none", "l2", "l1 and l2", "max-norm"),
 }
-LEVEL = 0.05  # of the clean training loss, that P12 counts epochs to
+LEVELS = (0.05, 0.01)  # of the clean training loss, that P12 counts epochs to
 
 FIGURE_1 = {
     "none": arm("papers/hinton-2012-reduced", "dropout.rate=0", "dropout.input_rate=0"),
@@ -110,18 +112,24 @@ def crosses(e: Evidence) -> Rulings:
 
 
 def needs_longer(e: Evidence) -> Rulings:
-    curves = {name: e.curves(name, "clean_train_loss") for name in LONG}
-    epochs = {
-        name: {s: first_epoch([-value for value in curve], -LEVEL) for s, curve in own.items()}
-        for name, own in curves.items()
-    }
-    ratio = {s: epochs["hidden"][s] / epochs["none"][s] for s in epochs["none"].keys() & epochs["hidden"].keys()}
-    ruling = between(ratio, 1.5, 5.0)
-    if not ratio:
-        return (ruling,)
-    counted = ", ".join(f"{fmean(own.values()):.1f} epochs ({name})" for name, own in epochs.items())
-    text = f"to a clean training loss of {LEVEL}: {counted}; ratio {ruling.measured}"
-    return (Ruling(ruling.word, text, f"the ratio: {ruling.reason}"),)
+    """Epochs to two levels of the clean training loss, and to the lowest validation loss."""
+    losses = {name: e.curves(name, "clean_train_loss") for name in LONG}
+    validation = {name: e.curves(name, "val_loss") for name in LONG}
+
+    def ratio(epochs: Callable[[Sequence[float]], float], curves: Mapping[str, Curves], reading: str) -> Ruling:
+        own = {name: {seed: epochs(curve) for seed, curve in of.items()} for name, of in curves.items()}
+        both = own["none"].keys() & own["hidden"].keys()
+        found = between({seed: own["hidden"][seed] / own["none"][seed] for seed in both}, 1.5, 5.0)
+        means = [f"{fmean(values.values()):.1f} epochs ({name})" for name, values in own.items() if values]
+        return Ruling(found.word, f"{', '.join(means)}; ratio {found.measured}", found.reason, reading)
+
+    return (
+        *(
+            ratio(partial(first_epoch, level=level, falling=True), losses, f"to a clean training loss of {level}")
+            for level in LEVELS
+        ),
+        ratio(lambda curve: curve.index(min(curve)) + 1, validation, "to the lowest validation loss"),
+    )
 
 
 def table_9(e: Evidence) -> Rulings:
