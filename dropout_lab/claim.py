@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
-from dropout_lab.criteria import Ruling, Values
+from dropout_lab.criteria import Ruling, Values, together
 
 Rulings = tuple[Ruling, ...]
 Curves = Mapping[int, Sequence[float]]  # by seed, a value for every epoch
@@ -48,6 +48,8 @@ class Arm:
 class Claim:
     """A sentence to be judged. published: what its source says in numbers, "" where it has none.
 
+    rulings: what its judge's rulings are. "readings": senses of the sentence, or nets and measures it may be of, each
+    with its own verdict; "parts": all must hold; "first": one on the sentence, and what is so instead.
     samples: passes to average, K, where the arms' networks are to be evaluated; 0 where they are not. draw: the picture
     that says more than the numbers, a key of PLOTS or FIGURES, or "two readings"; "" where none does.
     """
@@ -59,8 +61,17 @@ class Claim:
     arms: Mapping[str, Arm] = field(default_factory=dict)
     seeds: int = 5
     published: str = ""
+    rulings: Literal["readings", "parts", "first"] = "readings"
     samples: int = 0
     draw: str = ""
+
+
+def overall(claim: Claim, rulings: Sequence[Ruling]) -> str:
+    """Return the one verdict on a claim; "depends on the reading" where its readings have several."""
+    words = [ruling.word for ruling in rulings]
+    if claim.rulings == "parts":
+        return together(words)
+    return words[0] if claim.rulings == "first" or len({*words}) == 1 else "depends on the reading"
 
 
 def arm(config: str, *changes: str) -> Arm:

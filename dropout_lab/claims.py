@@ -12,7 +12,7 @@ from dropout_lab.claim import Claim
 from dropout_lab.paper_claims import PAPER_CLAIMS
 
 THEORY_CLAIMS = tuple(
-    Claim(name, theorem.source, f"{theorem.statement[0].upper()}{theorem.statement[1:]}.", identities.theorem(name))
+    Claim(name, theorem.source, identities.sentence(name), identities.theorem(name))
     for name, theorem in theory.THEOREMS.items()
     if name.startswith("T")
 )

@@ -7,7 +7,6 @@ import html
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +15,6 @@ from typing import Any
 from dropout_lab import schedule
 from dropout_lab.claim import Claim
 from dropout_lab.claims import GROUPS
-from dropout_lab.criteria import Ruling
 from dropout_lab.environment import cpu_model
 from dropout_lab.layout import markdown_row, table
 from dropout_lab.reproduction import Judged, cost
@@ -25,6 +23,7 @@ from dropout_lab.wording import count
 
 SCHEMA_VERSION = 1
 INDENT = 5
+HEAD = ("claim", "verdict", "published", "seeds", "time of one core")
 TITLES = {"articles": "The articles", "theory": "The theory", "papers": "The papers"}
 STYLE = """
 :root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}
@@ -32,15 +31,17 @@ article{border-top:1px solid #8888;padding:.5rem 0 1rem}h3{margin:.5rem 0 0}.sou
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;margin:.5rem 0}dt{opacity:.75}dd{margin:0}
 .HOLDS,.FAILS,.UNDECIDED{font-weight:bold;padding:0 .4rem;border-radius:.2rem;color:#fff}
 .HOLDS{background:#1a6b34}.FAILS{background:#a3202c}.UNDECIDED{background:#5f6673}
+table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.2rem .6rem .2rem 0}
+td+td{white-space:nowrap}td:nth-child(3){white-space:normal}
 img{max-width:100%;background:#fff}@media print{article{break-inside:avoid}}
 """
 
 
 def write(results: Sequence[Judged], path: Path, command: str) -> None:
     """Write the page of judged claims: HTML, or Markdown with its pictures in images/ beside it, by the suffix."""
-    torch = sorted({run.summary["environment"]["torch"] for judged in results for run in judged.runs.values()})
-    versions = [f"torch {' and '.join(torch)}"] if torch else []
-    facts = ", ".join([f"`{command}`", str(date.today()), cpu_model(), f"{schedule.cores()} cores", *versions]) + "."
+    trained = [run.summary["environment"] for judged in results for run in judged.runs.values()]
+    where = sorted({f"{own['cpu']}, torch {own['torch']}" for own in trained}) or [cpu_model()]
+    facts = f"`{command}`, {date.today()}; {'; '.join(where)}; {schedule.cores()} cores."
     pictures = {judged.claim.id: own for judged in results if (own := picture(judged))}
     make_directory(path.parent)
     if path.suffix == ".md":
@@ -101,17 +102,17 @@ def configs(claim: Claim) -> list[str]:
 def as_text(results: Sequence[Judged], width: int) -> str:
     """Return every claim with its rulings, then a table of them all, and the sum."""
     lines: list[str] = []
-    rows = [(f"{'':<{INDENT}}verdict", "published", "seeds", "time of one core")]
+    rows = [(f"{'':<{INDENT}}{HEAD[1]}", *HEAD[2:])]
     for judged in results:
         claim = judged.claim
         lines += textwrap.wrap(f"{claim.id:<{INDENT}}{claim.sentence}", width, subsequent_indent=" " * INDENT)
         for ruling in judged.rulings:
             reading = f" ({ruling.reading})" if ruling.reading else ""
             lines += wrapped(f"{ruling.word}{reading}: {ruling.measured}; {ruling.reason}", width)
+        lines += [line for text in judged.missing for line in wrapped(text, width)]
         published = f"published: {claim.published}; " if claim.published else ""
         lines += wrapped(f"{published}{sources(claim)}", width)
-        words = " / ".join(ruling.word for ruling in judged.rulings)
-        rows.append((f"{claim.id:<{INDENT}}{words}", claim.published or "-", *trained(judged)))
+        rows.append((f"{claim.id:<{INDENT}}{judged.verdict}", claim.published or "-", *trained(judged)))
     return "\n".join([*lines, "", *table(rows, width), "", summed(results)])
 
 
@@ -134,15 +135,9 @@ def duration(seconds: float) -> str:
 
 def summed(results: Sequence[Judged]) -> str:
     """Count the claims by what their readings say."""
-    words = Counter(overall(judged.rulings) for judged in results)
+    words = Counter(judged.verdict for judged in results)
     order = ("HOLDS", "FAILS", "UNDECIDED", "depends on the reading")
     return f"{count(len(results), 'claim')}: " + ", ".join(f"{words[word]} {word}" for word in order if words[word])
-
-
-def overall(rulings: Sequence[Ruling]) -> str:
-    """Return the one verdict of all readings, or that there is more than one."""
-    words = {ruling.word for ruling in rulings}
-    return words.pop() if len(words) == 1 else "depends on the reading"
 
 
 def as_dict(results: Sequence[Judged]) -> dict[str, Any]:
@@ -152,8 +147,17 @@ def as_dict(results: Sequence[Judged]) -> dict[str, Any]:
         "claims": [
             described(judged.claim)
             | {
-                "verdict": overall(judged.rulings),
-                "rulings": [asdict(ruling) | {"verdict": ruling.word} for ruling in judged.rulings],
+                "verdict": judged.verdict,
+                "rulings": [
+                    {
+                        "verdict": ruling.word,
+                        "reading": ruling.reading,
+                        "measured": ruling.measured,
+                        "reason": ruling.reason,
+                    }
+                    for ruling in judged.rulings
+                ],
+                "missing": list(judged.missing),
                 "seeds": judged.seeds,
                 "seconds": judged.seconds,
                 "runs": {name: str(run.path) for name, run in judged.runs.items()},
@@ -173,7 +177,7 @@ def as_markdown(results: Sequence[Judged], facts: str = "", pictures: Mapping[st
         own = [judged for judged in results if judged.claim.id.startswith(letter)]
         if not own:
             continue
-        head = ("claim", "verdict", "measured", "published", "seeds", "time of one core")
+        head = (*HEAD[:2], "measured", *HEAD[2:])
         lines += ["", f"## {TITLES[group]}", "", markdown_row(head), markdown_row(("---",) * len(head))]
         for judged in own:
             lines.append(markdown_row(tuple(cell.replace("|", "\\|") for cell in _cells(judged))))
@@ -184,13 +188,20 @@ def as_markdown(results: Sequence[Judged], facts: str = "", pictures: Mapping[st
 
 
 def _cells(judged: Judged) -> tuple[str, ...]:
-    claim = judged.claim
-    several = len(judged.rulings) > 1
-    words = [f"**{own.word}**" + (f" {own.reading}" if own.reading else "") for own in judged.rulings]
-    measured = [(f"{own.reading}: " if several and own.reading else "") + own.measured for own in judged.rulings]
+    claim, rulings = judged.claim, judged.rulings
+    words = [f"**{judged.verdict}**"]
+    if len(rulings) > 1:
+        words += [f"{own.word}: {own.reading}" for own in rulings]
+    measured = [(f"{own.reading}: " if len(rulings) > 1 else "") + f"{own.measured}; *{own.reason}*" for own in rulings]
     files = [f"`configs/{name}.yaml`" for name in configs(claim)]
     sentence = " ".join([f"**{claim.id}**", claim.sentence, f"*{claim.source}*", *files])
-    return sentence, "<br>".join(words), "<br>".join(measured), claim.published or "-", *trained(judged)
+    return (
+        sentence,
+        "<br>".join(words),
+        "<br>".join([*measured, *judged.missing]),
+        claim.published or "-",
+        *trained(judged),
+    )
 
 
 def as_html(results: Sequence[Judged], facts: str, pictures: Mapping[str, bytes]) -> str:
@@ -201,6 +212,10 @@ def as_html(results: Sequence[Judged], facts: str, pictures: Mapping[str, bytes]
         f"<title>Claims of the literature, run and judged</title><style>{STYLE}</style>",
         "<h1>Claims of the literature, run and judged</h1>",
         *(f"<p>{html.escape(fact)}</p>" for fact in (facts, f"{summed(results)}.")),
+        "<table>",
+        "<tr>" + "".join(f"<th>{head}</th>" for head in HEAD) + "</tr>",
+        *(_html_row(judged) for judged in results),
+        "</table>",
     ]
     for judged in results:
         claim = judged.claim
@@ -214,12 +229,21 @@ def as_html(results: Sequence[Judged], facts: str, pictures: Mapping[str, bytes]
             parts.append(f'<dt><span class="{own.word}">{own.word}</span></dt><dd>{text}</dd>')
         if claim.published:
             parts.append(f"<dt>published</dt><dd>{html.escape(claim.published)}</dd>")
+        parts += [f"<dt></dt><dd>{html.escape(text)}</dd>" for text in judged.missing]
         parts.append("</dl>")
         if picture := pictures.get(claim.id):
             data = base64.b64encode(picture).decode()
             parts.append(f'<img alt="the runs of {claim.id}" src="data:image/png;base64,{data}">')
         parts.append("</article>")
     return "\n".join([*parts, "</html>\n"])
+
+
+def _html_row(judged: Judged) -> str:
+    claim, word = judged.claim, judged.verdict
+    mark = f'<span class="{word}">{word}</span>' if word.isupper() else word
+    sentence = f'<a href="#{claim.id}">{claim.id}</a> {html.escape(claim.sentence)}'
+    cells = [sentence, mark, html.escape(claim.published or "-"), *trained(judged)]
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
 def picture(judged: Judged) -> bytes | None:

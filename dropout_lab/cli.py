@@ -4,7 +4,6 @@ refusals come at once.
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
 import sys
@@ -321,9 +320,7 @@ def reproduce(
     ] = None,
     list_claims: Annotated[bool, typer.Option("--list", help="List them with their costs, and stop.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Only what fits into 5 minutes on 2 cores.")] = False,
-    seeds: Annotated[
-        int | None, typer.Option(help="Seeds of each run; default: each claim's.", metavar="N", min=1, max=1000)
-    ] = None,
+    seeds: Seeds = None,
     jobs: Annotated[
         int | None, typer.Option(help="Worker processes; default: as many as pay.", metavar="N", min=1, max=256)
     ] = None,
@@ -340,18 +337,16 @@ def reproduce(
     HOLDS, FAILS or UNDECIDED, with the numbers. Runs are shared, and resumed.
     """
     from dropout_lab import reproduction, targets
-    from dropout_lab.claims import CLAIMS
+    from dropout_lab.claims import GROUPS
 
-    if out and out.suffix not in (".html", ".md"):
-        raise Refused(Problem("command line", "--out", "must be a file that ends in .html or .md", str(out)))
     if out:
-        targets.check_directory("--out", out.parent)
+        targets.check_page("--out", out, (".html", ".md"))
+    numbers = _seeds(seeds, smoke=False)
+    wanted = names or ([*GROUPS] if list_claims and not quick else [])
+    chosen = reproduction.select(wanted, quick=quick, seeds=len(numbers) if numbers else None)
     if list_claims:
         from dropout_lab import claims_page
 
-        chosen = (
-            reproduction.select(names or (), quick=quick, seeds=seeds) if names or quick else tuple(CLAIMS.values())
-        )
         speed = reproduction.speed_here()
         if as_json:
             result(storage.as_json(claims_page.listed_as_dict(chosen, speed)))
@@ -359,7 +354,7 @@ def reproduce(
             result(claims_page.listed(chosen, terminal.width(), speed))
         return
     options = _options(runs_dir, data_dir, device, jobs=jobs, quiet=quiet)
-    experiment = reproduction.plan(reproduction.select(names or (), quick=quick, seeds=seeds), options.runs)
+    experiment = reproduction.plan(chosen, options.runs, numbers, device)
     failures = _train(experiment.jobs, options, dry_run=dry_run, as_json=as_json, sweep=experiment.sweep)
     judged = reproduction.judge(experiment, options.data, (lambda text: None) if quiet else say)
     from dropout_lab import claims_page
@@ -406,9 +401,7 @@ def report(
     """
     from dropout_lab import targets
 
-    if out.suffix != ".html" or os.path.isdir(out):
-        raise Refused(Problem("command line", "--out", "must be a file that ends in .html", str(out)))
-    targets.check_directory("--out", out.parent)
+    targets.check_page("--out", out, (".html",))
     options = _options(runs_dir, data_dir)
     directories = targets.recorded(names, options)
     from dropout_lab import report as pages

@@ -6,8 +6,10 @@ or there are too few seeds for an interval. Values are by seed; what is compared
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Literal
 
 from dropout_lab.statistics import FEWEST, Difference, interval, paired
@@ -15,6 +17,7 @@ from dropout_lab.statistics import FEWEST, Difference, interval, paired
 Word = Literal["HOLDS", "FAILS", "UNDECIDED"]
 OPPOSITE: Mapping[Word, Word] = {"HOLDS": "FAILS", "FAILS": "HOLDS", "UNDECIDED": "UNDECIDED"}
 Values = Mapping[int, float]  # by seed
+COVERED = 0.93  # of an interval of the median: as near 0.95 as five seeds come
 Show = Callable[[float], str]
 
 
@@ -63,7 +66,7 @@ def below(values: Values, bound: float, show: Show = plain, reading: str = "") -
 def between(values: Values, least: float | None, most: float | None, show: Show = plain, reading: str = "") -> Ruling:
     """Rule on "the mean lies between `least` and `most`"; None: no bound on that side."""
     if len(values) < FEWEST:
-        return too_few(values, reading)
+        return too_few(len(values), reading)
     estimate = interval(list(values.values()))
     low, high = estimate.interval or (estimate.mean, estimate.mean)
     measured = f"{show(estimate.mean)} (95 % interval {show(low)} to {show(high)}, {estimate.n} seeds)"
@@ -100,7 +103,7 @@ def _apart(
     """Rule on "the difference lies on this side of 0"."""
     difference, text = compared(candidate, baseline, show, what)
     if difference is None:
-        return too_few(candidate, reading)
+        return too_few(pairs(candidate, baseline), reading)
     low, high = ends(difference)
     word = decide(low, high, 0.0, margin) if side == "above" else decide(-high, -low, 0.0, margin)
     least = f" and by {show(margin)} on average" if margin else ""
@@ -111,23 +114,26 @@ def alike(candidate: Values, baseline: Values, margin: float, show: Show = plain
     """Rule on "the two means differ by less than `margin`": the interval must lie within it."""
     difference, text = compared(candidate, baseline, show)
     if difference is None:
-        return too_few(candidate, reading)
+        return too_few(pairs(candidate, baseline), reading)
     low, high = ends(difference)
     inside, outside = -margin < low and high < margin, low > margin or high < -margin
     word: Word = "HOLDS" if inside else "FAILS" if outside else "UNDECIDED"
     return Ruling(word, text, f"the interval must lie within {show(margin).lstrip('+')} of 0", reading)
 
 
-def no_worse(errors: Values, baseline: Values, margin: float, show: Show = plain, what: str = "") -> Ruling:
+def no_worse(
+    errors: Values, baseline: Values, margin: float, show: Show = plain, what: str = "", reading: str = ""
+) -> Ruling:
     """Rule on "it makes no more errors": the mean at most one standard error above, the interval not past `margin`."""
     difference, text = compared(errors, baseline, show, what)
     if difference is None:
-        return too_few(errors)
+        return too_few(pairs(errors, baseline), reading)
     low, high = ends(difference)
     holds = difference.mean <= standard_error(difference) and high < margin
     word: Word = "HOLDS" if holds else "FAILS" if low > 0 else "UNDECIDED"
     bound = show(margin).lstrip("+")
-    return Ruling(word, text, f"the mean must be at most one standard error above, the interval end below {bound}")
+    reason = f"the mean must be at most one standard error above, the interval must end below {bound}"
+    return Ruling(word, text, reason, reading)
 
 
 def highest(
@@ -162,13 +168,16 @@ def _best(
     means = {name: interval(list(values.values())).mean for name, values in arms.items() if values}
     others = [name for name in means if name not in chosen]
     ours = [name for name in means if name in chosen]
-    if not ours or not others:
-        return too_few({}, reading)
-    best, rival = (max(names, key=lambda name: sign * means[name]) for names in (ours, others))
+    if not others:
+        return too_few(0, reading)
     table = ", ".join(f"{name} {show(means[name]) if name in means else 'diverged'}" for name in arms)
+    whose = chosen[0] if len(chosen) == 1 else f"the best of {', '.join(chosen)}"
+    if not ours:
+        return Ruling("FAILS", table, f"{whose} must be there to be the best", reading)
+    best, rival = (max(names, key=lambda name: sign * means[name]) for names in (ours, others))
     difference, text = compared(arms[best], arms[rival], show, f"{best} against {rival}")
     if difference is None:
-        return too_few(arms[best], reading)
+        return too_few(pairs(arms[best], arms[rival]), reading)
     low, high = sorted(sign * end for end in ends(difference))
     if margin is not None:
         close = sign * difference.mean >= -standard_error(difference) and low > -margin
@@ -176,9 +185,32 @@ def _best(
         reason = f"{best} must be within one standard error of the best"
     else:
         word = decide(low, high, 0.0)
-        whose = chosen[0] if len(chosen) == 1 else f"the best of {', '.join(chosen)}"
         reason = f"{whose} must beat the best of the others"
     return Ruling(word, f"{table}; {text}", reason, reading)
+
+
+def median_between(values: Values, least: float, most: float, reading: str = "") -> Ruling:
+    """Rule on "the median lies from `least` to `most`"; values may be infinite, which is more than was looked at.
+
+    The interval is that of two order statistics, of the fewest values with at least COVERED (binomial): at five seeds
+    all of them, and with fewer there is none.
+    """
+    ordered = sorted(values.values())
+    rank = max((r for r in range(len(ordered) // 2 + 1) if coverage(len(ordered), r) >= COVERED), default=-1)
+    text = ", ".join("more" if math.isinf(value) else f"{value:g}" for value in ordered)
+    if rank < 0:
+        return Ruling("UNDECIDED", f"{seeds_of(len(ordered))}: {text}", "5 seeds are needed, at least", reading)
+    low, high = ordered[rank], ordered[-1 - rank]
+    inside, outside = least <= low and high <= most, high < least or low > most
+    word: Word = "HOLDS" if inside else "FAILS" if outside else "UNDECIDED"
+    bounds = f"from {least:g} to {most:g}" if least > -math.inf else f"{most:g} at most"
+    reason = f"the median must be {bounds}, to {100 * coverage(len(ordered), rank):.0f} %"
+    return Ruling(word, f"median {median(ordered):g} ({text})".replace("inf", "more"), reason, reading)
+
+
+def coverage(n: int, rank: int) -> float:
+    """Return the chance that the median lies between the values at `rank` (from 0) from either end of n sorted ones."""
+    return 1 - 2 * sum(math.comb(n, k) for k in range(rank + 1)) / float(2**n)
 
 
 def standard_error(difference: Difference) -> float:
@@ -201,9 +233,18 @@ def exact(holds: bool, measured: str, reason: str, reading: str = "") -> Ruling:
     return Ruling("HOLDS" if holds else "FAILS", measured, reason, reading)
 
 
-def too_few(values: Values, reading: str = "") -> Ruling:
-    """Return the ruling where there are not enough seeds for any other."""
-    return Ruling("UNDECIDED", f"{len(values)} seeds", f"{FEWEST} seeds are needed, at least", reading)
+def too_few(seeds: int, reading: str = "") -> Ruling:
+    """Return the ruling where there are not enough seeds, or pairs of them, for any other."""
+    return Ruling("UNDECIDED", seeds_of(seeds), f"{FEWEST} seeds are needed, at least", reading)
+
+
+def pairs(candidate: Values, baseline: Values) -> int:
+    """Return how many seeds both have."""
+    return len(candidate.keys() & baseline.keys())
+
+
+def seeds_of(number: int) -> str:
+    return f"{number} seed" + "s" * (number != 1)
 
 
 def compared(candidate: Values, baseline: Values, show: Show, what: str = "") -> tuple[Difference | None, str]:
@@ -222,5 +263,8 @@ def compared(candidate: Values, baseline: Values, show: Show, what: str = "") ->
 
 
 def ends(difference: Difference) -> tuple[float, float]:
-    """Return the interval of a difference; where it has none, as all pairs differ alike, the mean twice."""
+    """Return the interval of a difference; where it has none, as all pairs differ alike, the mean twice.
+
+    Such are counts of epochs, and arms that are the same network: of them the pairs say all there is to say.
+    """
     return difference.interval or (difference.mean, difference.mean)

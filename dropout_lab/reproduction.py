@@ -6,9 +6,11 @@ decides is the identity of a config; the same config and seed is never trained t
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from dropout_lab import config as configs
 from dropout_lab import runs, schedule
-from dropout_lab.claim import Arm, Claim, Curves
+from dropout_lab.claim import Arm, Claim, Curves, overall
 from dropout_lab.claims import CLAIMS, GROUPS
 from dropout_lab.config import Config
 from dropout_lab.criteria import Ruling
@@ -26,7 +28,8 @@ from dropout_lab.metrics import METRICS, Values
 from dropout_lab.recording import Job
 from dropout_lab.rules import did_you_mean, nearest
 from dropout_lab.runs import Run
-from dropout_lab.sweeps import Member, Sweep, run_name
+from dropout_lab.storage import read_file
+from dropout_lab.sweeps import LONGEST, Member, Sweep, run_name
 
 if TYPE_CHECKING:
     from dropout_lab.evaluation import Close, Evaluation
@@ -39,25 +42,23 @@ PASS = 10_000 * 4 * 2 * 2  # operations for each weight and sample: images, pass
 
 @dataclass(frozen=True)
 class Experiment:
-    """The claims to judge and the jobs that their arms are; `arms` names each arm's job by (claim, arm)."""
+    """The claims to judge and the jobs that their arms are; `arms` names each arm's job and seeds by (claim, arm).
+
+    sweep: the runs that are no one else's, as the sweep that they are on disk; None where there are none.
+    """
 
     claims: tuple[Claim, ...]
     jobs: tuple[Job, ...]
-    arms: Mapping[tuple[str, str], Job]
-    seeds: Mapping[tuple[str, str], tuple[int, ...]]
-
-    @property
-    def sweep(self) -> Sweep:
-        """The runs that are no one else's, as the sweep that they are on disk."""
-        own = [job for job in self.jobs if job.path.parent.name == FOLDER]
-        return Sweep(FOLDER, tuple(Member(job.path.name, {}, job.config, None) for job in own))
+    arms: Mapping[tuple[str, str], tuple[Job, tuple[int, ...]]]
+    sweep: Sweep | None
 
 
 @dataclass(frozen=True)
 class Judged:
     """A claim and its rulings, with the runs and, where networks were evaluated, the evaluations of its arms.
 
-    seconds: of training (each network's share, of one core) and of judging.
+    seconds: of training (each network's share, of one core) and of judging. missing: lines on arms not trained and on
+    seeds that diverged.
     """
 
     claim: Claim
@@ -66,13 +67,19 @@ class Judged:
     seconds: float
     runs: Mapping[str, Run]
     evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """The one verdict on the claim."""
+        return overall(self.claim, self.rulings)
 
 
 def select(names: Sequence[str], *, quick: bool = False, seeds: int | None = None) -> tuple[Claim, ...]:
     """Return the claims that `names` mean: ids, or articles, theory, papers. With `quick`, of these (or of all) those
     that fit into 5 minutes, the cheapest first. `seeds` replaces each claim's own number.
 
-    Raises `Refused` for names that mean nothing, and for none at all without `quick`.
+    Raises `Refused` for names that mean nothing, for none at all without `quick`, and where nothing is quick enough.
     """
     if not names and not quick:
         reason = "is missing: name claims such as S3 P10, or articles, theory, papers; --list shows them all"
@@ -91,7 +98,11 @@ def select(names: Sequence[str], *, quick: bool = False, seeds: int | None = Non
     if problems:
         raise Refused(*problems)
     chosen = [replace(claim, seeds=seeds or claim.seeds) for claim in wanted.values()]
-    return tuple(affordable(chosen) if quick else chosen)
+    taken = tuple(affordable(chosen) if quick else chosen)
+    if not taken:
+        reason = "must be left out: none of these claims fits into 5 minutes on 2 cores"
+        raise Refused(Problem("command line", "--quick", reason, " ".join(names)))
+    return taken
 
 
 def affordable(claims: Sequence[Claim]) -> list[Claim]:
@@ -111,7 +122,8 @@ def cost(claims: Iterable[Claim], speed: float = schedule.SPEED) -> float:
         for arm in claim.arms.values():
             own = config(arm)
             trained[own.identity] = own, max(claim.seeds, trained.get(own.identity, (own, 0))[1])
-            evaluated[own.identity, claim.samples] = own, claim.seeds
+            key = own.identity, claim.samples
+            evaluated[key] = own, max(claim.seeds, evaluated.get(key, (own, 0))[1])
     training = sum(schedule.cost(own, speed) * seeds for own, seeds in trained.values())
     passes = sum(samples * schedule.weights(own) * seeds for (_, samples), (own, seeds) in evaluated.items())
     return training + passes * PASS / speed
@@ -141,37 +153,67 @@ def config(arm: Arm) -> Config:
     return configs.load(CONFIGS / f"{arm.config}.yaml", arm.changes)
 
 
-def plan(claims: Sequence[Claim], directory: Path) -> Experiment:
-    """Return the jobs that the claims need; a run in `directory` of the same identity is used, wherever it is."""
+def plan(
+    claims: Sequence[Claim], directory: Path, seeds: Sequence[int] | None = None, device: str | None = None
+) -> Experiment:
+    """Return the jobs that the claims need; a run in `directory` of the same identity is used, wherever it is.
+
+    seeds: those of every claim, in the place of 0 to its number. device: the one to train on, in the place of "auto".
+    Raises `Refused` where the directory of claims is something else.
+    """
+    folder = directory / FOLDER
+    there = members(folder)
     known = existing(directory)
+    taken = {path: identity for identity, path in known.items()}
     wanted: dict[str, tuple[Path, Config, set[int]]] = {}
-    arms: dict[tuple[str, str], str] = {}
-    seeds: dict[tuple[str, str], tuple[int, ...]] = {}
+    arms: dict[tuple[str, str], tuple[str, tuple[int, ...]]] = {}
     for claim in claims:
         for name, arm in claim.arms.items():
             own = config(arm)
-            path = known.get(own.identity) or directory / FOLDER / name_of(arm, own)
-            _, _, numbers = wanted.setdefault(own.identity, (path, own, set()))
-            numbers.update(range(claim.seeds))
-            arms[claim.id, name] = own.identity
-            seeds[claim.id, name] = tuple(range(claim.seeds))
-    jobs = {
-        identity: Job(path, configs.resolve(
-            own.model_dump(mode="json") | {"name": path.name, "seeds": sorted(numbers)}, where=str(path), name=path.name
-        ))
-        for identity, (path, own, numbers) in wanted.items()
-    }  # fmt: skip
-    return Experiment(tuple(claims), tuple(jobs.values()), {key: jobs[own] for key, own in arms.items()}, seeds)
+            chosen = tuple(seeds if seeds is not None else range(claim.seeds))
+            path = known.get(own.identity) or folder / name_of(arm, own)
+            if taken.get(path, own.identity) != own.identity or (path.exists() and path not in taken):
+                path = path.with_name(f"{path.name[: LONGEST - 9]}-{own.identity[:8]}")  # of an arm as it was once
+            wanted.setdefault(own.identity, (path, own, set()))[2].update(chosen)
+            arms[claim.id, name] = own.identity, chosen
+    changes = [f"device={device}"] if device else []
+    jobs = {}
+    for identity, (path, own, numbers) in wanted.items():
+        mapping = own.model_dump(mode="json") | {"name": path.name, "seeds": sorted(numbers)}
+        jobs[identity] = Job(path, configs.resolve(mapping, changes, where=str(path), name=path.name))
+    there |= {job.path.name: job.config for job in jobs.values() if job.path.parent == folder}
+    sweep = Sweep(FOLDER, tuple(Member(name, {}, own, None) for name, own in there.items())) if there else None
+    return Experiment(
+        tuple(claims),
+        tuple(jobs.values()),
+        {key: (jobs[own], chosen) for key, (own, chosen) in arms.items()},
+        sweep,
+    )
+
+
+def members(folder: Path) -> dict[str, Config]:
+    """Return the configs of the runs in the directory of claims. Refuses one that is something else, or a sweep."""
+    if not os.path.lexists(folder):
+        return {}
+    text = read_file(folder / "sweep.yaml").decode(errors="replace") if os.path.isfile(folder / "sweep.yaml") else ""
+    varied = [line for line in text.splitlines() if line.startswith("  settings:") and not line.endswith("{}")]
+    if not text or varied:
+        reason = "is where runs of claims go, and is something else: move it away, or use --runs-dir"
+        raise Refused(Problem(str(folder), "name", reason, folder.name))
+    found: dict[str, Config] = {}
+    for path in runs.named(folder):
+        with contextlib.suppress(Refused):
+            found[path.name] = configs.load(path / "config.yaml", check_files=False)
+    return found
 
 
 def existing(directory: Path) -> dict[str, Path]:
-    """Return the runs in a directory by the identity of their config; those that cannot be read are left out."""
+    """Return the runs in a directory by the identity of their config, but those set aside and those not readable."""
     found: dict[str, Path] = {}
     for path in reversed(list(runs.find(directory))):
-        try:
-            found[configs.load(path / "config.yaml", check_files=False).identity] = path
-        except Refused:
-            continue
+        with contextlib.suppress(Refused):
+            if ".old-" not in path.name:
+                found[configs.load(path / "config.yaml", check_files=False).identity] = path
     return found
 
 
@@ -209,6 +251,8 @@ class Records:
         wrong, right = {}, {}
         for own in self._seeds(arm):
             good = own.probabilities.argmax(1) == own.labels
+            if good.all():
+                continue
             wrong[own.seed] = float(own.information[~good].mean())
             right[own.seed] = float(own.information[good].mean())
         return wrong, right
@@ -228,27 +272,34 @@ def judge(experiment: Experiment, directory: Path, show: Callable[[str], None] =
     """
     loaded = {job.path: runs.load(job.path) for job in experiment.jobs if (job.path / "summary.json").exists()}
     results = []
-    done: dict[tuple[Path, int, int], Evaluation] = {}
+    done: dict[tuple[Path, tuple[int, ...], int], Evaluation] = {}
     for claim in experiment.claims:
         started = time.perf_counter()
-        jobs = {name: experiment.arms[claim.id, name].path for name in claim.arms}
-        own = {
-            name: loaded[path].only(experiment.seeds[claim.id, name]) for name, path in jobs.items() if path in loaded
-        }
+        arms = {name: experiment.arms[claim.id, name] for name in claim.arms}
+        own = {name: loaded[job.path].only(seeds) for name, (job, seeds) in arms.items() if job.path in loaded}
         complete = len(own) == len(claim.arms)
         evaluations = {}
         for name, run in own.items() if complete and claim.samples else ():
             if len(run.diverged) == len(run.seeds):
                 continue
-            key = run.path, claim.seeds, claim.samples
+            key = run.path, run.seeds, claim.samples
             if key not in done:
                 done[key] = _evaluate(run, claim.samples, directory, show)
             evaluations[name] = done[key]
         rulings = claim.judge(Records(own, evaluations) if complete else Records({}))
         seconds = time.perf_counter() - started + sum(sum(run.seconds.values()) for run in own.values())
         seeds = min((len(run.seeds) - len(run.diverged) for run in own.values()), default=0) if complete else 0
-        results.append(Judged(claim, rulings, seeds, seconds, own, evaluations))
+        results.append(Judged(claim, rulings, seeds, seconds, own, evaluations, tuple(_missing(claim, own))))
     return results
+
+
+def _missing(claim: Claim, own: Mapping[str, Run]) -> Iterator[str]:
+    """Say which arms have no run, and which seeds diverged: a verdict rests on the others alone."""
+    if lacking := [name for name in claim.arms if name not in own]:
+        yield f"not trained: {', '.join(lacking)}"
+    for name, run in own.items():
+        if run.diverged:
+            yield f"diverged: {name}, {len(run.diverged)} of {len(run.seeds)} seeds"
 
 
 def _evaluate(run: Run, samples: int, directory: Path, show: Callable[[str], None]) -> Evaluation:

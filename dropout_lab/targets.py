@@ -185,6 +185,13 @@ def check_directory(key: str, path: Path) -> None:
         raise Refused(Problem("command line", key, f"must be a directory, but {there} is none", str(path)))
 
 
+def check_page(key: str, path: Path, suffixes: Sequence[str]) -> None:
+    """Refuse a page to write that is a directory, ends otherwise, or lies where no directory can be."""
+    if path.suffix not in suffixes or os.path.isdir(path):
+        raise Refused(Problem("command line", key, f"must be a file that ends in {' or '.join(suffixes)}", str(path)))
+    check_directory(key, path.parent / "images" if path.suffix == ".md" else path.parent)  # a Markdown page's pictures
+
+
 def inside(runs_directory: Path, path: Path) -> Path:
     """Return a path to write to. Refuses one in the runs directory that a link there leads out of."""
     place = runs_directory

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html.parser
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ from dropout_lab import config as configs
 from dropout_lab import dropout as dropouts
 from dropout_lab import network as networks
 from dropout_lab.article_claims import HIGH, INPUT_RATES, RATES, SIZES, WIDTHS
-from dropout_lab.claim import Arm, Claim, Evidence, Rulings
+from dropout_lab.claim import Arm, Claim, Evidence, Rulings, overall
 from dropout_lab.claims import CLAIMS, GROUPS
 from dropout_lab.criteria import Ruling, above, alike, below, between, decide, higher, highest, lower, lowest, slope
 from dropout_lab.errors import Refused
@@ -95,17 +96,13 @@ def crossing(at: int, late: float = 0.002) -> Curve:
 def falling(times: Mapping[str, float]) -> Curve:
     """A training loss that falls as 1 / epoch, so many times as slowly; a validation loss with its valley as late."""
     return lambda arm, column: [
-        0.5 * times[arm] / epoch if column == "clean_train_loss" else 0.1 + 0.01 * abs(epoch - 20 * times[arm])
+        0.2 * times[arm] / epoch if column == "clean_train_loss" else 0.1 + 0.01 * abs(epoch - 20 * times[arm])
         for epoch in range(1, 101)
     ]
 
 
 def amounts(gain: Callable[[float], float]) -> Number:
     return lambda arm, metric: 0.9 + gain(number(arm)) * arm.startswith("dropout")
-
-
-def widths(gain: float, own: str = "dropout") -> Number:
-    return lambda arm, metric: 0.9 + gain * np.log2(number(arm)) * arm.startswith(own)
 
 
 def metric_of(table: Mapping[str, Mapping[str, float]]) -> Number:
@@ -135,13 +132,16 @@ UNCHANGED = {
 # id -> (a world in which the claim is true, one in which the opposite is)
 WORLDS: dict[str, tuple[World, World]] = {
     "S1": (World(lambda a, m: 0.975), World(lambda a, m: 0.96)),
-    "S2": (World(curves=valley(3)), World(curves=valley(9))),
+    "S2": (World(curves=valley(3)), World(curves=lambda a, c: [0.2 - 0.01 * epoch for epoch in range(1, 11)])),
     "S3": (World(metric_of(LOSSES)), World(metric_of(TURNED))),
     "S4": (
         World(curves=lambda a, c: FAST[a]),
         World(curves=lambda a, c: FAST["plain" if a == "dropout" else "dropout"]),
     ),
-    "S5": (World(by_arm({"dropout": 0.98, "plain": 0.97})), World(by_arm({"dropout": 0.96, "plain": 0.97}))),
+    "S5": (
+        World(by_arm({"dropout": 0.98, "plain": 0.97}), lambda a, c: [0.9, 0.98 if a == "dropout" else 0.97]),
+        World(by_arm({"dropout": 0.96, "plain": 0.97}), lambda a, c: [0.9, 0.96 if a == "dropout" else 0.97]),
+    ),
     "S6": (World(lambda a, m: 0.97), World(by_arm({"dropout": 0.95, "plain": 0.97}))),
     "S7": (
         World(lambda a, m: 0.8 if a == "rate 0.2" else amounts(lambda n: 0.01 * np.log10(n))(a, m)),
@@ -160,7 +160,10 @@ WORLDS: dict[str, tuple[World, World]] = {
         World(by_arm({"gaussian": 0.985, "bernoulli": 0.98})),
         World(by_arm({"gaussian": 0.97, "bernoulli": 0.98})),
     ),
-    "S30": (World(widths(0.01)), World(widths(-0.01))),
+    "S30": (
+        World(lambda a, m: 0.9 + (0.01 if a.startswith("dropout") else -0.002) * np.log2(number(a))),
+        World(lambda a, m: 0.9 + (0.002 if a.startswith("dropout") else 0.005) * np.log2(number(a))),
+    ),
     "P1": (
         World(by_arm({"none": 0.980, "hidden": 0.983, "both": 0.986})),
         World(by_arm({"none": 0.986, "hidden": 0.983, "both": 0.980})),
@@ -170,11 +173,11 @@ WORLDS: dict[str, tuple[World, World]] = {
     "P4": (World(lambda a, m: 0.9885), World(lambda a, m: 0.98)),
     "P7": (
         World(amounts(lambda n: 0.0 if n <= 500 else 0.03 if n == 5000 else 0.01)),
-        World(amounts(lambda n: 0.03 if n <= 500 else 0.0 if n < 50_000 else 0.03)),
+        World(amounts(lambda n: 0.03 if n <= 500 else 0.0 if n < 50_000 else 0.04)),
     ),
     "P8": (
-        World(lambda a, m: 0.95 if number(a) == 0.1 else 0.98),
-        World(lambda a, m: 0.99 if number(a) == 0.1 else 0.98 + 0.02 * (number(a) == 0.8)),
+        World(lambda a, m: 0.95 if number(a) == 0.1 else 0.97 if number(a) == 1 else 0.98),
+        World(lambda a, m: 0.99 if number(a) in (0.1, 1) else 0.98 + 0.02 * (number(a) == 0.8)),
     ),
     "P9": (
         World(lambda a, m: 0.95 if a.startswith("fixed") else 0.985 if number(a) in (0.5, 0.6) else 0.975),
@@ -200,7 +203,7 @@ WORLDS: dict[str, tuple[World, World]] = {
     "P14": (World(accuracy(lambda a: a.startswith("dropout"))), World(accuracy(lambda a: a.startswith("plain")))),
     "P15": (
         World(lambda a, m: 0.98 + 0.005 * a.endswith("connect") - 0.01 * a.endswith("none")),
-        World(lambda a, m: 0.98 - 0.005 * a.endswith("connect") + 0.01 * a.endswith("none")),
+        World(lambda a, m: 0.98 - 0.02 * a.endswith("connect") + 0.01 * a.endswith("none")),
     ),
     "P16": (World(by_arm({"wrong": 0.4, "right": 0.1})), World(by_arm({"wrong": 0.1, "right": 0.4}))),
     "P17": (
@@ -222,6 +225,10 @@ WORLDS["P6"] = WORLDS["S27"]
 TRAINED = [claim for claim in CLAIMS.values() if claim.arms]
 
 
+# Claims that arms which are all alike decide: what says "not different", "no more" or "so many".
+LEVEL = {"S1", "S5", "S6", "S10", "S21", "S25", "S27", "P4", "P6", "P7", "P8", "P11", "P12", "P14", "P18"}
+
+
 def words(rulings: Sequence[Ruling]) -> set[str]:
     return {ruling.word for ruling in rulings}
 
@@ -235,7 +242,21 @@ def test_a_criterion_says_holds_where_it_is_so_and_never_where_the_opposite_is(c
         return
     true, opposite = WORLDS[claim.id]
     assert words(claim.judge(true)) == {"HOLDS"}, claim.judge(true)
+    assert overall(claim, claim.judge(true)) == "HOLDS"
     assert "HOLDS" not in words(claim.judge(opposite)), claim.judge(opposite)
+
+
+@pytest.mark.parametrize("claim", [c for c in TRAINED if c.id not in LEVEL], ids=lambda claim: claim.id)
+def test_what_says_that_arms_differ_does_not_hold_where_all_are_alike(claim: Claim) -> None:
+    """Over worlds of nothing but noise: a verdict by luck is as rare as its interval promises."""
+    lucky = 0
+    for trial in range(40):
+        generator = np.random.default_rng(trial)
+        noise = {(arm, seed): float(generator.normal(0, 1e-3)) for arm in sorted(claim.arms) for seed in SEEDS}
+        world = World(lambda a, m: 0.97, lambda a, c: [0.97] * 100, lambda k: 0.03)
+        world.noise = lambda seed, arm, own=noise: own.get((arm, seed), 0.0)  # type: ignore[method-assign]
+        lucky += overall(claim, claim.judge(world)) == "HOLDS"
+    assert lucky <= 6
 
 
 @pytest.mark.parametrize("claim", TRAINED, ids=lambda claim: claim.id)
@@ -250,9 +271,8 @@ def test_too_few_seeds_and_no_runs_leave_a_claim_undecided(claim: Claim) -> None
 def test_exact_claims_are_decided_at_once_and_alike_every_time(claim: Claim) -> None:
     rulings = claim.judge(Records({}))
     assert words(rulings) <= {"HOLDS", "FAILS"} and rulings == claim.judge(Records({}))
-    expected = {"S13": {"FAILS"}, "S8": {"HOLDS", "FAILS"}, "S15": {"HOLDS", "FAILS"}, "S16": {"HOLDS", "FAILS"},
-                "S19": {"HOLDS", "FAILS"}, "S20": {"HOLDS", "FAILS"}, "S24": {"HOLDS", "FAILS"},
-                "S29": {"HOLDS", "FAILS"}}  # fmt: skip
+    both = ("S8", "S12", "S15", "S16", "S19", "S20", "S24", "S29")
+    expected = {"S13": {"FAILS"}} | dict.fromkeys(both, {"HOLDS", "FAILS"})
     assert words(rulings) == expected.get(claim.id, {"HOLDS"})
 
 
@@ -300,7 +320,7 @@ def restless(step: Callable[..., Any]) -> Callable[..., Any]:
 BROKEN: dict[str, tuple[Any, str, Callable[[Any], Any], set[str]]] = {
     "S8": (data.SCALES, "column-l2", lambda scale: lambda images, test, top: images.__imul__(2), {"from 0 to 1"}),
     "S9": (networks.ACTIVATIONS, "relu", lambda own: networks.ACTIVATIONS["tanh"], {""}),
-    "S12": (identities, "dropped", lambda own: lambda units, rate: np.full(4000, int(units * rate)), {""}),
+    "S12": (identities, "dropped", lambda own: lambda units, rate: np.full(4000, int(units * rate)), {"on average"}),
     "S16": (theory, "expectation", swapped, {"weights times what is kept"}),
     "S17": (networks.Network, "predict", lambda own: lambda self, x: own(self, x) + torch.rand(1), {""}),
     "S18": (identities, "dropped", lambda own: lambda units, rate: own(units, rate / 2), {""}),
@@ -435,6 +455,8 @@ def test_selection_takes_ids_groups_and_what_is_quick() -> None:
     quick = select([], quick=True)
     assert {"S1", "S3", "S22", "T8", "S13"} <= {claim.id for claim in quick} and len(quick) < len(CLAIMS)
     assert {claim.seeds for claim in select(["S3"], seeds=2)} == {2}
+    with pytest.raises(Refused, match="none of these claims fits into 5 minutes"):
+        select(["P1"], quick=True)
     for names, reason in ((["S99"], "is no claim"), (["artikles"], "did you mean articles?"), ([], "is missing")):
         with pytest.raises(Refused, match=reason):
             select(names)
@@ -531,7 +553,7 @@ def test_the_pages_are_whole_and_escaped(toys: Lab) -> None:
     assert toys("reproduce S1 P1 --out pages/report.html --quiet").code == 0
     page = (toys.path / "pages/report.html").read_text()
     assert "a &lt;source&gt;" in page and "data:image/png;base64," in page
-    assert all(link.startswith("data:") for link in re.findall(r'(?:src|href)="([^"]*)', page))
+    assert all(link.startswith(("data:", "#")) for link in re.findall(r'(?:src|href)="([^"]*)', page))
     opened: list[str] = []
 
     class Parser(html.parser.HTMLParser):
@@ -547,9 +569,59 @@ def test_the_pages_are_whole_and_escaped(toys: Lab) -> None:
     assert toys("reproduce S1 P1 --out pages/claims.md --quiet").code == 0
     text = (toys.path / "pages/claims.md").read_text()
     assert (
-        "| **S1** Plain is better. *a <source>* `configs/toy.yaml` | **" in text and "](images/claims-S1.png)" in text
+        "| **S1** Plain is better. *a <source>* `configs/toy.yaml` | **" in text
+        and "; *the difference must be above 0* |" in text
+        and "](images/claims-S1.png)" in text
     )
     assert (toys.path / "pages/images/claims-S1.png").is_file()
+
+
+def test_other_seeds_are_those_asked_for(toys: Lab) -> None:
+    outcome = toys("reproduce S1 --seeds 3..5 --json --quiet")
+    assert outcome.code == 0 and json.loads(outcome.out)["claims"][0]["seeds"] == 3
+    assert runs.load(toys.runs / "claims/toy_rate-0").seeds == (3, 4, 5)
+    assert toys("reproduce S1 --seeds 3..x").code == 2
+
+
+def test_a_device_that_is_not_there_is_refused(toys: Lab) -> None:
+    outcome = toys("reproduce S1 --device cuda:77")
+    assert outcome.code == 2 and "cuda:77" in outcome.err and not toys.runs.exists()
+
+
+def test_runs_of_a_claim_as_it_was_once_and_runs_set_aside_stay_as_they_are(toys: Lab) -> None:
+    assert toys("reproduce S1 --quiet").code == 0
+    old = toys.runs / "claims/toy_rate-0"
+    rows = (old / "metrics.csv").read_bytes()
+    toys("train configs/toy.yaml --name mine --quiet")
+    (toys.runs / "mine").rename(toys.runs / "mine.old-1")
+    toy = toys.path / "configs/toy.yaml"
+    toy.write_text(toy.read_text().replace("[16]", "[12]"))
+    reproduction.config.cache_clear()
+    outcome = toys("reproduce S1 --json --quiet")
+    assert outcome.code == 0
+    (claim,) = json.loads(outcome.out)["claims"]
+    assert re.fullmatch("runs/claims/toy_rate-0-[0-9a-f]{8}", claim["runs"]["plain"])
+    assert (old / "metrics.csv").read_bytes() == rows
+    members = (toys.runs / "claims/sweep.yaml").read_text()
+    assert members.count("name: toy_rate-0") == 4  # the old ones are still there
+    assert runs.load(toys.runs / "mine.old-1").seeds == (0,)
+
+
+def test_a_sweep_of_the_users_called_claims_is_not_touched(toys: Lab) -> None:
+    assert toys("sweep tiny.yaml --rates 0.5 --name claims --quiet").code == 0
+    before = toys.tree()
+    outcome = toys("reproduce S1")
+    assert outcome.code == 2 and "is where runs of claims go, and is something else" in outcome.err
+    assert toys.tree() == before
+
+
+def test_a_claim_that_lacks_a_run_is_undecided_and_says_so(toys: Lab) -> None:
+    assert toys("reproduce S1 --quiet").code == 0
+    experiment = reproduction.plan(select(["S1"]), toys.runs)
+    shutil.rmtree(toys.runs / "claims/toy_rate-0")
+    (judged,) = reproduction.judge(experiment, toys.path)
+    assert (judged.verdict, judged.seeds, judged.missing) == ("UNDECIDED", 0, ("not trained: plain",))
+    assert "not trained: plain" in claims_page.as_text([judged], 80)
 
 
 def test_a_job_summary_gets_the_table(toys: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -565,6 +637,7 @@ def test_what_is_asked_for_wrongly_is_refused(toys: Lab) -> None:
         ("S9", "CLAIM: is no claim"),
         ("S1 --out page.txt", "--out: must be a file that ends in .html or .md"),
         ("S1 --seeds 0", "--seeds"),
+        ("S1 --out configs/toy.yaml/page.md", "--out: must be a directory"),
     ):
         outcome = toys(f"reproduce {words_}")
         assert outcome.code == 2 and reason in outcome.err and not outcome.out
@@ -591,11 +664,19 @@ def test_shared_runs_cost_once_and_slower_cores_cost_more() -> None:
 
 
 def test_the_sum_counts_claims_by_all_of_their_readings() -> None:
-    def judged(*own: criteria.Word) -> Judged:
-        return Judged(CLAIMS["S1"], tuple(Ruling(word, "", "") for word in own), 5, 1.0, {})
+    def judged(id: str, *own: criteria.Word) -> Judged:
+        return Judged(CLAIMS[id], tuple(Ruling(word, "", "") for word in own), 5, 1.0, {})
 
-    results = [judged("HOLDS"), judged("HOLDS", "FAILS"), judged("FAILS", "FAILS"), judged("UNDECIDED")]
+    results = [
+        judged("S3", "HOLDS"),
+        judged("S3", "HOLDS", "FAILS"),
+        judged("S3", "FAILS", "FAILS"),
+        judged("S1", "UNDECIDED"),
+    ]
     assert claims_page.summed(results) == "4 claims: 1 HOLDS, 1 FAILS, 1 UNDECIDED, 1 depends on the reading"
+    parts = judged("P1", "HOLDS", "FAILS"), judged("P1", "HOLDS", "UNDECIDED"), judged("P1", "HOLDS", "HOLDS")
+    assert [own.verdict for own in parts] == ["FAILS", "UNDECIDED", "HOLDS"]
+    assert judged("S16", "FAILS", "HOLDS").verdict == "FAILS"  # the second is what is so instead
 
 
 def test_papers_come_in_two_sizes_and_say_what_to_expect() -> None:
