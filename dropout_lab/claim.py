@@ -32,6 +32,9 @@ class Evidence(Protocol):
     def information(self, arm: str) -> tuple[Values, Values]:
         """Return by seed the mean mutual information of the images that are wrong, and of those that are right."""
 
+    def rotation(self, arm: str) -> tuple[Values, Values]:
+        """Return by seed the mutual information of a digit upright, and the mean of it turned by 45 to 135 degrees."""
+
     def activity(self, arm: str) -> tuple[Values, Values]:
         """Return by seed the mean output of the hidden units with dropout off, and the share of outputs that are 0."""
 

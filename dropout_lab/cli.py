@@ -4,10 +4,11 @@ refusals come at once.
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -356,7 +357,8 @@ def reproduce(
     options = _options(runs_dir, data_dir, device, jobs=jobs, quiet=quiet)
     experiment = reproduction.plan(chosen, options.runs, numbers, device)
     failures = _train(experiment.jobs, options, dry_run=dry_run, as_json=as_json, sweep=experiment.sweep)
-    judged = reproduction.judge(experiment, options.data, (lambda text: None) if quiet else say)
+    with _resumable():
+        judged = reproduction.judge(experiment, options.data, (lambda text: None) if quiet else say)
     from dropout_lab import claims_page
 
     result(storage.as_json(claims_page.as_dict(judged)) if as_json else claims_page.as_text(judged, terminal.width()))
@@ -602,8 +604,15 @@ def _train(
         result(storage.as_json(listing.plan_as_dict(lines, layouts)) if as_json else plan)
         raise typer.Exit()
     say(plan)
-    try:
+    with _resumable():
         return plans.carry_out(steps, options, fresh=fresh, sweep=sweep)
+
+
+@contextlib.contextmanager
+def _resumable() -> Iterator[None]:
+    """Say how to go on with what is interrupted in this block."""
+    try:
+        yield
     except Interrupted:
         command = shlex.join([PROGRAM, *(word for word in sys.argv[1:] if word != "--fresh")])
         say(f"\ninterrupted; the epochs up to the last checkpoint are saved. Go on with\n  {command}")

@@ -63,6 +63,8 @@ class Close:
     entropy, information: (n,), of each test image in nats: predictive entropy, and the mutual information of prediction
     and mask, both over all passes (Gal & Ghahramani 2016).
     activity: (hidden layers, 2), of each layer's outputs for the test images, dropout off: mean, and share of 0.
+    rotated: (angles, classes) mean probabilities of one test image turned by ANGLES, with its entropy and information,
+    (angles,); None where images have no height and width.
     ablation: (points, 3), error on the test images where the k most important units of the first hidden layer are taken
     out: k, the error, and that without k random ones.
     """
@@ -79,6 +81,7 @@ class Close:
     entropy: Array
     information: Array
     activity: Array
+    rotated: Mapping[str, Array] | None
     ablation: Array
 
 
@@ -88,8 +91,6 @@ class Evaluation:
 
     ensemble, vote: the networks of all seeds together, by the mean of their probabilities and by majority; None for one
     seed. Of a vote there is only the error.
-    rotated: (angles, classes) mean probabilities of one test image turned by ANGLES, with its entropy and information,
-    (angles,); None where images have no height and width.
     activations: of each hidden layer its outputs (n, units) with dropout off. images: the test images (n, inputs), as
     the network reads them; shape: their height and width, None where they have none.
     """
@@ -101,7 +102,6 @@ class Evaluation:
     seeds: tuple[Close, ...]
     ensemble: Scores | None
     vote: float | None
-    rotated: Mapping[str, Array] | None
     activations: tuple[Array, ...]
     features: Array  # (inputs, units), the weights into the first layer
     images: Array
@@ -137,7 +137,6 @@ def evaluate(run: Run, data: Data, samples: int, show: Callable[[str], None] = l
         tuple(close),
         together,
         float((majority(each) != labels).mean()) if len(seeds) > 1 else None,
-        _rotated(run.config, seeds[0], first, data, POOL * samples),
         tuple(t[0].numpy() for t in activations(first, data.test_images[None])),
         first.weights[0][0].numpy(),
         data.test_images.numpy(),
@@ -196,6 +195,7 @@ def _close(run: Run, seed: int, data: Data, samples: int, show: Callable[[str], 
         scaled,
         *uncertainty(pool),
         np.array([(float(h.mean()), float((h == 0).float().mean())) for h in activations(net, images[None])]),
+        _rotated(run.config, seed, net, data, count),
         ablation(net, data, stream(seed, "evaluation", 0, 0).permutation),
     )
 

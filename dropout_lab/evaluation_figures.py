@@ -91,7 +91,7 @@ def uncertain(evaluation: Evaluation) -> Figure | None:
 @styled
 def rotated(evaluation: Evaluation) -> Figure | None:
     """Draw one digit turned by twelve angles, and what the passes make of it (Gal & Ghahramani 2016, figure 4)."""
-    found = evaluation.rotated
+    found = evaluation.seeds[0].rotated
     if found is None:
         return None
     figure, (pictures, curves) = panels("the image, turned", "mean probability and uncertainty", over="")

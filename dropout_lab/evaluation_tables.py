@@ -132,9 +132,9 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
         "passes": evaluation.passes,
         "seeds": seeds,
         "scaling": evaluation.scaling,
-        "rotated": evaluation.rotated
+        "rotated": evaluation.seeds[0].rotated
         and {"angles": list(ANGLES)}
-        | {key: own.tolist() for key, own in evaluation.rotated.items() if key != "images"},
+        | {key: own.tolist() for key, own in evaluation.seeds[0].rotated.items() if key != "images"},
         "ensemble": scored(evaluation.ensemble),
         "vote": None if evaluation.vote is None else {"error": evaluation.vote},
         "zeros": [float((h == 0).mean()) for h in evaluation.activations],

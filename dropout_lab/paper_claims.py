@@ -260,8 +260,12 @@ def dropconnect_order(e: Evidence) -> Rulings:
 
 
 def uncertain_where_wrong(e: Evidence) -> Rulings:
-    wrong_ones, right_ones = e.information("net")
-    return (higher(wrong_ones, right_ones, 0.0, plain, "mutual information where wrong against where right"),)
+    (upright, turned), (wrong_ones, right_ones) = e.rotation("net"), e.information("net")
+    what = "mutual information"
+    return (
+        higher(turned, upright, 0.0, plain, what, "of a 1 turned by 45 to 135 degrees, against upright"),
+        higher(wrong_ones, right_ones, 0.0, plain, what, "of images read wrongly, against those read rightly"),
+    )
 
 
 def early_and_late(e: Evidence) -> Rulings:
@@ -480,11 +484,12 @@ PAPER_CLAIMS = (
     Claim(
         "P16",
         "Gal & Ghahramani 2016",
-        "The passes disagree more about the images that the network gets wrong.",
+        "The passes disagree about what the network does not know: turned digits, and those that it gets wrong.",
         uncertain_where_wrong,
         {"net": arm("papers/srivastava-fig11-reduced")},
         samples=100,
         draw="rotated",
+        rulings="parts",
     ),
     Claim(
         "P17",

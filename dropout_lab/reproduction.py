@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 FOLDER = "claims"  # in the runs directory
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 QUICK = 420.0  # seconds of one core's training that `--quick` may cost: less than 5 minutes on two
+TURNED = slice(3, 10)  # of evaluation.ANGLES: 45 to 135 degrees
 PASS = 10_000 * 4 * 2 * 2  # operations for each weight and sample: images, passes, and masks as much as products
 
 
@@ -256,6 +257,11 @@ class Records:
             wrong[own.seed] = float(own.information[~good].mean())
             right[own.seed] = float(own.information[good].mean())
         return wrong, right
+
+    def rotation(self, arm: str) -> tuple[Values, Values]:
+        found = {own.seed: own.rotated["information"] for own in self._seeds(arm) if own.rotated}
+        upright = {seed: float(information[0]) for seed, information in found.items()}
+        return upright, {seed: float(information[TURNED].mean()) for seed, information in found.items()}
 
     def activity(self, arm: str) -> tuple[Values, Values]:
         means = {own.seed: own.activity.mean(0).tolist() for own in self._seeds(arm)}

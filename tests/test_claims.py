@@ -66,6 +66,9 @@ class World:
     def information(self, arm: str) -> tuple[Mapping[int, float], Mapping[int, float]]:
         return self.values("wrong", "information"), self.values("right", "information")
 
+    def rotation(self, arm: str) -> tuple[Mapping[int, float], Mapping[int, float]]:
+        return self.values("upright", "information"), self.values("turned", "information")
+
     def activity(self, arm: str) -> tuple[Mapping[int, float], Mapping[int, float]]:
         return self.values(arm, "mean"), self.values(arm, "zeros")
 
@@ -128,6 +131,8 @@ UNCHANGED = {
     "zeros": {"plain": 0.8, "dropout": 0.5},
     "test_accuracy": {"plain": 0.98, "dropout": 0.93},
 }
+
+UNSURE = {"wrong": 0.4, "right": 0.1, "turned": 0.3, "upright": 0.02}
 
 # id -> (a world in which the claim is true, one in which the opposite is)
 WORLDS: dict[str, tuple[World, World]] = {
@@ -205,7 +210,7 @@ WORLDS: dict[str, tuple[World, World]] = {
         World(lambda a, m: 0.98 + 0.005 * a.endswith("connect") - 0.01 * a.endswith("none")),
         World(lambda a, m: 0.98 - 0.02 * a.endswith("connect") + 0.01 * a.endswith("none")),
     ),
-    "P16": (World(by_arm({"wrong": 0.4, "right": 0.1})), World(by_arm({"wrong": 0.1, "right": 0.4}))),
+    "P16": (World(by_arm(UNSURE)), World(by_arm({name: 0.5 - value for name, value in UNSURE.items()}))),
     "P17": (
         World(
             by_arm({"large late": 0.95, "large none": 0.93}),
