@@ -28,7 +28,7 @@ TITLES = {"articles": "The articles", "theory": "The theory", "papers": "The pap
 STYLE = """
 :root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}
 article{border-top:1px solid #8888;padding:.5rem 0 1rem}h3{margin:.5rem 0 0}.source{opacity:.75;margin:0}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;margin:.5rem 0}dt{opacity:.75}dd{margin:0}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;margin:.5rem 0}dd{margin:0}
 .HOLDS,.FAILS,.UNDECIDED{font-weight:bold;padding:0 .4rem;border-radius:.2rem;color:#fff}
 .HOLDS{background:#1a6b34}.FAILS{background:#a3202c}.UNDECIDED{background:#5f6673}
 table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.2rem .6rem .2rem 0}
@@ -206,12 +206,13 @@ def _cells(judged: Judged) -> tuple[str, ...]:
 
 def as_html(results: Sequence[Judged], facts: str, pictures: Mapping[str, bytes]) -> str:
     """Return one page that needs no other file and no network. pictures: of some claims a PNG."""
+    command, _, rest = facts.removeprefix("`").partition("`")
     parts = [
         "<!doctype html>",
         '<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
         f"<title>Claims of the literature, run and judged</title><style>{STYLE}</style>",
         "<h1>Claims of the literature, run and judged</h1>",
-        *(f"<p>{html.escape(fact)}</p>" for fact in (facts, f"{summed(results)}.")),
+        f"<p><code>{html.escape(command)}</code>{html.escape(rest)}</p><p>{summed(results)}.</p>",
         "<table>",
         "<tr>" + "".join(f"<th>{head}</th>" for head in HEAD) + "</tr>",
         *(_html_row(judged) for judged in results),
