@@ -89,9 +89,8 @@ def crosses(e: Evidence) -> Rulings:
     )
     none, hidden = ([fmean(values) for values in zip(*curves[name].values(), strict=True)] for name in LONG)
     behind = [epoch for epoch, (a, b) in enumerate(zip(none, hidden, strict=False), start=1) if b < a]
-    where = (
-        f"behind in {len(behind)} of {len(hidden)} epochs on the mean curve, the last of them {max(behind, default=0)}"
-    )
+    count = f"in {len(behind)} of {len(hidden)} epochs, last in {behind[-1]}" if behind else "in no epoch"
+    where = f"on the mean curve it is behind {count}"
     ahead = higher(last["hidden"], last["none"], 0.0, points, reading="ahead in the last 20")
     return (
         lower(first["hidden"], first["none"], 0.0, points, reading="behind in the first 20 epochs"),
