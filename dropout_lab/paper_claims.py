@@ -50,6 +50,7 @@ FAMILIES = {  # of P3
     "dropout": ("dropout + max-norm", "dropout + l2"),
     "no dropout": ("none", "l2", "l1 and l2", "max-norm"),
 }
+TRIED = (0.01, 0.05)  # learning rates of P3
 LEVELS = (0.05, 0.01)  # of the clean training loss, that P12 counts epochs to
 
 FIGURE_1 = {
@@ -125,10 +126,17 @@ def longer(curves: Mapping[str, Curves], epochs: Callable[[Sequence[float]], flo
 
 
 def table_9(e: Evidence) -> Rulings:
-    own = {name: wrong(e, name) for group in FAMILIES.values() for name in group}
+    """Each row with the learning rate that is the better one on validation."""
+    own: dict[str, Values] = {}
+    ours: dict[str, str] = {}
+    for row in (name for group in FAMILIES.values() for name in group):
+        accuracies = {f"{row}, lr {rate:g}": e.values(f"{row}, lr {rate:g}", "val_accuracy") for rate in TRIED}
+        ours[row] = max(accuracies, key=lambda arm: fmean(accuracies[arm].values() or [0.0]))
+        own[ours[row]] = wrong(e, ours[row])
+    family = [ours[row] for row in FAMILIES["dropout"]]
     return (
-        lowest(own, ["dropout + max-norm"], percent, reading="dropout with max-norm has the fewest"),
-        lowest(own, FAMILIES["dropout"], percent, reading="dropout against none"),
+        lowest(own, [ours["dropout + max-norm"]], percent, reading="dropout with max-norm has the fewest"),
+        lowest(own, family, percent, reading="dropout against none"),
     )
 
 
@@ -309,7 +317,8 @@ PAPER_CLAIMS = (
         "Dropout with max-norm has the fewest errors, and dropout fewer than any regularizer without it.",
         table_9,
         {
-            name: arm("papers/srivastava-table9-reduced", *changes)
+            f"{name}, lr {rate:g}": arm("papers/srivastava-table9-reduced", f"training.learning_rate={rate}", *changes)
+            for rate in TRIED
             for name, changes in (
                 ("dropout + max-norm", ()),
                 ("dropout + l2", (UNCONSTRAINED, "regularization.l2=1e-5")),
