@@ -58,7 +58,9 @@ def carry_out(steps: Sequence[Step], options: Options, *, fresh: bool = False, s
             if runs.is_run(job.path):
                 set_aside(job.path)
         epochs = {job.path: len(missing) * job.config.training.epochs for job, missing in todo}
-        watching = progress.shown(sum(epochs.values()), options.quiet, epochs), tracking.tracked(options.track)
+        work_all = sum(len(missing) * schedule.cost(job.config) for job, missing in todo)
+        shown = progress.shown(sum(epochs.values()), options.quiet, epochs, work_all)
+        watching = shown, tracking.tracked(options.track)
         with watching[0] as show, watching[1] as track, contextlib.closing(work):
             for event in work:
                 show(event)

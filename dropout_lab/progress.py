@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dropout_lab.schedule import cost
 from dropout_lab.terminal import is_live, say
 
 if TYPE_CHECKING:
@@ -29,27 +31,34 @@ Show = Callable[["Event"], None]
 
 
 @contextmanager
-def shown(epochs: int, quiet: bool = False, runs: Mapping[Path, int] | None = None) -> Iterator[Show]:
+def shown(
+    epochs: int, quiet: bool = False, runs: Mapping[Path, int] | None = None, work: float | None = None
+) -> Iterator[Show]:
     """Give a function that shows the events of a plan of so many epochs, counted over all of its networks.
 
-    `runs` are the directories of its runs, each with its share of the epochs; several have a table.
+    `runs` are the directories of its runs, each with its share of the epochs; several have a table. `work` is what
+    `schedule.cost` says of all networks together: the time that is left follows from it where epochs are unlike.
     """
     if quiet:
         yield lambda event: None
     elif is_live():
-        with _live(epochs, runs or {}) as show:
+        with _live(Tally(epochs, work), runs or {}) as show:
             yield show
     else:
-        yield _lines(epochs)
+        yield _lines(Tally(epochs, work))
 
 
 class Tally:
-    """How far a plan has come, in epochs counted over all networks; a resumed one begins where it was."""
+    """How far a plan has come, in epochs counted over all networks; a resumed one begins where it was.
 
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
+    The time that is left is counted in the `work` of each epoch; without it all epochs are alike.
+    """
+
+    def __init__(self, epochs: int, work: float | None = None) -> None:
+        self.epochs, self.work = epochs, float(epochs) if work is None else work
+        self.alike = work is None
         self.reached: dict[Task, int] = {}
-        self.trained = 0
+        self.spent = 0.0
         self.started: float | None = None
 
     def take(self, event: Event) -> EpochDone | None:
@@ -63,8 +72,13 @@ class Tally:
         if self.started is None:  # what comes before the first epoch (imports, data) tells nothing of the others
             self.started = time.monotonic() - event.seconds * len(event.rows)
         self.reached |= {task: row.epoch for task, row in event.rows.items()}
-        self.trained += len(event.rows)
+        self.spent += sum(map(self._epoch, event.rows))
         return event
+
+    def _epoch(self, task: Task) -> float:
+        """Return the work of one epoch of a task."""
+        config = task.job.config
+        return 1.0 if self.alike else cost(config) / config.training.epochs
 
     @property
     def done(self) -> int:
@@ -73,7 +87,8 @@ class Tally:
     @property
     def seconds_left(self) -> float:
         elapsed = time.monotonic() - self.started if self.started else 0.0
-        return elapsed / max(1, self.trained) * (self.epochs - self.done)
+        done = sum(epochs * self._epoch(task) for task, epochs in self.reached.items())
+        return elapsed / self.spent * max(0.0, self.work - done) if self.spent else 0.0
 
 
 def _losses(event: EpochDone) -> str:
@@ -94,9 +109,9 @@ def _failure(event: Event) -> str | None:
     return f"failed  {', '.join(f'{task.job.path.name} seed {task.seed}' for task in event.unit)}  {event.reason}"
 
 
-def _lines(epochs: int) -> Show:
+def _lines(tally: Tally) -> Show:
     """Return a function that prints a line per epoch, or one every now and then where epochs are fast."""
-    tally, last = Tally(epochs), 0.0
+    last = 0.0
 
     def show(event: Event) -> None:
         nonlocal last
@@ -198,18 +213,19 @@ class Board:
 
 
 @contextmanager
-def _live(epochs: int, runs: Mapping[Path, int]) -> Iterator[Show]:
+def _live(tally: Tally, runs: Mapping[Path, int]) -> Iterator[Show]:
     """Give a function that moves one bar for the whole plan, below a table of its runs where there are several."""
     from rich.console import Console, Group
     from rich.live import Live
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn
     from rich.text import Text
 
-    tally, board, several = Tally(epochs), Board(runs), len(runs) > 1
+    board, several = Board(runs), len(runs) > 1
     console = Console(stderr=True)
     texts = TextColumn("{task.completed}/{task.total} epochs"), TextColumn("{task.description}")
-    progress = Progress(BarColumn(None if several else 20), *texts, TimeRemainingColumn(), console=console)
-    bar = progress.add_task("", total=epochs)
+    left = TextColumn("{task.fields[left]}", style="progress.remaining")
+    progress = Progress(BarColumn(None if several else 20), *texts, left, console=console)
+    bar = progress.add_task("", total=tally.epochs, left="")
 
     def picture() -> Group:
         return Group(board.picture(console.height - 2), progress) if several else Group(progress)
@@ -223,7 +239,8 @@ def _live(epochs: int, runs: Mapping[Path, int]) -> Iterator[Show]:
         if epoch:
             losses = "" if several else _losses(epoch)
             text = losses if console.width >= WIDE else losses.rpartition("  ")[2]
-            progress.update(bar, completed=tally.done, description=text)
+            remaining = str(timedelta(seconds=round(tally.seconds_left)))
+            progress.update(bar, completed=tally.done, description=text, left=remaining)
 
     with Live(console=console, get_renderable=picture, transient=True):
         yield show

@@ -23,7 +23,7 @@ from dropout_lab import listing, progress, runs, terminal
 from dropout_lab.layout import as_text
 from dropout_lab.listing import sparkline
 from dropout_lab.runs import Row
-from dropout_lab.schedule import Layout
+from dropout_lab.schedule import Layout, cost
 
 
 def ages(lab: Lab, *names: str) -> None:
@@ -194,6 +194,15 @@ def test_a_tally_counts_what_was_done_before_and_what_ends_early() -> None:
     assert tally.take(SeedDone(task(2), {})) is None and tally.done == 10  # diverged
     tally.take(epoch({0: 4, 1: 4}))
     assert tally.done == 12 and tally.seconds_left == 0
+
+
+def test_what_is_left_is_counted_in_work_where_epochs_are_unlike() -> None:
+    small = task(0).job.config
+    large = configs.resolve({"training": {"epochs": 4}, "network": {"hidden": [900]}}, where="test", name="x")
+    tally = progress.Tally(8, cost(small) + cost(large))
+    tally.take(epoch({0: 4}))  # the last epoch of the small one took half a second
+    assert tally.seconds_left == pytest.approx(0.5 * 4 * cost(large) / cost(small), rel=0.1)
+    assert cost(large) > 2 * cost(small)
 
 
 class Terminal(io.StringIO):
