@@ -354,7 +354,7 @@ def test_patience_is_for_what_the_network_takes_and_for_no_time_in_which_this_pr
 ) -> None:
     jobs = [Job(tmp_path / name, config(momentum=m)) for name, m in {"one": 0.1, "two": 0.2}.items()]
     assert execution.patience([jobs[0].config]) == 600
-    assert execution.patience([config(network={"hidden": [10_000, 10_000]})]) > 1000
+    assert execution.patience([config(network={"hidden": [9500, 9500]})]) > 1000
     hours = iter(range(0, 10**9, 3600))
     monkeypatch.setattr(execution, "time", SimpleNamespace(monotonic=lambda: next(hours)))
     assert not [event for event in execute(jobs, Settings(tmp_path, workers=2)) if isinstance(event, Noted)]
