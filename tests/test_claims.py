@@ -167,6 +167,10 @@ WORLDS: dict[str, tuple[World, World]] = {
         World(lambda a, m: (FULL if a == "plain" else HALF)[m]),
         World(lambda a, m: (HALF if a == "plain" else FULL)[m]),
     ),
+    "S25": (
+        World(lambda a, m: 0.99 + 0.02 * (number(a) - 0.5) if m == "clean_train_accuracy" else 0.97),
+        World(lambda a, m: 0.99 - 0.02 * (number(a) - 0.5) if m == "clean_train_accuracy" else 0.97),
+    ),
     "S26": (World(accuracy(lambda a: number(a) <= 0.2)), World(accuracy(lambda a: number(a) > 0.2))),
     "S27": (
         World(by_arm({"gaussian": 0.985, "bernoulli": 0.98})),
@@ -237,6 +241,7 @@ WORLDS: dict[str, tuple[World, World]] = {
     ),
 }
 WORLDS["P6"] = WORLDS["S27"]
+EXACT = {"S25": 1}  # of the first readings, those that need no runs
 TRAINED = [claim for claim in CLAIMS.values() if claim.arms]
 
 
@@ -250,15 +255,11 @@ def words(rulings: Sequence[Ruling]) -> set[str]:
 
 @pytest.mark.parametrize("claim", TRAINED, ids=lambda claim: claim.id)
 def test_a_criterion_says_holds_where_it_is_so_and_never_where_the_opposite_is(claim: Claim) -> None:
-    if claim.id == "S25":  # its first reading is exact
-        shrinking = World(lambda a, m: 0.99 - 0.02 * (number(a) - 0.5) if m == "clean_train_accuracy" else 0.97)
-        growing = World(lambda a, m: 0.99 + 0.02 * (number(a) - 0.5) if m == "clean_train_accuracy" else 0.97)
-        assert [claim.judge(world)[1].word for world in (shrinking, growing)] == ["FAILS", "HOLDS"]
-        return
     true, opposite = WORLDS[claim.id]
-    assert words(claim.judge(true)) == {"HOLDS"}, claim.judge(true)
-    assert overall(claim, claim.judge(true)) == "HOLDS"
-    assert "HOLDS" not in words(claim.judge(opposite)), claim.judge(opposite)
+    exact = EXACT.get(claim.id, 0)
+    assert words(claim.judge(true)[exact:]) == {"HOLDS"}, claim.judge(true)
+    assert exact or overall(claim, claim.judge(true)) == "HOLDS"
+    assert "HOLDS" not in words(claim.judge(opposite)[exact:]), claim.judge(opposite)
 
 
 @pytest.mark.parametrize("claim", [c for c in TRAINED if c.id not in LEVEL], ids=lambda claim: claim.id)
@@ -276,7 +277,7 @@ def test_what_says_that_arms_differ_does_not_hold_where_all_are_alike(claim: Cla
 
 @pytest.mark.parametrize("claim", TRAINED, ids=lambda claim: claim.id)
 def test_too_few_seeds_and_no_runs_leave_a_claim_undecided(claim: Claim) -> None:
-    exact = 1 if claim.id == "S25" else 0
+    exact = EXACT.get(claim.id, 0)
     for evidence in (Records({}), *(World(w._values, w._curves, w._passes, [0]) for w in WORLDS.get(claim.id, ())[:1])):
         rulings = claim.judge(evidence)[exact:]
         assert words(rulings) == {"UNDECIDED"}, rulings
