@@ -320,7 +320,7 @@ def reproduce(
         list[str] | None, typer.Argument(help="Ids, or articles, theory, papers.", metavar="[CLAIM ...]")
     ] = None,
     list_claims: Annotated[bool, typer.Option("--list", help="List them with their costs, and stop.")] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="Only what fits into 5 minutes on 2 cores.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Only what fits into 5 minutes on 2 cores like ours.")] = False,
     seeds: Seeds = None,
     jobs: Annotated[
         int | None, typer.Option(help="Worker processes; default: as many as pay.", metavar="N", min=1, max=256)
@@ -342,6 +342,10 @@ def reproduce(
 
     if out:
         targets.check_page("--out", out, (".html", ".md"))
+    if out and list_claims:
+        raise Refused(
+            Problem("command line", "--out", "must be left out with --list: there is nothing to show", str(out))
+        )
     numbers = _seeds(seeds, smoke=False)
     wanted = names or ([*GROUPS] if list_claims and not quick else [])
     chosen = reproduction.select(wanted, quick=quick, seeds=len(numbers) if numbers else None)

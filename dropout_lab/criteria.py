@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Literal
 
 from dropout_lab.statistics import FEWEST, Difference, interval, paired
 
 Word = Literal["HOLDS", "FAILS", "UNDECIDED"]
-OPPOSITE: Mapping[Word, Word] = {"HOLDS": "FAILS", "FAILS": "HOLDS", "UNDECIDED": "UNDECIDED"}
 Values = Mapping[int, float]  # by seed
 COVERED = 0.93  # of an interval of the median: as near 0.95 as five seeds come
 Show = Callable[[float], str]
@@ -23,12 +22,22 @@ Show = Callable[[float], str]
 
 @dataclass(frozen=True)
 class Ruling:
-    """A verdict with the numbers it rests on and the reason; `reading` names one of several senses of a claim."""
+    """A verdict with the numbers it rests on and the reason; `reading` names one of several senses of a claim.
+
+    lacking: there were too few seeds to measure anything.
+    """
 
     word: Word
     measured: str
     reason: str
     reading: str = ""
+    lacking: bool = False
+
+    def told(self, measured: str, reason: str = "", reading: str = "") -> Ruling:
+        """Return the ruling in other words; one that lacks seeds goes on saying so."""
+        if self.lacking:
+            return replace(self, reading=reading or self.reading)
+        return Ruling(self.word, measured, reason or self.reason, reading or self.reading)
 
 
 def percent(value: float) -> str:
@@ -69,7 +78,7 @@ def between(values: Values, least: float | None, most: float | None, show: Show 
         return too_few(len(values), reading)
     estimate = interval(list(values.values()))
     low, high = estimate.interval or (estimate.mean, estimate.mean)
-    measured = f"{show(estimate.mean)} (95 % interval {show(low)} to {show(high)}, {estimate.n} seeds)"
+    measured = f"{show(estimate.mean)} ({spread(estimate.interval, estimate.n, show)})"
     words = {decide(low, high, least)} if least is not None else set()
     words |= {decide(-high, -low, -most)} if most is not None else set()
     reason = " and ".join(
@@ -106,7 +115,7 @@ def _apart(
         return too_few(pairs(candidate, baseline), reading)
     low, high = ends(difference)
     word = decide(low, high, 0.0, margin) if side == "above" else decide(-high, -low, 0.0, margin)
-    least = f" and by {show(margin)} on average" if margin else ""
+    least = f" and by {show(margin).lstrip('+')} on average" if margin else ""
     return Ruling(word, text, f"the difference must be {side} 0{least}", reading)
 
 
@@ -145,7 +154,8 @@ def highest(
 ) -> Ruling:
     """Rule on "the best arm is among `chosen`"; with `margin`, on "the best of them is as good as the best".
 
-    The best of `chosen` is paired with the best of the others; an arm without values diverged and is none of them. As
+    The best of `chosen` is paired with the best of the others; an arm with
+    fewer values than a verdict takes has diverged and is none of them. As
     good: the mean no more than one standard error below, and the interval no further than `margin`.
     """
     return _best(1, arms, chosen, show, margin, reading)
@@ -165,15 +175,16 @@ def lowest(
 def _best(
     sign: int, arms: Mapping[str, Values], chosen: Sequence[str], show: Show, margin: float | None, reading: str
 ) -> Ruling:
-    means = {name: interval(list(values.values())).mean for name, values in arms.items() if values}
+    means = {name: interval(list(own.values())).mean for name, own in arms.items() if len(own) >= FEWEST}
     others = [name for name in means if name not in chosen]
     ours = [name for name in means if name in chosen]
     if not others:
         return too_few(0, reading)
     table = ", ".join(f"{name} {show(means[name]) if name in means else 'diverged'}" for name in arms)
     whose = chosen[0] if len(chosen) == 1 else f"the best of {', '.join(chosen)}"
+    where = "above" if sign > 0 else "below"
     if not ours:
-        return Ruling("FAILS", table, f"{whose} must be there to be the best", reading)
+        return Ruling("FAILS", table, f"{whose} must be {where} all others, and diverged", reading)
     best, rival = (max(names, key=lambda name: sign * means[name]) for names in (ours, others))
     difference, text = compared(arms[best], arms[rival], show, f"{best} against {rival}")
     if difference is None:
@@ -182,10 +193,11 @@ def _best(
     if margin is not None:
         close = sign * difference.mean >= -standard_error(difference) and low > -margin
         word: Word = "HOLDS" if close else "FAILS" if high < 0 else "UNDECIDED"
-        reason = f"{best} must be within one standard error of the best"
+        bound = show(margin).lstrip("+")
+        reason = f"{best} must be within one standard error of the best, and the interval within {bound}"
     else:
         word = decide(low, high, 0.0)
-        reason = f"{whose} must beat the best of the others"
+        reason = f"{whose} must be {where} all others"
     return Ruling(word, f"{table}; {text}", reason, reading)
 
 
@@ -199,12 +211,14 @@ def median_between(values: Values, least: float, most: float, reading: str = "")
     rank = max((r for r in range(len(ordered) // 2 + 1) if coverage(len(ordered), r) >= COVERED), default=-1)
     text = ", ".join("more" if math.isinf(value) else f"{value:g}" for value in ordered)
     if rank < 0:
-        return Ruling("UNDECIDED", f"{seeds_of(len(ordered))}: {text}", "5 seeds are needed, at least", reading)
+        return Ruling(
+            "UNDECIDED", f"{seeds_of(len(ordered))}: {text}", "5 seeds are needed, at least", reading, lacking=True
+        )
     low, high = ordered[rank], ordered[-1 - rank]
     inside, outside = least <= low and high <= most, high < least or low > most
     word: Word = "HOLDS" if inside else "FAILS" if outside else "UNDECIDED"
     bounds = f"from {least:g} to {most:g}" if least > -math.inf else f"{most:g} at most"
-    reason = f"the median must be {bounds}, to {100 * coverage(len(ordered), rank):.0f} %"
+    reason = f"the median must be {bounds}, with {100 * coverage(len(ordered), rank):.0f} % confidence"
     return Ruling(word, f"median {median(ordered):g} ({text})".replace("inf", "more"), reason, reading)
 
 
@@ -235,7 +249,7 @@ def exact(holds: bool, measured: str, reason: str, reading: str = "") -> Ruling:
 
 def too_few(seeds: int, reading: str = "") -> Ruling:
     """Return the ruling where there are not enough seeds, or pairs of them, for any other."""
-    return Ruling("UNDECIDED", seeds_of(seeds), f"{FEWEST} seeds are needed, at least", reading)
+    return Ruling("UNDECIDED", seeds_of(seeds), f"{FEWEST} seeds are needed, at least", reading, lacking=True)
 
 
 def pairs(candidate: Values, baseline: Values) -> int:
@@ -254,12 +268,18 @@ def compared(candidate: Values, baseline: Values, show: Show, what: str = "") ->
         return None, ""
     before, after = [baseline[seed] for seed in seeds], [candidate[seed] for seed in seeds]
     difference = paired(before, after)
-    low, high = ends(difference)
     level, shift = (percent, points) if show in (percent, points) else (show, show)
     means = f"{level(interval(after).mean)} against {level(interval(before).mean)}"
-    between = f"95 % interval {shift(low)} to {shift(high)}, {len(seeds)} seeds"
-    text = f"{means}, difference {shift(difference.mean)} ({between})"
+    text = f"{means}, difference {shift(difference.mean)} ({spread(difference.interval, len(seeds), shift)})"
     return difference, f"{what}: {text}" if what else text
+
+
+def spread(found: tuple[float, float] | None, seeds: int, show: Show) -> str:
+    """Return an interval in words, or that there is none, as all seeds have the same."""
+    if found is None:
+        return f"the same for all {seeds} seeds"
+    low, high = found
+    return f"95 % interval {show(low)} to {show(high)}, {seeds} seeds"
 
 
 def ends(difference: Difference) -> tuple[float, float]:

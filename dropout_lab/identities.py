@@ -32,12 +32,6 @@ def theorem(name: str) -> Callable[[object], Rulings]:
     return judge
 
 
-def sentence(name: str) -> str:
-    """Return what one of theory.THEOREMS says, as a sentence."""
-    statement = theory.THEOREMS[name].statement
-    return f"{statement[0].upper()}{statement[1:]}."
-
-
 def scaled_pixels(evidence: object) -> Rulings:
     """S8: what `normalize(axis=1)` does to images (n, height, width)."""
     from dropout_lab.data import SCALES
@@ -83,7 +77,7 @@ def placement(evidence: object) -> Rulings:
     differ = [name for name in ("tanh", "sigmoid", "selu") if not same[name]]
     measured = f"relu {'the same' if same['relu'] else 'not the same'} to the last bit; different: {', '.join(differ)}"
     holds = same["relu"] and len(differ) == 3
-    return (exact(holds, measured, "for relu, and for relu alone, the place must not matter"),)
+    return (exact(holds, measured, "the place must not matter for relu, and must for the others"),)
 
 
 def dropped(units: int, rate: float, steps: int = STEPS) -> NDArray[np.int64]:
@@ -108,7 +102,12 @@ def binomial(evidence: object) -> Rulings:
     share = hits / (STEPS * len(rates))
     return (
         exact(good, f"of {UNITS} units, {'; '.join(results)}", "mean and spread must be the binomial's", "on average"),
-        exact(share > 0.999, f"exactly so in {100 * share:.1f} % of the steps", "at every step", "exactly, each time"),
+        exact(
+            share > 0.999,
+            f"exactly so in {100 * share:.1f} % of the steps",
+            "it must be so every time",
+            "exactly",
+        ),
     )
 
 
@@ -136,7 +135,7 @@ def widened(evidence: object) -> Rulings:
     by_keep = {rate: n / (1 - rate) * (1 - rate) for rate in rates}
 
     def said(kept: dict[float, float]) -> str:
-        return "; ".join(f"rate {rate:g}: {units:.0f} of {n} kept" for rate, units in kept.items())
+        return "; ".join(f"rate {rate:g}: {units:.0f} kept where there were {n}" for rate, units in kept.items())
 
     reason = f"as many units must be kept as without dropout, {n}"
     return (
@@ -247,15 +246,16 @@ def strongest(evidence: object) -> Rulings:
     """S24: at which rate the penalty of a linear regression is largest, in two readings."""
     keeps = np.linspace(0.05, 1, 96)
     found = theory.strength(keeps)
-    top = 1 - float(keeps[found.raw.argmax()])
-    falls = bool((np.diff(found.effective) < 0).all())
-    strongest = "grows with the rate without end" if falls else "has a maximum"
+    top, effective = (1 - float(keeps[own.argmax()]) for own in (found.raw, found.effective))
+    grows = (
+        "grows with the rate without end" if (np.diff(found.effective) < 0).all() else f"is largest at {effective:.2f}"
+    )
     return (
         exact(abs(top - 0.5) < 1e-9, f"keep (1 - keep) is largest at rate {top:.2f}", "it must be 0.5", "raw weights"),
         exact(
-            not falls,
-            f"(1 - keep) / keep {strongest}; |w~| at rates 0.3, 0.5, 0.8: {_norms(keeps, found.norm)}",
-            "it must have its maximum at 0.5",
+            abs(effective - 0.5) < 1e-9,
+            f"(1 - keep) / keep {grows}; |w~| at rates 0.3, 0.5, 0.8: {_norms(keeps, found.norm)}",
+            "it must be largest at rate 0.5",
             "the weights that the test network uses",
         ),
     )

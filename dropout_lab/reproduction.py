@@ -78,7 +78,7 @@ class Judged:
 
 def select(names: Sequence[str], *, quick: bool = False, seeds: int | None = None) -> tuple[Claim, ...]:
     """Return the claims that `names` mean: ids, or articles, theory, papers. With `quick`, of these (or of all) those
-    that fit into 5 minutes, the cheapest first. `seeds` replaces each claim's own number.
+    that fit into 5 minutes. `seeds` replaces each claim's own number.
 
     Raises `Refused` for names that mean nothing, for none at all without `quick`, and where nothing is quick enough.
     """
@@ -163,7 +163,6 @@ def plan(
     Raises `Refused` where the directory of claims is something else.
     """
     folder = directory / FOLDER
-    there = members(folder)
     known = existing(directory)
     taken = {path: identity for identity, path in known.items()}
     wanted: dict[str, tuple[Path, Config, set[int]]] = {}
@@ -182,7 +181,8 @@ def plan(
     for identity, (path, own, numbers) in wanted.items():
         mapping = own.model_dump(mode="json") | {"name": path.name, "seeds": sorted(numbers)}
         jobs[identity] = Job(path, configs.resolve(mapping, changes, where=str(path), name=path.name))
-    there |= {job.path.name: job.config for job in jobs.values() if job.path.parent == folder}
+    own_ones = {job.path.name: job.config for job in jobs.values() if job.path.parent == folder}
+    there = members(folder) | own_ones if own_ones else {}
     sweep = Sweep(FOLDER, tuple(Member(name, {}, own, None) for name, own in there.items())) if there else None
     return Experiment(
         tuple(claims),
@@ -194,7 +194,7 @@ def plan(
 
 def members(folder: Path) -> dict[str, Config]:
     """Return the configs of the runs in the directory of claims. Refuses one that is something else, or a sweep."""
-    if not os.path.lexists(folder):
+    if not os.path.lexists(folder) or (os.path.isdir(folder) and not os.listdir(folder)):
         return {}
     text = read_file(folder / "sweep.yaml").decode(errors="replace") if os.path.isfile(folder / "sweep.yaml") else ""
     varied = [line for line in text.splitlines() if line.startswith("  settings:") and not line.endswith("{}")]
@@ -209,13 +209,20 @@ def members(folder: Path) -> dict[str, Config]:
 
 
 def existing(directory: Path) -> dict[str, Path]:
-    """Return the runs in a directory by the identity of their config, but those set aside and those not readable."""
-    found: dict[str, Path] = {}
-    for path in reversed(list(runs.find(directory))):
+    """Return the runs in a directory by the identity of their config, but those set aside and those not readable.
+
+    Of several the one that has most seeds, and of these the newest.
+    """
+    found: dict[str, tuple[int, Path]] = {}
+    for path in runs.find(directory):
         with contextlib.suppress(Refused):
-            if ".old-" not in path.name:
-                found[configs.load(path / "config.yaml", check_files=False).identity] = path
-    return found
+            if ".old-" in path.name:
+                continue
+            identity = configs.load(path / "config.yaml", check_files=False).identity
+            seeds = len((runs.read_summary(path) or {"seeds": ()})["seeds"])
+            if identity not in found or seeds > found[identity][0]:
+                found[identity] = seeds, path
+    return {identity: path for identity, (_, path) in found.items()}
 
 
 def name_of(arm: Arm, own: Config) -> str:

@@ -367,6 +367,35 @@ def test_an_exact_claim_does_not_hold_where_what_it_is_about_is_broken(
     assert not readings & {own.reading for own in CLAIMS[id].judge(Records({})) if own.word == "HOLDS"}
 
 
+@pytest.mark.parametrize(("rate", "word"), [(0.5, "HOLDS"), (0.8, "FAILS")])
+def test_strongest_is_where_the_penalty_is_largest(rate: float, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def peaked(keeps: Sequence[float]) -> theory.Strength:
+        peak = -((np.array(keeps) - (1 - rate)) ** 2)
+        return theory.Strength(np.array(keeps), peak, peak, peak)
+
+    monkeypatch.setattr(theory, "strength", peaked)
+    assert words(CLAIMS["S24"].judge(Records({}))) == {word}
+
+
+def test_what_was_not_reached_is_no_ratio() -> None:
+    def world(none: float, hidden: float) -> Evidence:
+        """Levels reached at 0.2 / level times these."""
+        return World(curves=falling({"none": none, "hidden": hidden}))
+
+    for hidden, found in (2.5, "HOLDS"), (60.0, "FAILS"):  # the latter never reaches either level: at least 23 times
+        assert CLAIMS["P12"].judge(world(1, hidden))[0].word == found
+    assert CLAIMS["P12"].judge(world(30, 60))[0].word == "UNDECIDED"
+    valley_at_the_end = CLAIMS["P12"].judge(world(1, 6))[2]
+    assert valley_at_the_end.word != "HOLDS" and "over 101.0 epochs (hidden)" in valley_at_the_end.measured
+
+
+def test_of_runs_alike_the_one_with_most_seeds_is_used(toys: Lab) -> None:
+    assert toys("reproduce S1 --quiet").code == 0
+    assert toys("train configs/toy.yaml dropout.rate=0.5 --name mine --seeds 1 --quiet").code == 0
+    assert "nothing to train" in toys("reproduce S1").err
+    assert runs.load(toys.runs / "mine").seeds == (0,)
+
+
 def test_exact_claims_that_fail_can_hold_in_another_world(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(identities, "dropped", lambda units, rate: np.full(4000, 1))
     assert words(CLAIMS["S13"].judge(Records({}))) == {"HOLDS"}
@@ -659,6 +688,7 @@ def test_what_is_asked_for_wrongly_is_refused(toys: Lab) -> None:
         ("S9", "CLAIM: is no claim"),
         ("S1 --out page.txt", "--out: must be a file that ends in .html or .md"),
         ("S1 --seeds 0", "--seeds"),
+        ("--list --out page.md", "--out: must be left out with --list"),
         ("S1 --out configs/toy.yaml/page.md", "--out: must be a directory"),
     ):
         outcome = toys(f"reproduce {words_}")
@@ -698,6 +728,8 @@ def test_the_sum_counts_claims_by_all_of_their_readings() -> None:
     assert claims_page.summed(results) == "4 claims: 1 HOLDS, 1 FAILS, 1 UNDECIDED, 1 depends on the reading"
     parts = judged("P1", "HOLDS", "FAILS"), judged("P1", "HOLDS", "UNDECIDED"), judged("P1", "HOLDS", "HOLDS")
     assert [own.verdict for own in parts] == ["FAILS", "UNDECIDED", "HOLDS"]
+    undecided = judged("S10", "HOLDS", "UNDECIDED"), judged("S10", "UNDECIDED", "FAILS")
+    assert {own.verdict for own in undecided} == {"UNDECIDED"}
     assert judged("S16", "FAILS", "HOLDS").verdict == "FAILS"  # the second is what is so instead
 
 
