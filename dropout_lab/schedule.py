@@ -172,13 +172,15 @@ def suitable_lanes(config: Config, device: str = "cpu") -> int:
 def cost(config: Config, speed: float = SPEED) -> float:
     """Return about how many seconds one seed of `config` takes on one core of that `speed`.
 
-    Each step has 6 operations per weight and image, and something for each weight that is moved. Fitted to the table
-    of lanes in docs/log.md: right within a fifth from 128 units on, up to two fifths too much below.
+    Each step has 6 operations per weight and image, and something for each weight that is moved; an epoch ends with 2
+    per weight and image of validation and of as many training images. Measured: 0.75 to 1.2 times that (docs/log.md).
     """
-    of, batch = data.dimensions(config.data.dataset), config.training.batch_size
-    images = min(config.data.train_size or of.train, of.train * (1 - config.data.validation_fraction))
-    steps = config.training.epochs * math.ceil(images / batch)
-    return steps * (STEP + weights(config) * (6 * batch / speed + MOVED))
+    of, size = data.dimensions(config.data.dataset), weights(config)
+    validation = of.train * config.data.validation_fraction
+    images = min(config.data.train_size or of.train, of.train - validation)
+    step = STEP + size * (6 * config.training.batch_size / speed + MOVED)
+    evaluated = 2 * size * (validation + min(images, validation)) / speed
+    return config.training.epochs * (math.ceil(images / config.training.batch_size) * step + evaluated)
 
 
 def weights(config: Config) -> int:
