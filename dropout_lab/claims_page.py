@@ -16,7 +16,7 @@ from dropout_lab import schedule
 from dropout_lab.claim import Claim
 from dropout_lab.claims import GROUPS
 from dropout_lab.environment import cpu_model
-from dropout_lab.layout import markdown_row, table
+from dropout_lab.layout import cut, markdown_row, table
 from dropout_lab.reproduction import Judged, cost
 from dropout_lab.storage import atomic_write, make_directory
 from dropout_lab.wording import count
@@ -112,7 +112,7 @@ def as_text(results: Sequence[Judged], width: int) -> str:
         lines += [line for text in judged.missing for line in wrapped(text, width)]
         published = f"published: {claim.published}; " if claim.published else ""
         lines += wrapped(f"{published}{sources(claim)}", width)
-        rows.append((f"{claim.id:<{INDENT}}{judged.verdict}", claim.published or "-", *trained(judged)))
+        rows.append((f"{claim.id:<{INDENT}}{judged.verdict}", cut(claim.published or "-", 30), *trained(judged)))
     return "\n".join([*lines, "", *table(rows, width), "", summed(results)])
 
 

@@ -741,5 +741,8 @@ def test_papers_come_in_two_sizes_and_say_what_to_expect() -> None:
     assert len(papers) == 9
     for path in folder.glob("*.yaml"):
         head = path.read_text().partition("\n")[0]
+        comment = " ".join(line[2:] for line in path.read_text().splitlines() if line.startswith("# "))
         assert re.match(r"# (Hinton|Srivastava|Wan) et al. 20\d\d", head), path
+        assert "Expect" in comment or "Published" in comment, path
+        assert "reduced" in comment if path.stem.endswith("reduced") else "Differs" in comment, path
         assert configs.load(path).data.dataset == "mnist"
