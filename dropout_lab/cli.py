@@ -607,8 +607,8 @@ def _train(
     if dry_run:
         result(storage.as_json(listing.plan_as_dict(lines, layouts)) if as_json else plan)
         raise typer.Exit()
-    say(plan)
     with _resumable():
+        say(plan)  # from here on an interruption says how to go on
         return plans.carry_out(steps, options, fresh=fresh, sweep=sweep)
 
 
