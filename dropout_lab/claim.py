@@ -72,11 +72,11 @@ class Claim:
 def overall(claim: Claim, rulings: Sequence[Ruling]) -> str:
     """Return the one verdict on a claim; "depends on the reading" where one reading holds and another fails."""
     words = [ruling.word for ruling in rulings]
-    if claim.rulings == "first":
+    if claim.rulings == "parts":
+        return together(words)
+    if claim.rulings == "first" or len({*words}) == 1:
         return words[0]
-    if claim.rulings == "readings" and {"HOLDS", "FAILS"} <= {*words}:
-        return "depends on the reading"
-    return together(words) if claim.rulings == "parts" or "UNDECIDED" not in words else "UNDECIDED"
+    return "depends on the reading" if {"HOLDS", "FAILS"} <= {*words} else "UNDECIDED"
 
 
 def arm(config: str, *changes: str) -> Arm:

@@ -137,12 +137,9 @@ def no_worse(
     difference, text = compared(errors, baseline, show, what)
     if difference is None:
         return too_few(pairs(errors, baseline), reading)
-    low, high = ends(difference)
-    holds = difference.mean <= standard_error(difference) and high < margin
-    word: Word = "HOLDS" if holds else "FAILS" if low > 0 else "UNDECIDED"
     bound = show(margin).lstrip("+")
     reason = f"the mean must be at most one standard error above, the interval must end below {bound}"
-    return Ruling(word, text, reason, reading)
+    return Ruling(as_good(difference, -1, margin), text, reason, reading)
 
 
 def highest(
@@ -154,9 +151,8 @@ def highest(
 ) -> Ruling:
     """Rule on "the best arm is among `chosen`"; with `margin`, on "the best of them is as good as the best".
 
-    The best of `chosen` is paired with the best of the others; an arm with
-    fewer values than a verdict takes has diverged and is none of them. As
-    good: the mean no more than one standard error below, and the interval no further than `margin`.
+    The best of `chosen` is paired with the best of the others; an arm with fewer values than a verdict takes has
+    diverged and is none of them. What is as good, `as_good` says.
     """
     return _best(1, arms, chosen, show, margin, reading)
 
@@ -189,13 +185,12 @@ def _best(
     difference, text = compared(arms[best], arms[rival], show, f"{best} against {rival}")
     if difference is None:
         return too_few(pairs(arms[best], arms[rival]), reading)
-    low, high = sorted(sign * end for end in ends(difference))
     if margin is not None:
-        close = sign * difference.mean >= -standard_error(difference) and low > -margin
-        word: Word = "HOLDS" if close else "FAILS" if high < 0 else "UNDECIDED"
+        word = as_good(difference, sign, margin)
         bound = show(margin).lstrip("+")
         reason = f"{best} must be within one standard error of the best, and the interval within {bound}"
     else:
+        low, high = sorted(sign * end for end in ends(difference))
         word = decide(low, high, 0.0)
         reason = f"{whose} must be {where} all others"
     return Ruling(word, f"{table}; {text}", reason, reading)
@@ -227,8 +222,15 @@ def coverage(n: int, rank: int) -> float:
     return 1 - 2 * sum(math.comb(n, k) for k in range(rank + 1)) / float(2**n)
 
 
-def standard_error(difference: Difference) -> float:
-    return float((difference.sd or 0.0) / difference.n**0.5)
+def as_good(difference: Difference, sign: int, margin: float) -> Word:
+    """Return the verdict on "no worse", `sign` saying which way is better (1: up, -1: down).
+
+    The mean may be one standard error on the worse side, and the interval may reach there no further than `margin`.
+    """
+    low, high = sorted(sign * end for end in ends(difference))
+    standard_error = (difference.sd or 0.0) / difference.n**0.5
+    close = sign * difference.mean >= -standard_error and low > -margin
+    return "HOLDS" if close else "FAILS" if high < 0 else "UNDECIDED"
 
 
 def slope(places: Sequence[float], values: Sequence[Values]) -> dict[int, float]:

@@ -194,7 +194,7 @@ def _close(run: Run, seed: int, data: Data, samples: int, show: Callable[[str], 
         labels,
         scaled,
         *uncertainty(pool),
-        np.array([(float(h.mean()), float((h == 0).float().mean())) for h in activations(net, images[None])]),
+        np.array([(h.mean(), (h == 0).mean()) for h in (t[0].numpy() for t in activations(net, images[None]))]),
         _rotated(run.config, seed, net, data, count),
         ablation(net, data, stream(seed, "evaluation", 0, 0).permutation),
     )

@@ -92,8 +92,9 @@ def uncertain(evaluation: Evaluation) -> str:
 
 def sparsity(evaluation: Evaluation) -> str:
     """Say of each hidden layer what share of its outputs is 0, and the mean of all."""
-    parts = [f"{100 * float((h == 0).mean()):.1f} % of layer {n}" for n, h in enumerate(evaluation.activations, 1)]
-    means = [f"{float(h.mean()):.3g}" for h in evaluation.activations]
+    activity = evaluation.seeds[0].activity
+    parts = [f"{100 * zeros:.1f} % of layer {n}" for n, (_, zeros) in enumerate(activity, 1)]
+    means = [f"{mean:.3g}" for mean, _ in activity]
     return f"{', '.join(parts)}; mean output {', '.join(means)} (dropout off)" if parts else ""
 
 
@@ -137,8 +138,8 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
         | {key: own.tolist() for key, own in evaluation.seeds[0].rotated.items() if key != "images"},
         "ensemble": scored(evaluation.ensemble),
         "vote": None if evaluation.vote is None else {"error": evaluation.vote},
-        "zeros": [float((h == 0).mean()) for h in evaluation.activations],
-        "mean_output": [float(h.mean()) for h in evaluation.activations],
+        "zeros": [float(zeros) for _, zeros in evaluation.seeds[0].activity],
+        "mean_output": [float(mean) for mean, _ in evaluation.seeds[0].activity],
     }
 
 

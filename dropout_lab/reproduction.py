@@ -12,13 +12,13 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from dropout_lab import config as configs
-from dropout_lab import runs, schedule
+from dropout_lab import data, runs, schedule
 from dropout_lab.claim import Arm, Claim, Curves, overall
 from dropout_lab.claims import CLAIMS, GROUPS
 from dropout_lab.config import Config
@@ -163,8 +163,8 @@ def plan(
     Raises `Refused` where the directory of claims is something else.
     """
     folder = directory / FOLDER
-    known = existing(directory)
-    taken = {path: identity for identity, path in known.items()}
+    found = recorded(directory)
+    known = by_identity(found)
     wanted: dict[str, tuple[Path, Config, set[int]]] = {}
     arms: dict[tuple[str, str], tuple[str, tuple[int, ...]]] = {}
     for claim in claims:
@@ -172,7 +172,7 @@ def plan(
             own = config(arm)
             chosen = tuple(seeds if seeds is not None else range(claim.seeds))
             path = known.get(own.identity) or folder / name_of(arm, own)
-            if taken.get(path, own.identity) != own.identity or (path.exists() and path not in taken):
+            if path.exists() and (path not in found or found[path].identity != own.identity):
                 path = path.with_name(f"{path.name[: LONGEST - 9]}-{own.identity[:8]}")  # of an arm as it was once
             wanted.setdefault(own.identity, (path, own, set()))[2].update(chosen)
             arms[claim.id, name] = own.identity, chosen
@@ -181,9 +181,11 @@ def plan(
     for identity, (path, own, numbers) in wanted.items():
         mapping = own.model_dump(mode="json") | {"name": path.name, "seeds": sorted(numbers)}
         jobs[identity] = Job(path, configs.resolve(mapping, changes, where=str(path), name=path.name))
-    own_ones = {job.path.name: job.config for job in jobs.values() if job.path.parent == folder}
-    there = members(folder) | own_ones if own_ones else {}
-    sweep = Sweep(FOLDER, tuple(Member(name, {}, own, None) for name, own in there.items())) if there else None
+    ours = {job.path.name: job.config for job in jobs.values() if job.path.parent == folder}
+    if ours:
+        check_folder(folder)
+        ours = {path.name: own for path, own in found.items() if path.parent == folder} | ours
+    sweep = Sweep(FOLDER, tuple(Member(name, {}, own, None) for name, own in ours.items())) if ours else None
     return Experiment(
         tuple(claims),
         tuple(jobs.values()),
@@ -192,37 +194,40 @@ def plan(
     )
 
 
-def members(folder: Path) -> dict[str, Config]:
-    """Return the configs of the runs in the directory of claims. Refuses one that is something else, or a sweep."""
+def check_folder(folder: Path) -> None:
+    """Refuse a directory of claims that is something else, or a sweep of the user's."""
     if not os.path.lexists(folder) or (os.path.isdir(folder) and not os.listdir(folder)):
-        return {}
+        return
     text = read_file(folder / "sweep.yaml").decode(errors="replace") if os.path.isfile(folder / "sweep.yaml") else ""
     varied = [line for line in text.splitlines() if line.startswith("  settings:") and not line.endswith("{}")]
     if not text or varied:
         reason = "is where runs of claims go, and is something else: move it away, or use --runs-dir"
         raise Refused(Problem(str(folder), "name", reason, folder.name))
-    found: dict[str, Config] = {}
-    for path in runs.named(folder):
+
+
+def recorded(directory: Path) -> dict[Path, Config]:
+    """Return the configs of the runs in a directory, newest first; those that cannot be read are left out."""
+    found: dict[Path, Config] = {}
+    for path in runs.find(directory):
         with contextlib.suppress(Refused):
-            found[path.name] = configs.load(path / "config.yaml", check_files=False)
+            found[path] = configs.load(path / "config.yaml", check_files=False)
     return found
 
 
-def existing(directory: Path) -> dict[str, Path]:
-    """Return the runs in a directory by the identity of their config, but those set aside and those not readable.
+def by_identity(found: Mapping[Path, Config]) -> dict[str, Path]:
+    """Return runs by the identity of their config, but those set aside and those whose summary cannot be read.
 
-    Of several the one that has most seeds, and of these the newest.
+    Of several the one that has most seeds, and of these the first.
     """
-    found: dict[str, tuple[int, Path]] = {}
-    for path in runs.find(directory):
+    best: dict[str, tuple[int, Path]] = {}
+    for path, own in found.items():
         with contextlib.suppress(Refused):
             if ".old-" in path.name:
                 continue
-            identity = configs.load(path / "config.yaml", check_files=False).identity
             seeds = len((runs.read_summary(path) or {"seeds": ()})["seeds"])
-            if identity not in found or seeds > found[identity][0]:
-                found[identity] = seeds, path
-    return {identity: path for identity, (_, path) in found.items()}
+            if own.identity not in best or seeds > best[own.identity][0]:
+                best[own.identity] = seeds, path
+    return {identity: path for identity, (_, path) in best.items()}
 
 
 def name_of(arm: Arm, own: Config) -> str:
@@ -284,6 +289,7 @@ def judge(experiment: Experiment, directory: Path, show: Callable[[str], None] =
     `directory` is where data sets are kept; `show` is told how far the evaluation of networks is.
     """
     loaded = {job.path: runs.load(job.path) for job in experiment.jobs if (job.path / "summary.json").exists()}
+    load = cache(partial(data.load, directory=directory))
     results = []
     done: dict[tuple[Path, tuple[int, ...], int], Evaluation] = {}
     for claim in experiment.claims:
@@ -297,7 +303,9 @@ def judge(experiment: Experiment, directory: Path, show: Callable[[str], None] =
                 continue
             key = run.path, run.seeds, claim.samples
             if key not in done:
-                done[key] = _evaluate(run, claim.samples, directory, show)
+                from dropout_lab.evaluation import evaluate
+
+                done[key] = evaluate(run, load(run.config.data.dataset, run.config.data.scale), claim.samples, show)
             evaluations[name] = done[key]
         rulings = claim.judge(Records(own, evaluations) if complete else Records({}))
         seconds = time.perf_counter() - started + sum(sum(run.seconds.values()) for run in own.values())
@@ -313,10 +321,3 @@ def _missing(claim: Claim, own: Mapping[str, Run]) -> Iterator[str]:
     for name, run in own.items():
         if run.diverged:
             yield f"diverged: {name}, {len(run.diverged)} of {len(run.seeds)} seeds"
-
-
-def _evaluate(run: Run, samples: int, directory: Path, show: Callable[[str], None]) -> Evaluation:
-    from dropout_lab import data
-    from dropout_lab.evaluation import evaluate
-
-    return evaluate(run, data.load(run.config.data.dataset, run.config.data.scale, directory), samples, show)
