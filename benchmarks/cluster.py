@@ -26,17 +26,19 @@ from typing import Any
 
 import numpy as np
 
-from dropout_lab import config as configs
-from dropout_lab import remote, schedule
-from dropout_lab.cluster import joined, raise_limit
-from dropout_lab.distribution import Report, distribute
-from dropout_lab.execution import SeedDone, Settings, UnitFailed, Writers, execute
-from dropout_lab.recording import Job
-from dropout_lab.remote import Returned
-from dropout_lab.runs import Outcome, Row
-from dropout_lab.schedule import cost, plan
+from dropout_lab.cluster import worker as remote
+from dropout_lab.cluster.distribute import Report, distribute
+from dropout_lab.cluster.join import joined, raise_limit
+from dropout_lab.cluster.worker import Returned
+from dropout_lab.config import resolve as configs
+from dropout_lab.cost import cost
+from dropout_lab.execution import lanes as schedule
+from dropout_lab.execution.execute import SeedDone, Settings, UnitFailed, Writers, execute
+from dropout_lab.execution.lanes import plan
+from dropout_lab.execution.workers import Progress, Stopped
+from dropout_lab.runs.job import Job
+from dropout_lab.runs.read import Outcome, Row
 from dropout_lab.training import Ended, Lane
-from dropout_lab.workers import Progress, Stopped
 
 MEAN = 60.0  # seconds of a stub's training of one network, on average
 HAND_OVER = 0.1  # seconds from the end of one unit to the start of the next, as `dask` measures or more
@@ -160,7 +162,7 @@ def draw(measured: Sequence[tuple[Point, list[tuple[int, float, float]]]], path:
     """Draw the driver's time and memory along the sweep, and how near its length is to the bound."""
     from matplotlib.figure import Figure
 
-    from dropout_lab import figures
+    from dropout_lab.figures import style as figures
 
     with figures.look("light", "page"):
         figure = Figure(figsize=(10, 3.2), layout="constrained")

@@ -13,11 +13,13 @@ import time
 from pathlib import Path
 from statistics import fmean
 
-from dropout_lab import data, plans, sweeps
-from dropout_lab.config import Config
-from dropout_lab.execution import EpochDone, UnitFailed
-from dropout_lab.recording import Job
-from dropout_lab.targets import Options
+from dropout_lab.commands import plan as plans
+from dropout_lab.commands.names import Options
+from dropout_lab.config.resolve import Config
+from dropout_lab.data import datasets as data
+from dropout_lab.execution.execute import EpochDone, UnitFailed
+from dropout_lab.runs.job import Job
+from dropout_lab.sweeps import plan as sweeps
 
 EVALUATION = ["data.validation_fraction=0.01"]  # little of it
 

@@ -16,8 +16,14 @@ from unittest import mock
 
 from ours import measure
 
-from dropout_lab import data, plans, schedule, sweeping, sweeps, workers
-from dropout_lab.targets import Options
+from dropout_lab.commands import plan as plans
+from dropout_lab.commands import sweep as sweeping
+from dropout_lab.commands.names import Options
+from dropout_lab.cost import weights
+from dropout_lab.data import datasets as data
+from dropout_lab.execution import lanes as schedule
+from dropout_lab.execution import workers
+from dropout_lab.sweeps import plan as sweeps
 from dropout_lab.training import Ended, Epoch, Lane, train
 
 FULL = 54_000  # training images in an epoch of MNIST
@@ -59,7 +65,7 @@ def threads(mnist: data.Data, changes: Sequence[str], lanes: int = 1) -> Point:
 def seconds(mnist: data.Data, changes: Sequence[str], lanes: int, threads: int) -> float:
     """Train a shortened epoch a few times, and return the seconds that a full one takes each of `lanes` networks."""
     config = sweeps.article(changes)
-    work = 6 * schedule.weights(config) * lanes  # in operations per image
+    work = 6 * weights(config) * lanes  # in operations per image
     images = min(FULL // 2, max(int(WORK / work), FEWEST * config.training.batch_size))
     shorter = [f"data.train_size={images}", f"data.validation_fraction={images / 9 / len(mnist.images)}"]
     config = sweeps.article([*changes, *shorter, f"training.epochs={EPOCHS}", "dropout.rate=0.5"])

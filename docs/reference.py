@@ -7,18 +7,18 @@ from typing import Any
 
 from typer.main import get_command
 
-from dropout_lab import config as configs
-from dropout_lab.claims import CLAIMS
+from dropout_lab.claims.registry import CLAIMS
+from dropout_lab.claims.theory import THEOREMS
 from dropout_lab.cli import app
-from dropout_lab.data import DATASETS, SCALES
+from dropout_lab.comparison.metrics import METRICS
+from dropout_lab.config import resolve as configs
+from dropout_lab.config.settings import SETTINGS, schema_of
+from dropout_lab.config.strict_yaml import written
+from dropout_lab.data.datasets import DATASETS, SCALES
 from dropout_lab.dropout import DROPOUTS, SCHEDULES
-from dropout_lab.layout import markdown_row
-from dropout_lab.metrics import METRICS
-from dropout_lab.plots import PLOTS
-from dropout_lab.runs import COLUMNS
-from dropout_lab.settings import SETTINGS, schema_of
-from dropout_lab.strict_yaml import written
-from dropout_lab.theory import THEOREMS
+from dropout_lab.figures.plots import PLOTS
+from dropout_lab.runs.read import COLUMNS
+from dropout_lab.text import markdown_row
 
 TARGET = Path(__file__).with_name("reference.md")
 

@@ -19,34 +19,32 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dropout_lab import (
-    comparing,
-    data,
-    evaluating,
-    listing,
-    plans,
-    runs,
-    sweep_table,
-    sweeping,
-    sweeps,
-    tables,
-    targets,
-)
-from dropout_lab import comparison as comparisons
-from dropout_lab import config as configs
-from dropout_lab.config import Config
+from dropout_lab.commands import compare as comparing
+from dropout_lab.commands import evaluate as evaluating
+from dropout_lab.commands import listing
+from dropout_lab.commands import names as targets
+from dropout_lab.commands import plan as plans
+from dropout_lab.commands import sweep as sweeping
+from dropout_lab.commands.names import Options
+from dropout_lab.comparison import compare as comparisons
+from dropout_lab.comparison import tables
+from dropout_lab.config import resolve as configs
+from dropout_lab.config.ranges import parse_seeds
+from dropout_lab.config.resolve import Config
+from dropout_lab.config.strict_yaml import written
+from dropout_lab.data import datasets as data
 from dropout_lab.errors import stop_at
-from dropout_lab.layout import as_html, as_text
-from dropout_lab.ranges import parse_seeds
-from dropout_lab.recording import Job
-from dropout_lab.strict_yaml import written
-from dropout_lab.targets import Options
+from dropout_lab.runs import read as runs
+from dropout_lab.runs.job import Job
+from dropout_lab.sweeps import judge as sweep_table
+from dropout_lab.sweeps import plan as sweeps
 from dropout_lab.terminal import WIDEST
+from dropout_lab.text import as_html, as_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dropout_lab.evaluation import Evaluation
+    from dropout_lab.evaluation.evaluate import Evaluation
 
 Where = str | Path
 Configured = Where | Mapping[str, object] | Config  # a config file, its content, or a resolved config
@@ -187,7 +185,7 @@ def evaluate(
     quiet: bool = True,
 ) -> Evaluation:
     """Look at a finished run: weight scaling beside the mean of up to `samples` passes with dropout on, uncertainty."""
-    from dropout_lab.evaluation_tables import ShownEvaluation
+    from dropout_lab.evaluation.tables import ShownEvaluation
 
     options = _options(runs_dir, data_dir, quiet=quiet)
     (job,) = targets.targets([_target(run)], options)
@@ -200,7 +198,7 @@ def plot(what: Drawn | Iterable[Drawn] | comparisons.Comparison | sweep_table.Sw
 
     A notebook shows the figure, which is one of matplotlib's; `figure.savefig("curves.svg")` keeps it.
     """
-    from dropout_lab import plots
+    from dropout_lab.figures import plots
 
     if isinstance(what, sweep_table.SweepTable):
         return sweeping.draw_sweep(what)

@@ -21,11 +21,11 @@ from dropout_lab.errors import Failed, LabError, Problem, Refused, printable, st
 from dropout_lab.terminal import result, say
 
 if TYPE_CHECKING:
-    from dropout_lab.comparison import Comparison
-    from dropout_lab.recording import Job
-    from dropout_lab.sweep_table import SweepTable
-    from dropout_lab.sweeps import Sweep
-    from dropout_lab.targets import Options
+    from dropout_lab.commands.names import Options
+    from dropout_lab.comparison.compare import Comparison
+    from dropout_lab.runs.job import Job
+    from dropout_lab.sweeps.judge import SweepTable
+    from dropout_lab.sweeps.plan import Sweep
 
 PROGRAM = "dropout-lab"
 SMOKE = "smoke run: no statistical verdict"
@@ -109,11 +109,13 @@ def train(
 
     What is finished is skipped, what was interrupted goes on.
     """
-    from dropout_lab import config as configs
-    from dropout_lab import listing, runs, targets
-    from dropout_lab.layout import as_markdown, as_text
-    from dropout_lab.recording import Job
-    from dropout_lab.wording import named_seeds
+    from dropout_lab.commands import listing
+    from dropout_lab.commands import names as targets
+    from dropout_lab.comparison.verdict import named_seeds
+    from dropout_lab.config import resolve as configs
+    from dropout_lab.runs import read as runs
+    from dropout_lab.runs.job import Job
+    from dropout_lab.text import as_markdown, as_text
 
     options = _options(runs_dir, data_dir, device, quiet=quiet, track=track)
     given = targets.overrides(seeds=_seeds(seeds, smoke), name=name, device=device)
@@ -162,9 +164,11 @@ def compare(
     Configs without a finished run are trained first. The exit code is 1 where a run is damaged: it is named and left
     out, unless it is the baseline.
     """
-    from dropout_lab import comparing, tables, targets
-    from dropout_lab.layout import as_markdown
-    from dropout_lab.wording import named_seeds
+    from dropout_lab.commands import compare as comparing
+    from dropout_lab.commands import names as targets
+    from dropout_lab.comparison import tables
+    from dropout_lab.comparison.verdict import named_seeds
+    from dropout_lab.text import as_markdown
 
     options = _options(runs_dir, data_dir, device, quiet=quiet, track=track)
     if smoke and fail_if is not None:
@@ -245,10 +249,15 @@ def sweep(
     With --vary, one run per combination. What is chosen is chosen on validation.
     The next commands to type come last.
     """
-    from dropout_lab import cluster as clusters
-    from dropout_lab import config as configs
-    from dropout_lab import next_steps, sweep_table, sweeping, sweeps, tables, targets
-    from dropout_lab.layout import as_markdown
+    from dropout_lab.cluster import join as clusters
+    from dropout_lab.commands import names as targets
+    from dropout_lab.commands import sweep as sweeping
+    from dropout_lab.comparison import tables
+    from dropout_lab.config import resolve as configs
+    from dropout_lab.sweeps import judge as sweep_table
+    from dropout_lab.sweeps import next_steps
+    from dropout_lab.sweeps import plan as sweeps
+    from dropout_lab.text import as_markdown
 
     options = _options(
         runs_dir, data_dir, device, jobs=jobs, lanes=lanes, quiet=quiet, fail_fast=fail_fast, track=track
@@ -300,13 +309,14 @@ def evaluate(
 
     Weight scaling is set beside the mean of passes with dropout on; pictures are drawn.
     """
-    from dropout_lab import evaluating, targets
+    from dropout_lab.commands import evaluate as evaluating
+    from dropout_lab.commands import names as targets
 
     options = _options(runs_dir, data_dir, quiet=quiet)
     (job,) = targets.targets([name], options)
     found, directory = evaluating.evaluate(job, samples, options, form, style, size)
-    from dropout_lab import evaluation_tables
-    from dropout_lab.layout import as_markdown, as_text
+    from dropout_lab.evaluation import tables as evaluation_tables
+    from dropout_lab.text import as_markdown, as_text
 
     shown = evaluation_tables.parts(found)
     result(storage.as_json(evaluation_tables.as_dict(found)) if as_json else as_text(shown, terminal.width()))
@@ -337,8 +347,9 @@ def reproduce(
 
     HOLDS, FAILS or UNDECIDED, with the numbers. Runs are shared, and resumed.
     """
-    from dropout_lab import reproduction, targets
-    from dropout_lab.claims import GROUPS
+    from dropout_lab.claims import run as reproduction
+    from dropout_lab.claims.registry import GROUPS
+    from dropout_lab.commands import names as targets
 
     if out:
         targets.check_page("--out", out, (".html", ".md"))
@@ -350,7 +361,7 @@ def reproduce(
     wanted = names or ([*GROUPS] if list_claims and not quick else [])
     chosen = reproduction.select(wanted, quick=quick, seeds=len(numbers) if numbers else None)
     if list_claims:
-        from dropout_lab import claims_page
+        from dropout_lab.claims import page as claims_page
 
         speed = reproduction.speed_here()
         if as_json:
@@ -363,7 +374,7 @@ def reproduce(
     failures = _train(experiment.jobs, options, dry_run=dry_run, as_json=as_json, sweep=experiment.sweep)
     with _resumable():
         judged = reproduction.judge(experiment, options.data, (lambda text: None) if quiet else say)
-    from dropout_lab import claims_page
+    from dropout_lab.claims import page as claims_page
 
     result(storage.as_json(claims_page.as_dict(judged)) if as_json else claims_page.as_text(judged, terminal.width()))
     terminal.step_summary(claims_page.as_markdown(judged))
@@ -387,7 +398,7 @@ def plot(
 
     Several runs are drawn together as well.
     """
-    from dropout_lab import pictures
+    from dropout_lab.commands import plot as pictures
 
     for path in pictures.redraw(names, _options(runs_dir), form, style, size):
         result(str(path))
@@ -405,12 +416,12 @@ def report(
     Of a sweep, all finished runs. The page needs no other file and no network. The exit code is 1 where a run could not
     be shown; the page names it, and shows the others.
     """
-    from dropout_lab import targets
+    from dropout_lab.commands import names as targets
 
     targets.check_page("--out", out, (".html",))
     options = _options(runs_dir, data_dir)
     directories = targets.recorded(names, options)
-    from dropout_lab import report as pages
+    from dropout_lab.report import page as pages
 
     failures = pages.write(directories, options.data, out)
     say(f"written   {out}")
@@ -427,9 +438,9 @@ def export(
 
     What is there already is not added again.
     """
-    from dropout_lab import export as exports
-    from dropout_lab import targets
-    from dropout_lab.wording import count
+    from dropout_lab.commands import export as exports
+    from dropout_lab.commands import names as targets
+    from dropout_lab.comparison.verdict import count
 
     (job,) = targets.targets([name], _options(runs_dir))
     done = exports.export(job, to)
@@ -440,7 +451,7 @@ def export(
 @app.command(name="list", epilog=example("list --runs-dir runs"))
 def list_(runs_dir: RunsDir = RUNS, as_json: Json = False) -> None:
     """List the runs, newest first, with their val_loss."""
-    from dropout_lab import listing
+    from dropout_lab.commands import listing
 
     directory = _options(runs_dir).runs
     entries = listing.list_runs(directory)
@@ -457,7 +468,7 @@ def validate(
     config: Annotated[Path, typer.Argument(help="The config to check.", metavar="CONFIG")], overrides: Overrides = None
 ) -> None:
     """Check a config, and print what it resolves to."""
-    from dropout_lab import config as configs
+    from dropout_lab.config import resolve as configs
 
     result(configs.to_yaml(configs.load(config, overrides or ())))
 
@@ -470,7 +481,7 @@ def init(
 
     The JSON Schema that it points editors to is written beside it.
     """
-    from dropout_lab import config as configs
+    from dropout_lab.config import resolve as configs
 
     for path in configs.init(name):
         result(str(path))
@@ -479,7 +490,7 @@ def init(
 @app.command(epilog=example("schema > dropout-lab.schema.json"))
 def schema() -> None:
     """Print the JSON Schema of a config."""
-    from dropout_lab import config as configs
+    from dropout_lab.config import resolve as configs
 
     result(storage.as_json(configs.json_schema()))
 
@@ -490,7 +501,7 @@ def doctor(runs_dir: RunsDir = RUNS, data_dir: DataDir = None, as_json: Json = F
 
     The exit code is 1 where something would keep runs from working.
     """
-    from dropout_lab import checkup
+    from dropout_lab.commands import doctor as checkup
 
     findings = checkup.examine(_options(runs_dir, data_dir))
     result(storage.as_json(checkup.as_dict(findings)) if as_json else checkup.as_text(findings, terminal.width()))
@@ -510,16 +521,18 @@ def theory(
 
     The exit code is 1 where a theorem fails.
     """
-    from dropout_lab import targets
+    from dropout_lab.commands import names as targets
 
     if out:
         targets.check_directory("--out", out)
-    from dropout_lab import theory as theorems
+    from dropout_lab.claims import theory as theorems
 
     results = theorems.verify_all()
     result(storage.as_json(theorems.as_dict(results)) if as_json else theorems.as_text(results, terminal.width()))
     if out:
-        from dropout_lab import figures, plots, theory_figures
+        from dropout_lab.claims import theory_figure as theory_figures
+        from dropout_lab.figures import plots
+        from dropout_lab.figures import style as figures
 
         storage.make_directory(out)
         with figures.look(style, size):
@@ -536,7 +549,7 @@ DatasetName = Annotated[
 @data_app.command(epilog=example("data fetch mnist"))
 def fetch(dataset: DatasetName = "mnist", data_dir: DataDir = None) -> None:
     """Download and verify a data set; say where it is."""
-    from dropout_lab import data
+    from dropout_lab.data import datasets as data
 
     result(str(data.fetch(dataset, data.directory(data_dir))))
 
@@ -544,7 +557,7 @@ def fetch(dataset: DatasetName = "mnist", data_dir: DataDir = None) -> None:
 @data_app.command(epilog=example("data verify mnist --data-dir ~/data"))
 def verify(dataset: DatasetName = "mnist", data_dir: DataDir = None) -> None:
     """Check every file: SHA-256, format, length, labels."""
-    from dropout_lab import data
+    from dropout_lab.data import datasets as data
 
     reports = data.verify(dataset, data.directory(data_dir))
     for report in reports:
@@ -558,7 +571,7 @@ def verify(dataset: DatasetName = "mnist", data_dir: DataDir = None) -> None:
 @data_app.command(epilog=example("data where"))
 def where(data_dir: DataDir = None) -> None:
     """Print the directory that data sets are kept in."""
-    from dropout_lab import data
+    from dropout_lab.data import datasets as data
 
     result(str(data.directory(data_dir)))
 
@@ -573,15 +586,15 @@ def _require_command(context: typer.Context) -> None:
 
 
 def _options(runs_dir: Path, data_dir: Path | None = None, device: str | None = None, **more: Any) -> Options:
-    from dropout_lab import data
-    from dropout_lab.targets import Options
+    from dropout_lab.commands.names import Options
+    from dropout_lab.data import datasets as data
 
     return Options(data.at_home(runs_dir), data.directory(data_dir), device, **more)
 
 
 def _seeds(text: str | None, smoke: bool) -> tuple[int, ...] | None:
     """Read --seeds; a smoke run has its own."""
-    from dropout_lab.ranges import parse_seeds
+    from dropout_lab.config.ranges import parse_seeds
 
     if smoke and text is not None:
         raise Refused(Problem("command line", "--seeds", "must be left out: a smoke run has the seeds 0 and 1", text))
@@ -598,7 +611,8 @@ def _train(
     sweep: Sweep | None = None,
 ) -> list[str]:
     """Print the plan, stop there for a dry run, else train what is missing and return a line for each failure."""
-    from dropout_lab import listing, plans
+    from dropout_lab.commands import listing
+    from dropout_lab.commands import plan as plans
 
     steps = plans.plan(jobs, options, fresh=fresh)
     lines = [(step.job.path, step.job.config, step.missing) for step in steps]
@@ -625,7 +639,8 @@ def _resumable() -> Iterator[None]:
 
 def _confirm(table: SweepTable, options: Options) -> Comparison | None:
     """Compare the run that a sweep chose with its baseline, on seeds that the choice has not seen."""
-    from dropout_lab import comparing, sweeping
+    from dropout_lab.commands import compare as comparing
+    from dropout_lab.commands import sweep as sweeping
 
     jobs, fresh = sweeping.confirmation(table, options)
     if not jobs:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, dtype
 
-    from dropout_lab.settings import DropoutConfig
 
 MASKS = "masks"  # the purpose of their streams in training
 WORDS = 2**32  # a mask compares one 32-bit random word per unit with a threshold
@@ -209,13 +208,16 @@ SCHEDULES = {
 CUT = ("early", "early-linear", "late")  # those that need a cutoff
 
 
-def shares(config: DropoutConfig, epoch: int, steps: int, epochs: int) -> NDArray[Any]:
-    """Return what share of the rates is in force, 0 to 1, at each of the `steps` of `epoch` (from 1), float64."""
+def shares(schedule: str, cutoff: int | None, gamma: float | None, epoch: int, steps: int, epochs: int) -> NDArray[Any]:
+    """Return what share of the rates is in force, 0 to 1, at each of the `steps` of `epoch` (from 1), float64.
+
+    schedule: a key of SCHEDULES. cutoff: in epochs. gamma: per step; None stands for 10 / (steps * epochs).
+    """
     import numpy as np
 
     t = np.arange((epoch - 1) * steps, epoch * steps, dtype=np.float64)
-    gamma = 10 / (steps * epochs) if config.gamma is None else config.gamma
-    return SCHEDULES[config.schedule](t, (config.cutoff or 0) * steps, gamma).astype(np.float64)
+    gamma = 10 / (steps * epochs) if gamma is None else gamma
+    return SCHEDULES[schedule](t, (cutoff or 0) * steps, gamma).astype(np.float64)
 
 
 def normal_parts(count: int) -> list[float]:

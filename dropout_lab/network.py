@@ -20,9 +20,8 @@ from dropout_lab.streams import stream
 
 # What gives a lane the same bits alone, beside others, and with any number of threads: matrix products round alike only
 # where every lane's operands start at a multiple of 64 bytes, and the CPU's kernels for fewer rows than 12 split their
-# sums by threads. tests/test_training.py holds this; docs/log.md has the measurements.
+# sums by threads (FEWEST_ROWS in cost.py). tests/test_training.py holds this; docs/log.md has the measurements.
 ALIGNMENT = 16  # float32 numbers in 64 bytes
-FEWEST_ROWS = 16
 
 
 # torch's own sigmoid and selu round the last few numbers of a block otherwise, and where blocks end depends on what is

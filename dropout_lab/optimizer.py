@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dropout_lab.config import TrainingConfig
+from dropout_lab.config.resolve import TrainingConfig
 
 BETAS = 0.9, 0.999  # of Adam
 RHO = 0.9  # of RMSprop, Keras's default

@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dropout_lab.config import Config
-from dropout_lab.data import Data, noisy, split_as
+from dropout_lab.config.resolve import Config
+from dropout_lab.cost import CHUNK, FEWEST_ROWS
+from dropout_lab.data.datasets import Data, noisy, split_as
 from dropout_lab.dropout import DROPOUTS, MASKS, NONE, Draw, Noise, shares
-from dropout_lab.network import ALIGNMENT, FEWEST_ROWS, Network, cross_entropy, empty, empty_like, padded
+from dropout_lab.network import ALIGNMENT, Network, cross_entropy, empty, empty_like, padded
 from dropout_lab.optimizer import Optimizer, pace
-from dropout_lab.runs import Outcome, Row, Snapshot
-from dropout_lab.schedule import CHUNK
+from dropout_lab.runs.read import Outcome, Row, Snapshot
 from dropout_lab.streams import stream
 
 NARROW = 12  # units
@@ -80,7 +80,7 @@ def train(lanes: Sequence[Lane], data: Data, device: str = "cpu", threads: int =
         threads = 1  # of widths under 12, products differ between 1 thread and 2 (docs/log.md)
     elif any(width % ALIGNMENT for width in state.network.sizes[:-1]):
         threads = min(threads, 2)  # of odd widths, between 2 threads and 3
-    settings = config.data
+    settings, dropout = config.data, config.dropout
     seeds = [lane.seed for lane in lanes]
     if len(set(seeds)) == 1:
         seeds = seeds[:1]  # all lanes see the same images in the same order: one copy stands for all
@@ -105,7 +105,7 @@ def train(lanes: Sequence[Lane], data: Data, device: str = "cpu", threads: int =
             if not training:
                 return
         started = time.perf_counter()
-        force = shares(config.dropout, epoch, steps, epochs)
+        force = shares(dropout.schedule, dropout.cutoff, dropout.gamma, epoch, steps, epochs)
         masks = [layer.steps(epoch, force) if layer else repeat(NONE) for layer in noises]
         order = shuffled([indices for indices, _ in splits], seeds, epoch).to(device)
         mini_batches = paced(batches(data.images, targets, order, batch), steps, threads)

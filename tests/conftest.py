@@ -4,13 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
-from commands import Lab
+from commandline import ROOT, Lab
 
 # The networks of the tests are too small for two threads to pay, and on a busy machine two wait for each other. The
 # test of the number of threads starts processes of its own.
 os.environ["OMP_NUM_THREADS"] = "1"
-
-ROOT = Path(__file__).resolve().parent.parent
+os.environ.pop("COLUMNS", None)  # the width of what is printed, which a test sets where it matters
 
 
 @pytest.fixture(scope="session")

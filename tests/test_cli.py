@@ -18,13 +18,15 @@ import jsonschema
 import numpy as np
 import pytest
 import yaml
-from commands import REFUSAL, TINY, Lab
+from commandline import REFUSAL, TINY, Lab
 from comparable import write_run
 from typer.main import get_command
 
-from dropout_lab import cli, comparing, targets
-from dropout_lab import config as configs
-from dropout_lab.recording import Job
+from dropout_lab import cli
+from dropout_lab.commands import compare as comparing
+from dropout_lab.commands import names as targets
+from dropout_lab.config import resolve as configs
+from dropout_lab.runs.job import Job
 
 COMMAND = f"{sys.executable} -m dropout_lab"
 HEAVY = ("torch", "torchvision", "numpy", "pandas", "matplotlib", "scipy", "sklearn", "rich")
@@ -190,7 +192,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError("no network in tests")
 
     monkeypatch.setattr("socket.getaddrinfo", refuse)
-    monkeypatch.setattr("dropout_lab.devices.cuda_count", lambda: 0)
+    monkeypatch.setattr("dropout_lab.execution.devices.cuda_count", lambda: 0)
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)

@@ -20,17 +20,17 @@ import jsonschema
 import matplotlib
 import numpy as np
 import pytest
-from commands import CONFIGS, REFUSAL, TINY, Lab
+from commandline import CONFIGS, REFUSAL, TINY, Lab
 from comparable import forge, reseal, write_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutated import damage, mutate
 
-from dropout_lab import config as configs
-from dropout_lab import runs
+from dropout_lab.config import resolve as configs
+from dropout_lab.config.settings import SETTINGS
+from dropout_lab.config.strict_yaml import written
 from dropout_lab.errors import Refused
-from dropout_lab.settings import SETTINGS
-from dropout_lab.strict_yaml import written
+from dropout_lab.runs import read as runs
 
 SEEDS = [TINY.encode(), *(file.read_bytes() for file in sorted(CONFIGS.rglob("*.yaml")))]
 EVERYTHING = configs.to_yaml(configs.resolve({}, where="defaults", name="x")).encode()

@@ -16,13 +16,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import REFUSAL, TINY, Lab, ordinary_user
+from commandline import REFUSAL, TINY, Lab, ordinary_user
 from comparable import forge, reseal, write_run
 from processes import below, listening
 from safetensors.numpy import load, save
 
-from dropout_lab import data, listing, schedule, storage, terminal
+from dropout_lab import storage, terminal
+from dropout_lab.commands import listing
+from dropout_lab.data import datasets as data
 from dropout_lab.errors import Refused
+from dropout_lab.execution import lanes as schedule
 
 HOSTILE = "x\x1b[31m\x1b]0;pwned\x07\x9b\u202e"
 
@@ -121,9 +124,9 @@ def test_files_of_different_runs_do_not_become_one(trained: Lab) -> None:
 @pytest.mark.parametrize("shape", [(0,), (1,), (7, 7), (2**20,)])
 def test_a_forged_checkpoint_fails_in_a_line(shape: tuple[int, ...], trained: Lab) -> None:
     """Its seal is right and its arrays are no network's: a failure, and the other runs of the sweep go on."""
-    from dropout_lab.checkpoints import Checkpoints, Origin, Record, pack
-    from dropout_lab.config import load as load_config
-    from dropout_lab.runs import Row, Snapshot
+    from dropout_lab.config.resolve import load as load_config
+    from dropout_lab.runs.checkpoint import Checkpoints, Origin, Record, pack
+    from dropout_lab.runs.read import Row, Snapshot
 
     path = trained.runs / "drop"
     summary = json.loads((path / "summary.json").read_text())
@@ -408,7 +411,10 @@ def test_memory_that_cannot_be_had_costs_one_run(lab: Lab) -> None:
     program = """
 import resource, sys
 import matplotlib.pyplot, pandas, safetensors.numpy, sklearn.datasets, torch
-from dropout_lab import cli, execution, plots, schedule
+from dropout_lab import cli
+from dropout_lab.execution import execute as execution
+from dropout_lab.figures import plots
+from dropout_lab.execution import lanes as schedule
 schedule.available_memory = lambda: 2**50
 used = 4096 * int(open("/proc/self/statm").read().split()[0])
 resource.setrlimit(resource.RLIMIT_AS, (used + 700 * 2**20,) * 2)

@@ -6,19 +6,23 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import yaml
 
 import dropout_lab
-from dropout_lab import config as configs
+from dropout_lab.config import resolve as configs
 from dropout_lab.dropout import DROPOUTS
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path(dropout_lab.__file__).parent
 README = (ROOT / "README.md").read_text()
-MODULES = sorted(file.stem for file in PACKAGE.glob("*.py") if not file.stem.startswith("__"))
+MODULES = sorted(
+    file.relative_to(PACKAGE).with_suffix("").as_posix() for file in PACKAGE.rglob("*.py") if file.name != "__init__.py"
+)
+FOLDERS = sorted({room.parent.name for room in PACKAGE.glob("*/__init__.py")})
 
 
 @pytest.mark.parametrize("command", ["ruff format --check", "ruff check", "mypy"])
@@ -27,46 +31,104 @@ def test_format_lint_and_types(command: str) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def layers() -> list[str]:
-    """The modules in the order of the README's tree: each may import only those below it."""
-    return [name for name in re.findall(r"^    (\w+)\.py  ", README, re.MULTILINE) if not name.startswith("__")]
+def room(module: str) -> str:
+    """The room that a module is in: its folder, or itself where it stands at the root."""
+    return module.partition("/")[0]
+
+
+def module_of(name: str) -> str:
+    """The module that a dotted name such as dropout_lab.runs.read.Run means, as its path without .py."""
+    parts = name.split(".")[1:]
+    while parts and "/".join(parts) not in MODULES:
+        parts.pop()
+    return "/".join(parts)
 
 
 def imported(module: str) -> set[str]:
-    """The modules of ours that `module` imports anywhere, but for what only the type checker reads."""
-    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
-    ours: set[str] = set()
-    skipped: set[ast.AST] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            skipped |= {inner for statement in node.body for inner in ast.walk(statement)}
-        if node in skipped or not isinstance(node, ast.ImportFrom) or not node.module:
+    """The modules of ours that `module` imports: anywhere, and also for the type checker alone."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: imports are written in full"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
             continue
-        if node.module == "dropout_lab":
-            ours |= {alias.name for alias in node.names if alias.name in MODULES}
-        elif node.module.startswith("dropout_lab."):
-            ours.add(node.module.removeprefix("dropout_lab."))
-    return ours
+        found |= {module_of(name) for name in names if name.partition(".")[0] == "dropout_lab"}
+    return found - {""}
 
 
-def test_the_readme_lists_every_module_once() -> None:
-    assert sorted(layers()) == MODULES
+def circles(arrows: Mapping[str, set[str]]) -> list[str]:
+    """What cannot be put in an order in which every arrow points down: the members of circles, and what is above."""
+    left = {name: set(targets) - {name} for name, targets in arrows.items()}
+    while free := [name for name, targets in left.items() if not targets & left.keys()]:
+        for name in free:
+            del left[name]
+    return sorted(left)
 
 
-def test_imports_point_downwards() -> None:
-    order = layers()
-    place = order.index
-    assert not [(module, other) for module in order for other in imported(module) if place(other) <= place(module)]
+def test_the_scan_sees_the_whole_house() -> None:
+    assert len(MODULES) > 70 and len(FOLDERS) == 12
+    assert "training" in MODULES and "runs/record" in MODULES
+
+
+def test_a_circle_is_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["a", "b", "c"]
+
+
+def test_no_modules_import_each_other() -> None:
+    assert not circles({module: imported(module) for module in MODULES})
+
+
+def test_imports_point_one_way_between_the_rooms() -> None:
+    arrows: dict[str, set[str]] = {room(module): set() for module in MODULES}
+    for module in MODULES:
+        arrows[room(module)] |= {room(other) for other in imported(module)}
+    assert not circles(arrows)
+
+
+def test_the_readmes_tree_is_the_house() -> None:
+    """Every folder and every module at the root stands there once, and nothing else."""
+    tree = re.search(r"^dropout_lab/\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    assert tree
+    named = re.findall(r"^    (\w+)(/|\.py) ", tree[1], re.MULTILINE)
+    at_root = [module for module in MODULES if "/" not in module and not module.startswith("__")]
+    assert sorted(name for name, kind in named if kind == "/") == FOLDERS
+    assert sorted(name for name, kind in named if kind == ".py") == at_root
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_begins_with_its_table_of_contents(folder: str) -> None:
+    """The docstring of its __init__.py has a line for each module, and that is all that the file holds."""
+    tree = ast.parse((PACKAGE / folder / "__init__.py").read_text())
+    contents = ast.get_docstring(tree) or ""
+    assert len(tree.body) == 1
+    named = re.findall(r"^(\w+)  ", contents, re.MULTILINE)
+    assert sorted(named) == sorted(file.stem for file in (PACKAGE / folder).glob("*.py") if file.stem != "__init__")
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_tests_mirror_the_house(folder: str) -> None:
+    assert list((ROOT / "tests" / folder).glob("test_*.py"))
+
+
+def test_no_module_has_the_name_of_one_in_the_standard_library() -> None:
+    names = {part for module in MODULES for part in module.split("/") if not part.startswith("__")}
+    assert not names & sys.stdlib_module_names
 
 
 def test_what_reads_does_not_know_what_trains() -> None:
-    trains = {"training", "network", "execution", "recording", "dropout"}
-    for reader in ("comparison", "metrics", "tables", "plots", "figures", "listing", "sweep_table", "gate", "report"):
-        assert not imported(reader) & trains, reader
+    trains = {"training", "network", "optimizer", "execution", "cluster", "runs/record", "runs/checkpoint"}
+    readers = [module for module in MODULES if room(module) in ("comparison", "sweeps", "figures", "report")]
+    assert len(readers) > 12
+    for reader in readers:
+        assert not {other for other in imported(reader) if other in trains or room(other) in trains}, reader
 
 
-def test_statistics_imports_nothing_of_ours() -> None:
-    assert not imported("statistics")
+def test_inference_imports_nothing_of_ours() -> None:
+    assert not imported("comparison/inference")
 
 
 def test_every_config_loads_and_holds_only_what_differs_from_the_defaults() -> None:
@@ -142,7 +204,9 @@ def dangers(source: str) -> list[str]:
 
 def test_nothing_that_is_read_can_run_code() -> None:
     """No pickle in any disguise, no YAML tag, no eval, no shell; `torch.load` is not used at all."""
-    for file in PACKAGE.glob("*.py"):
+    files = sorted(PACKAGE.rglob("*.py"))
+    assert len(files) > len(MODULES)
+    for file in files:
         assert not dangers(file.read_text()), file.name
 
 

@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from dropout_lab import config as configs
-from dropout_lab.config import Config
-from dropout_lab.data import Data, load, split
+from dropout_lab.config import resolve as configs
+from dropout_lab.config.resolve import Config
+from dropout_lab.data.datasets import Data, load, split
 from dropout_lab.dropout import NONE, WORDS, Noise
 from dropout_lab.network import cross_entropy
 from dropout_lab.optimizer import pace

@@ -23,9 +23,15 @@ class Guard(NamedTuple):
     tests: str
 
 
+def place_of(tests: str) -> Path:
+    """Return where a file of tests is: its name is the only one of its kind."""
+    (found,) = (ROOT / "tests").rglob(tests)
+    return found
+
+
 GUARDS = {
     "a checkpoint is flushed before it becomes the previous one": Guard(
-        "checkpoints", "                sync(newest)\n", "", "test_recording.py::loss_of_power"
+        "runs/checkpoint", "                sync(newest)\n", "", "test_record.py::loss_of_power"
     ),
     "a file is flushed before it gets its name": Guard(
         "storage",
@@ -34,99 +40,104 @@ GUARDS = {
         "test_storage.py::in_this_order",
     ),
     "the file before is kept": Guard(
-        "checkpoints", "newest.replace(previous)", "newest.unlink()", "test_recording.py::damaged_checkpoint_is_passed"
+        "runs/checkpoint", "newest.replace(previous)", "newest.unlink()", "test_record.py::damaged_checkpoint_is_passed"
     ),
     "time in which the parent was stopped does not count": Guard(
-        "execution",
+        "execution/execute",
         "waited = min(PULSE, time.monotonic() - since)",
         "waited = time.monotonic() - since",
         "test_execution.py::patience_is_for",
     ),
-    "a unit has two tries": Guard("execution", "ATTEMPTS = 2 ", "ATTEMPTS = 1 ", "test_execution.py::of_four_units"),
+    "a unit has two tries": Guard(
+        "execution/execute", "ATTEMPTS = 2 ", "ATTEMPTS = 1 ", "test_execution.py::of_four_units"
+    ),
     "workers end with their parent": Guard(
-        "workers", "        os._exit(1)", "        pass", "test_execution.py::no_worker_outlives"
+        "execution/workers", "        os._exit(1)", "        pass", "test_execution.py::no_worker_outlives"
     ),
     "nohup is heeded": Guard("cli", "if stopping != signal.SIGHUP or", "if True or", "test_cli.py::nohup"),
     "the seal of summary.json": Guard(
-        "runs", "if not is_sealed_json(data) and", "if False and", "test_recording.py::no_flipped_bit_in_a_summary"
+        "runs/read", "if not is_sealed_json(data) and", "if False and", "test_record.py::no_flipped_bit_in_a_summary"
     ),
     "a summary without a seal is of format 2": Guard(
-        "runs", "(version == FORMAT or SEAL in summary)", "SEAL in summary", "test_recording.py::older_summary"
+        "runs/read", "(version == FORMAT or SEAL in summary)", "SEAL in summary", "test_record.py::older_summary"
     ),
     "the seal is of every byte": Guard(
-        "storage", "return digest == f", "return bool(digest) or digest == f", "test_recording.py::no_flipped_bit_in"
+        "storage", "return digest == f", "return bool(digest) or digest == f", "test_record.py::no_flipped_bit_in"
     ),
     "files of a run have the hash that the summary says": Guard(
-        "runs", 'if sha256(data) != summary["files"].get(file.name):', "if False:", "test_fuzzing.py::no_flipped_bit"
+        "runs/read",
+        'if sha256(data) != summary["files"].get(file.name):',
+        "if False:",
+        "test_fuzzing.py::no_flipped_bit",
     ),
     "a summary names no file outside": Guard(
-        "runs", "if not RUN_NAME.fullmatch(name)]:", "if False]:", "test_recording.py::summary_that_makes_no_sense"
+        "runs/read", "if not RUN_NAME.fullmatch(name)]:", "if False]:", "test_record.py::summary_that_makes_no_sense"
     ),
     "only regular files are read": Guard(
-        "storage", "if not stat.S_ISREG(", "if False and (", "test_recording.py::never_end and seed"
+        "storage", "if not stat.S_ISREG(", "if False and (", "test_record.py::never_end and seed"
     ),
     "every epoch of every seed": Guard(
-        "runs", "            self._check_epochs(rows)\n", "", "test_hostile.py::files_of_different_runs"
+        "runs/read", "            self._check_epochs(rows)\n", "", "test_hostile.py::files_of_different_runs"
     ),
     "predictions fit": Guard(
-        "runs", "        if not fits:", "        if False:", "test_report.py::predictions_that_make"
+        "runs/read", "        if not fits:", "        if False:", "test_report.py::predictions_that_make"
     ),
     "damaged predictions are a refusal": Guard(
-        "runs",
+        "runs/read",
         "        except Exception as error:  # bytes that are no archive",
         "        except AssertionError as error:  # bytes that are no archive",
         "test_report.py::predictions_that_make",
     ),
     "damaged weights are a refusal": Guard(
-        "runs",
+        "runs/read",
         "        except Exception as error:  # as above",
         "        except AssertionError as error:  # as above",
         "test_hostile.py::forged_weights and cut",
     ),
     "weights have the network's shape": Guard(
-        "evaluation", "stored.shape != own.shape or", "False or", "test_hostile.py::forged_weights and spread"
+        "evaluation/evaluate", "stored.shape != own.shape or", "False or", "test_hostile.py::forged_weights and spread"
     ),
     "weights are of 32 bits": Guard(
-        "evaluation", "stored.dtype != np.float32 or", "False or", "test_hostile.py::forged_weights and double"
+        "evaluation/evaluate", "stored.dtype != np.float32 or", "False or", "test_hostile.py::forged_weights and double"
     ),
     "weights are finite": Guard(
-        "evaluation", "or not np.isfinite(stored).all()", "", "test_hostile.py::forged_weights and nan"
+        "evaluation/evaluate", "or not np.isfinite(stored).all()", "", "test_hostile.py::forged_weights and nan"
     ),
     "files of one run belong together": Guard(
-        "final_files",
+        "runs/finish",
         "except (LookupError, ValueError) as error:",
         "except AssertionError as error:",
         "test_hostile.py::files_of_different_runs",
     ),
     "a damaged run is left out": Guard(
-        "targets",
+        "commands/names",
         "problems += refused.problems\n    if problems and (len",
         "raise\n    if problems and (len",
         "test_hostile.py::left_out_of_a_comparison",
     ),
     "a damaged baseline is refused": Guard(
-        "targets", " or texts[0] not in good", "", "test_hostile.py::left_out_of_a_comparison"
+        "commands/names", " or texts[0] not in good", "", "test_hostile.py::left_out_of_a_comparison"
     ),
     "links are not followed": Guard(
-        "runs", " and not path.is_symlink()]", "]", "test_hostile.py::neither_odd_names_nor_links"
+        "runs/read", " and not path.is_symlink()]", "]", "test_hostile.py::neither_odd_names_nor_links"
     ),
     "odd names are not listed": Guard(
-        "runs", "if RUN_NAME.fullmatch(path.name) and", "if", "test_hostile.py::neither_odd_names_nor_links"
+        "runs/read", "if RUN_NAME.fullmatch(path.name) and", "if", "test_hostile.py::neither_odd_names_nor_links"
     ),
     "a run directory that is a link is not written to": Guard(
-        "recording", "places = path, path /", "places = path /", "test_hostile.py::neither_odd_names_nor_links"
+        "runs/job", "places = path, path /", "places = path /", "test_hostile.py::neither_odd_names_nor_links"
     ),
     "no link in the runs directory is written through": Guard(
-        "targets", "if place.is_symlink():", "if False:", "test_hostile.py::written_through"
+        "commands/names", "if place.is_symlink():", "if False:", "test_hostile.py::written_through"
     ),
     "no link in a run directory is written through": Guard(
-        "recording",
+        "runs/job",
         'path / "checkpoint", path / "tensorboard", *path.glob("tensorboard/*")',
         "*()",
         "test_hostile.py::written_through",
     ),
     "nor one among the events of its seeds": Guard(
-        "recording", ', *path.glob("tensorboard/*")', "", "test_hostile.py::written_through"
+        "runs/job", ', *path.glob("tensorboard/*")', "", "test_hostile.py::written_through"
     ),
     "steering characters are escaped on stdout": Guard(
         "terminal",
@@ -144,13 +155,16 @@ GUARDS = {
         "test_hostile.py::streams_that_take_nothing",
     ),
     "an unknown home is refused": Guard(
-        "data", 'if str(expanded).startswith("~"):', "if False:", "test_hostile.py::home_that_is_not_known and HOME"
+        "data/datasets",
+        'if str(expanded).startswith("~"):',
+        "if False:",
+        "test_hostile.py::home_that_is_not_known and HOME",
     ),
     "a sweep's runs are in its directory": Guard(
-        "sweep_table", ' if RUN_NAME.fullmatch(run["name"])]', "]", "test_hostile.py::forged_sweep and outside"
+        "sweeps/judge", ' if RUN_NAME.fullmatch(run["name"])]', "]", "test_hostile.py::forged_sweep and outside"
     ),
     "a deep sweep.yaml is refused": Guard(
-        "sweep_table",
+        "sweeps/judge",
         "AttributeError, RecursionError, yaml.YAMLError",
         "yaml.YAMLError",
         "test_hostile.py::forged_sweep and deep",
@@ -159,39 +173,44 @@ GUARDS = {
         "cli", "    except MemoryError:", "    except ZeroDivisionError:", "test_hostile.py::what_memory_cannot_hold"
     ),
     "a plan larger than the memory is refused": Guard(
-        "schedule", "if result.memory <= free:", "if True:", "test_hostile.py::plan_that_memory_cannot_hold"
+        "execution/lanes", "if result.memory <= free:", "if True:", "test_hostile.py::plan_that_memory_cannot_hold"
     ),
     "an error in training costs its unit": Guard(
-        "workers",
+        "execution/workers",
         "    except Exception as error:  # words only",
         "    except ZeroDivisionError as error:  # words only",
         "test_hostile.py::forged_checkpoint",
     ),
     "aliases are refused": Guard(
-        "strict_yaml",
+        "config/strict_yaml",
         "if isinstance(event, yaml.AliasEvent):",
         "if False:",
         "test_strict_yaml.py::ends_the_reading",
     ),
     "tags are refused": Guard(
-        "strict_yaml", "if event.tag is not None:", "if False:", "test_strict_yaml.py::ends_the_reading"
+        "config/strict_yaml", "if event.tag is not None:", "if False:", "test_strict_yaml.py::ends_the_reading"
     ),
     "depth is bounded": Guard(
-        "strict_yaml", "if len(at) >= MAX_DEPTH:", "if False:", "test_strict_yaml.py::ends_the_reading"
+        "config/strict_yaml", "if len(at) >= MAX_DEPTH:", "if False:", "test_strict_yaml.py::ends_the_reading"
     ),
     "a config's size is bounded": Guard(
-        "strict_yaml", "if len(data) > MAX_BYTES:", "if False:", "test_config.py::one_line"
+        "config/strict_yaml", "if len(data) > MAX_BYTES:", "if False:", "test_config.py::one_line"
     ),
     "whatever PyYAML raises is one fault": Guard(
-        "strict_yaml",
+        "config/strict_yaml",
         "(yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError, ValueError)",
         "yaml.YAMLError",
         "test_strict_yaml.py::whatever_pyyaml",
     ),
     "an endless path is no file": Guard(
-        "draft", "not os.path.isfile(dataset):", '__import__("pathlib").Path(dataset).stat():', "test_fuzzing.py::nasty"
+        "config/check",
+        "not os.path.isfile(dataset):",
+        '__import__("pathlib").Path(dataset).stat():',
+        "test_fuzzing.py::nasty",
     ),
-    "an empty key has a name": Guard("draft", """key or '""' for key""", "key for key", "test_fuzzing.py::any_mapping"),
+    "an empty key has a name": Guard(
+        "config/check", """key or '""' for key""", "key for key", "test_fuzzing.py::any_mapping"
+    ),
     "a message repeats little": Guard(
         "errors",
         "return text if len(text) <= SHOWN else",
@@ -210,9 +229,9 @@ GUARDS = {
         "return text",
         "test_hostile.py::whose_name_is_no_text",
     ),
-    "HTML is escaped": Guard("layout", "html.escape(", "str(", "test_report.py::every_text_is_escaped"),
+    "HTML is escaped": Guard("text", "html.escape(", "str(", "test_report.py::every_text_is_escaped"),
     "formulas are quoted": Guard(
-        "tables", "if value.startswith(FORMULA) else", "if False else", "test_tables.py::formula"
+        "comparison/tables", "if value.startswith(FORMULA) else", "if False else", "test_tables.py::formula"
     ),
     "a temporary file is a new one": Guard(
         "storage", 'open(temporary, "xb")', 'open(temporary, "wb")', "test_storage.py::foretold"
@@ -242,35 +261,35 @@ GUARDS = {
         "test_storage.py::leads_elsewhere",
     ),
     "a damaged checkpoint is removed first": Guard(
-        "checkpoints", "for file in self.damaged:", "for file in ():", "test_recording.py::never_takes"
+        "runs/checkpoint", "for file in self.damaged:", "for file in ():", "test_record.py::never_takes"
     ),
     "other data or another config are refused": Guard(
-        "checkpoints", "if found.get(key) != value:", "if False:", "test_recording.py::other_data"
+        "runs/checkpoint", "if found.get(key) != value:", "if False:", "test_record.py::other_data"
     ),
     "data that change in a training are noticed": Guard(
-        "recording", "if outcome.data_sha256 != self.data_sha256:", "if False:", "test_recording.py::other_data"
+        "runs/record", "if outcome.data_sha256 != self.data_sha256:", "if False:", "test_record.py::other_data"
     ),
     "a killed writer's leftovers are removed": Guard(
-        "recording",
+        "runs/record",
         "            remove_leftovers(self.path / name)",
         "            pass",
-        "test_recording.py::leftovers_of",
+        "test_record.py::leftovers_of",
     ),
-    "predictions do not swell": Guard("runs", "> len(data):", "> 2**70:", "test_report.py::swell"),
+    "predictions do not swell": Guard("runs/read", "> len(data):", "> 2**70:", "test_report.py::swell"),
     "a network whose loss is not finite ends": Guard(
         "training", "if math.isfinite(rows[lane].train_loss) and", "if True or", "test_training.py::diverging_lane"
     ),
     "a sweep's names are text": Guard(
-        "sweep_table",
+        "sweeps/judge",
         "if not all(isinstance(text, str)",
         "if False and not all(isinstance(text, str)",
         "test_hostile.py::forged_sweep and text",
     ),
     "a sweep merges nothing": Guard(
-        "sweep_table", "def flatten_mapping(", "def left_alone(", "test_hostile.py::forged_sweep and merge"
+        "sweeps/judge", "def flatten_mapping(", "def left_alone(", "test_hostile.py::forged_sweep and merge"
     ),
     "a sweep's file is read as it was written, whatever the locale": Guard(
-        "report",
+        "report/page",
         'read_file(path / "sweep.yaml").decode()',
         '(path / "sweep.yaml").read_text()',
         "test_hostile.py::where_it_runs and LC_ALL",
@@ -282,83 +301,86 @@ GUARDS = {
         "test_hostile.py::whose_name_is_no_text",
     ),
     "events that a full disk refuses are a line": Guard(
-        "tracking",
+        "commands/tracking",
         "    except OSError as error:",
         "    except ZeroDivisionError as error:",
         "test_tracking.py::disk_that_is_full",
     ),
     "Ctrl-C is for the parent": Guard(
-        "workers", "signal.SIG_BLOCK, [signal.SIGINT]", "signal.SIG_BLOCK, []", "test_execution.py::ctrl_c"
+        "execution/workers", "signal.SIG_BLOCK, [signal.SIGINT]", "signal.SIG_BLOCK, []", "test_execution.py::ctrl_c"
     ),
     "a data set has its published hash": Guard(
-        "idx",
+        "data/idx",
         "if wrong is None and expected is not None and expected.get(path.name) != sha256:",
         "if False:",
         "test_idx.py::no_flipped_bit",
     ),
     "a data file begins as it must": Guard(
-        "idx", "if magic != header[0]:", "if False:", "test_idx.py::corrupt_file_is_refused"
+        "data/idx", "if magic != header[0]:", "if False:", "test_idx.py::corrupt_file_is_refused"
     ),
     "labels are in range": Guard(
-        "idx", "if magic == LABELS and max", "if False and max", "test_idx.py::corrupt_file_is_refused and label"
+        "data/idx", "if magic == LABELS and max", "if False and max", "test_idx.py::corrupt_file_is_refused and label"
     ),
     "a device that is not there is refused": Guard(
-        "devices", "if index >= count:", "if False:", "test_cli.py::refusal_says_what and cuda"
+        "execution/devices", "if index >= count:", "if False:", "test_cli.py::refusal_says_what and cuda"
     ),
     "a name is one word": Guard(
-        "settings",
+        "config/settings",
         'RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")',
         'RUN_NAME = re.compile(r".{1,64}")',
         "test_cli.py::refusal_says_what and name",
     ),
-    "no label is a formula": Guard("figures", '"text.parse_math": False, ', "", "test_plots.py::hostile_names"),
+    "no label is a formula": Guard("figures/style", '"text.parse_math": False, ', "", "test_plots.py::hostile_names"),
     "a page asks for nothing": Guard(
-        "report",
+        "report/page",
         '<meta http-equiv="Content-Security-Policy" content="{_policy(style, script)}">',
         "",
         "test_report.py::refers_to_nothing",
     ),
     "a run may go while runs are listed": Guard(
-        "runs", "with contextlib.suppress(FileNotFoundError):", "if True:", "test_listing.py::moved_aside"
+        "runs/read", "with contextlib.suppress(FileNotFoundError):", "if True:", "test_listing.py::moved_aside"
     ),
     "a damaged run that is not finished is left out": Guard(
-        "targets", "            elif here:", "            elif False:", "test_hostile.py::left_out_of_a_comparison"
+        "commands/names",
+        "            elif here:",
+        "            elif False:",
+        "test_hostile.py::left_out_of_a_comparison",
     ),
     "numbers are written with every bit": Guard(
-        "final_files",
+        "runs/finish",
         '",".join(map(repr, row))',
         '",".join(map("{:.12g}".format, row))',
-        "test_recording.py::every_bit",
+        "test_record.py::every_bit",
     ),
     "objects in arrays are refused": Guard(
-        "npz", "if dtype.hasobject:", "if False:", "test_npz.py::no_pickle or bad_npz"
+        "data/npz", "if dtype.hasobject:", "if False:", "test_npz.py::no_pickle or bad_npz"
     ),
     "arrays hold what they declare": Guard(
-        "npz",
+        "data/npz",
         "elif header.stored != header.count * dtype.itemsize:",
         "elif False:",
         "test_npz.py::much_memory or bad_npz",
     ),
     "who spoiled a unit gets nothing while that is tried elsewhere": Guard(
-        "distribution", "address not in self.suspects and ", "", "test_distribution.py::not_blamed_for_a_worker"
+        "cluster/distribute", "address not in self.suspects and ", "", "test_distribute.py::not_blamed_for_a_worker"
     ),
     "a worker that spoils units gets no more": Guard(
-        "distribution", " and self.strikes[address] < STRIKES", "", "test_distribution.py::not_blamed_for_a_worker"
+        "cluster/distribute", " and self.strikes[address] < STRIKES", "", "test_distribute.py::not_blamed_for_a_worker"
     ),
     "a second try goes where something was trained": Guard(
-        "distribution", "max(proven or sound", "max(sound", "test_distribution.py::not_blamed_for_a_worker"
+        "cluster/distribute", "max(proven or sound", "max(sound", "test_distribute.py::not_blamed_for_a_worker"
     ),
     "suspicion ends when nothing is tried again": Guard(
-        "distribution", "blame.suspects.clear()", "pass", "test_distribution.py::finished_by_another_process"
+        "cluster/distribute", "blame.suspects.clear()", "pass", "test_distribute.py::finished_by_another_process"
     ),
     "what costs worker after worker is given up": Guard(
-        "distribution",
+        "cluster/distribute",
         ">= LOSSES for task in left)",
         ">= 1000 for task in left)",
-        "test_distribution.py::costs_one_worker",
+        "test_distribute.py::costs_one_worker",
     ),
     "epochs told twice are recorded once": Guard(
-        "distribution", "if number == own.epochs:", "if True:", "test_distribution.py::recorded_once"
+        "cluster/distribute", "if number == own.epochs:", "if True:", "test_distribute.py::recorded_once"
     ),
 }
 
@@ -368,7 +390,7 @@ def test_a_guard_is_where_it_is_said_to_be(name: str) -> None:
     guard = GUARDS[name]
     assert guard.text in (ROOT / f"dropout_lab/{guard.module}.py").read_text()
     tests, _, words = guard.tests.partition("::")
-    assert words.split(" and ")[0].split(" or ")[0] in (ROOT / "tests" / tests).read_text()
+    assert words.split(" and ")[0].split(" or ")[0] in place_of(tests).read_text()
 
 
 @pytest.mark.long
@@ -389,7 +411,7 @@ def test_the_test_of_a_guard_fails_without_it(name: str, tmp_path: Path) -> None
         "pytest",
         "-x",
         "-q",
-        f"tests/{tests}",
+        str(place_of(tests).relative_to(ROOT)),
         "-k",
         words,
         "-m",

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dropout_lab.config import TrainingConfig
+from dropout_lab.config.resolve import TrainingConfig
 from dropout_lab.optimizer import Optimizer, pace
 
 STEPS = 60

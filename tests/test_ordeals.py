@@ -6,9 +6,9 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from commandline import SUPPORT
 from ordeals import ORDEALS
 
 QUICK = ("killed", "at_once")
@@ -19,7 +19,7 @@ QUICK = ("killed", "at_once")
     "name", [pytest.param(name, marks=pytest.mark.slow if name in QUICK else pytest.mark.long) for name in ORDEALS]
 )
 def test_a_real_training_comes_through(name: str) -> None:
-    program = Path(__file__).with_name("ordeals.py")
+    program = SUPPORT / "ordeals.py"
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, program, name, "2"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment)

@@ -1,0 +1,267 @@
+"""Claims and their rulings as people and programs read them: text, plain data, Markdown and one HTML page."""
+
+from __future__ import annotations
+
+import base64
+import html
+import textwrap
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from dropout_lab.claims.definition import Claim
+from dropout_lab.claims.registry import GROUPS
+from dropout_lab.claims.run import Judged, cost
+from dropout_lab.comparison.verdict import count
+from dropout_lab.execution import lanes as schedule
+from dropout_lab.execution.environment import cpu_model
+from dropout_lab.storage import atomic_write, make_directory
+from dropout_lab.text import cut, markdown_row, table
+
+SCHEMA_VERSION = 1
+INDENT = 5
+HEAD = ("claim", "verdict", "published", "seeds", "time of one core")
+TITLES = {"articles": "The articles", "theory": "The theory", "papers": "The papers"}
+STYLE = """
+:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}
+article{border-top:1px solid #8888;padding:.5rem 0 1rem}h3{margin:.5rem 0 0}.source{opacity:.75;margin:0}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;margin:.5rem 0}dd{margin:0}
+.HOLDS,.FAILS,.UNDECIDED{font-weight:bold;padding:0 .4rem;border-radius:.2rem;color:#fff}
+.HOLDS{background:#1a6b34}.FAILS{background:#a3202c}.UNDECIDED{background:#5f6673}
+table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.2rem .6rem .2rem 0}
+td+td{white-space:nowrap}td:nth-child(3){white-space:normal}
+img{max-width:100%;background:#fff}@media print{article{break-inside:avoid}}
+"""
+
+
+def write(results: Sequence[Judged], path: Path, command: str) -> None:
+    """Write the page of judged claims: HTML, or Markdown with its pictures in images/ beside it, by the suffix."""
+    trained = [run.summary["environment"] for judged in results for run in judged.runs.values()]
+    where = sorted({f"{own['cpu']}, torch {own['torch']}" for own in trained}) or [cpu_model()]
+    facts = f"`{command}`, {date.today()}; {'; '.join(where)}; {schedule.cores()} cores."
+    pictures = {judged.claim.id: own for judged in results if (own := picture(judged))}
+    make_directory(path.parent)
+    if path.suffix == ".md":
+        names = {id: f"images/claims-{id}.png" for id in pictures}
+        make_directory(path.parent / "images")
+        for id, name in names.items():
+            atomic_write(path.parent / name, pictures[id])
+        text = as_markdown(results, facts, names)
+    else:
+        text = as_html(results, facts, pictures)
+    atomic_write(path, text.encode())
+
+
+def listed(claims: Sequence[Claim], width: int, speed: float) -> str:
+    """Return the claims with what they would cost on cores of that `speed`, before anything is run."""
+    lines = []
+    for claim in claims:
+        published = f"; published: {claim.published}" if claim.published else ""
+        lines += textwrap.wrap(f"{claim.id:<{INDENT}}{claim.sentence}", width, subsequent_indent=" " * INDENT)
+        runs = f"{count(len(claim.arms), 'run')} of {count(claim.seeds, 'seed')}, " if claim.arms else ""
+        lines += wrapped(
+            f"{sources(claim)}{published}; {runs}about {duration(cost([claim], speed))} of one core", width
+        )
+    shared = f"{count(len(claims), 'claim')}, runs shared: about {duration(cost(claims, speed))} of one core"
+    return "\n".join([*lines, "", shared])
+
+
+def listed_as_dict(claims: Sequence[Claim], speed: float) -> dict[str, Any]:
+    """Return the claims with what they would cost, in seconds of one core, as plain data."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "core_seconds": cost(claims, speed),
+        "claims": [described(claim) | {"seeds": claim.seeds, "core_seconds": cost([claim], speed)} for claim in claims],
+    }
+
+
+def described(claim: Claim) -> dict[str, Any]:
+    """Return what a claim is, as plain data."""
+    return {
+        "id": claim.id,
+        "source": claim.source,
+        "sentence": claim.sentence,
+        "published": claim.published,
+        "configs": configs(claim),
+    }
+
+
+def sources(claim: Claim) -> str:
+    """Return where a claim comes from, and the configs of its experiment."""
+    return "; ".join([claim.source, *(f"configs/{name}.yaml" for name in configs(claim))])
+
+
+def configs(claim: Claim) -> list[str]:
+    """Return the config files of a claim's arms, without suffix."""
+    return sorted({arm.config for arm in claim.arms.values()})
+
+
+def as_text(results: Sequence[Judged], width: int) -> str:
+    """Return every claim with its rulings, then a table of them all, and the sum."""
+    lines: list[str] = []
+    rows = [(f"{'':<{INDENT}}{HEAD[1]}", *HEAD[2:])]
+    for judged in results:
+        claim = judged.claim
+        lines += textwrap.wrap(f"{claim.id:<{INDENT}}{claim.sentence}", width, subsequent_indent=" " * INDENT)
+        for ruling in judged.rulings:
+            reading = f" ({ruling.reading})" if ruling.reading else ""
+            lines += wrapped(f"{ruling.word}{reading}: {ruling.measured}; {ruling.reason}", width)
+        lines += [line for text in judged.missing for line in wrapped(text, width)]
+        published = f"published: {claim.published}; " if claim.published else ""
+        lines += wrapped(f"{published}{sources(claim)}", width)
+        rows.append((f"{claim.id:<{INDENT}}{judged.verdict}", cut(claim.published or "-", 30), *trained(judged)))
+    return "\n".join([*lines, "", *table(rows, width), "", summed(results)])
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    indent = " " * INDENT
+    return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def trained(judged: Judged) -> tuple[str, str]:
+    """Return how many seeds a claim rests on, and the time that they took; "-" where it needs none."""
+    return (str(judged.seeds), duration(judged.seconds)) if judged.claim.arms else ("-", "-")
+
+
+def duration(seconds: float) -> str:
+    """Return about how long that is: "3 s", "12 min", "2.5 h"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def summed(results: Sequence[Judged]) -> str:
+    """Count the claims by what their readings say."""
+    words = Counter(judged.verdict for judged in results)
+    order = ("HOLDS", "FAILS", "UNDECIDED", "depends on the reading")
+    return f"{count(len(results), 'claim')}: " + ", ".join(f"{words[word]} {word}" for word in order if words[word])
+
+
+def as_dict(results: Sequence[Judged]) -> dict[str, Any]:
+    """Return the results as plain data."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "claims": [
+            described(judged.claim)
+            | {
+                "verdict": judged.verdict,
+                "rulings": [
+                    {
+                        "verdict": ruling.word,
+                        "reading": ruling.reading,
+                        "measured": ruling.measured,
+                        "reason": ruling.reason,
+                    }
+                    for ruling in judged.rulings
+                ],
+                "missing": list(judged.missing),
+                "seeds": judged.seeds,
+                "seconds": judged.seconds,
+                "runs": {name: str(run.path) for name, run in judged.runs.items()},
+            }
+            for judged in results
+        ],
+    }
+
+
+def as_markdown(results: Sequence[Judged], facts: str = "", pictures: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return the page for people: a table for each group, and the pictures, by claim, below it.
+
+    facts: how, when and where the results were made. pictures: of some claims the path of a picture.
+    """
+    lines = ["# Claims of the literature, run and judged", "", *([facts, ""] if facts else []), summed(results) + "."]
+    for group, letter in GROUPS.items():
+        own = [judged for judged in results if judged.claim.id.startswith(letter)]
+        if not own:
+            continue
+        head = (*HEAD[:2], "measured", *HEAD[2:])
+        lines += ["", f"## {TITLES[group]}", "", markdown_row(head), markdown_row(("---",) * len(head))]
+        for judged in own:
+            lines.append(markdown_row(tuple(cell.replace("|", "\\|") for cell in _cells(judged))))
+        for judged in own:
+            if picture := pictures.get(judged.claim.id):
+                lines += ["", f"**{judged.claim.id}** {judged.claim.sentence}", "", f"![{judged.claim.id}]({picture})"]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(judged: Judged) -> tuple[str, ...]:
+    claim, rulings = judged.claim, judged.rulings
+    words = [f"**{judged.verdict}**"]
+    if len(rulings) > 1:
+        words += [f"{own.word}: {own.reading}" for own in rulings]
+    measured = [(f"{own.reading}: " if len(rulings) > 1 else "") + f"{own.measured}; *{own.reason}*" for own in rulings]
+    files = [f"`configs/{name}.yaml`" for name in configs(claim)]
+    sentence = " ".join([f"**{claim.id}**", claim.sentence, f"*{claim.source}*", *files])
+    return (
+        sentence,
+        "<br>".join(words),
+        "<br>".join([*measured, *judged.missing]),
+        claim.published or "-",
+        *trained(judged),
+    )
+
+
+def as_html(results: Sequence[Judged], facts: str, pictures: Mapping[str, bytes]) -> str:
+    """Return one page that needs no other file and no network. pictures: of some claims a PNG."""
+    command, _, rest = facts.removeprefix("`").partition("`")
+    parts = [
+        "<!doctype html>",
+        '<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
+        f"<title>Claims of the literature, run and judged</title><style>{STYLE}</style>",
+        "<h1>Claims of the literature, run and judged</h1>",
+        f"<p><code>{html.escape(command)}</code>{html.escape(rest)}</p><p>{summed(results)}.</p>",
+        "<table>",
+        "<tr>" + "".join(f"<th>{head}</th>" for head in HEAD) + "</tr>",
+        *(_html_row(judged) for judged in results),
+        "</table>",
+    ]
+    for judged in results:
+        claim = judged.claim
+        parts.append(f'<article id="{claim.id}"><h3>{claim.id} {html.escape(claim.sentence)}</h3>')
+        seeds, time = trained(judged)
+        took = f"; {count(judged.seeds, 'seed')}, {time} of one core" if claim.arms else ""
+        parts.append(f'<p class="source">{html.escape(sources(claim) + took)}</p><dl>')
+        for own in judged.rulings:
+            reading = f"{html.escape(own.reading)}: " if own.reading else ""
+            text = f"{reading}{html.escape(own.measured)} ({html.escape(own.reason)})"
+            parts.append(f'<dt><span class="{own.word}">{own.word}</span></dt><dd>{text}</dd>')
+        if claim.published:
+            parts.append(f"<dt>published</dt><dd>{html.escape(claim.published)}</dd>")
+        parts += [f"<dt></dt><dd>{html.escape(text)}</dd>" for text in judged.missing]
+        parts.append("</dl>")
+        if picture := pictures.get(claim.id):
+            data = base64.b64encode(picture).decode()
+            parts.append(f'<img alt="the runs of {claim.id}" src="data:image/png;base64,{data}">')
+        parts.append("</article>")
+    return "\n".join([*parts, "</html>\n"])
+
+
+def _html_row(judged: Judged) -> str:
+    claim, word = judged.claim, judged.verdict
+    mark = f'<span class="{word}">{word}</span>' if word.isupper() else word
+    sentence = f'<a href="#{claim.id}">{claim.id}</a> {html.escape(claim.sentence)}'
+    cells = [sentence, mark, html.escape(claim.published or "-"), *trained(judged)]
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def picture(judged: Judged) -> bytes | None:
+    """Return the picture of a claim as PNG; None where it has none, or not the runs for it.
+
+    Of runs with several networks those of the first are drawn, of evaluations the first.
+    """
+    from dropout_lab.claims.theory_figure import two_readings
+    from dropout_lab.evaluation.figures import FIGURES
+    from dropout_lab.figures.plots import PLOTS
+    from dropout_lab.figures.style import encoded
+
+    draw, loaded = judged.claim.draw, list(judged.runs.values())
+    if draw in PLOTS and loaded:
+        own = [run for run in loaded if run.config.network == loaded[0].config.network]
+        return encoded(PLOTS[draw].draw(own)[0])
+    if draw in FIGURES and judged.evaluations:
+        figure = FIGURES[draw](next(iter(judged.evaluations.values())))
+        return encoded(figure) if figure else None
+    return encoded(two_readings()) if draw == "two readings" else None

@@ -1,0 +1,536 @@
+"""What the papers report (P1 to P18): of each claim its judge, then, in `PAPER_CLAIMS`, its experiment.
+
+A judge is pure and small: it picks the numbers that its claim is about, and leaves the verdict to criteria.py. The
+experiments are reduced to what two cores can do; configs/papers/ says in each file what differs from the paper.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from statistics import fmean
+
+from dropout_lab.claims.articles import gaussian_matches
+from dropout_lab.claims.criteria import (
+    Ruling,
+    Values,
+    alike,
+    below,
+    between,
+    higher,
+    highest,
+    lower,
+    lowest,
+    median_between,
+    no_worse,
+    percent,
+    plain,
+    points,
+    too_few,
+)
+from dropout_lab.claims.definition import TEST, Arm, Claim, Curves, Evidence, Rulings, arm, first_epoch, subtract, wrong
+from dropout_lab.comparison.inference import FEWEST
+
+HINTON, SRIVASTAVA = "Hinton et al. 2012", "Srivastava et al. 2014"
+
+SHAPES = {f"{layers} x {width}": (width,) * layers for layers in (2, 3) for width in (256, 512)}  # of P5
+AMOUNTS = (100, 500, 1000, 5000, 10_000, 50_000)  # training images of P7
+UPDATES = 2000  # of P7, whatever the number of images
+KEPT = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of P8 and P9
+MIDDLE = (0.4, 0.5, 0.6, 0.7, 0.8)  # where figure 9a is flat
+CELLS = {  # of P13: learning rate, momentum, and whether there is max-norm
+    f"lr {rate:g}, momentum {momentum:g}, {'max-norm' if norm else 'free'}": (rate, momentum, norm)
+    for rate in (0.05, 0.5)
+    for momentum in (0.5, 0.95)
+    for norm in (False, True)
+}
+HALVES = (64, 128, 256)  # widths of P14
+FAMILIES = {  # of P3
+    "dropout": ("dropout + max-norm", "dropout + l2"),
+    "no dropout": ("none", "l2", "l1 and l2", "max-norm"),
+}
+TRIED = (0.01, 0.05)  # learning rates of P3
+LONGER = (1.5, 5.0)  # times as many epochs: what P12 takes for "2 to 3"
+LEVELS = (0.05, 0.01)  # of the clean training loss, that P12 counts epochs to
+
+FIGURE_1 = {
+    "none": arm("papers/hinton-2012-reduced", "dropout.rate=0", "dropout.input_rate=0"),
+    "hidden": arm("papers/hinton-2012-reduced", "dropout.input_rate=0"),
+    "both": arm("papers/hinton-2012-reduced"),
+}
+LONG = {name: FIGURE_1[name] for name in ("none", "hidden")}
+UNCONSTRAINED = "regularization.max_norm=null"
+UNDROPPED = ("dropout.rate=0", "dropout.input_rate=0")
+
+
+def keeps(config: str) -> dict[str, Arm]:
+    """Return an arm for each share kept, by its name, "keep 0.5"."""
+    return {f"keep {keep:g}": arm(config, f"dropout.rate={1 - keep:.1g}") for keep in KEPT}
+
+
+def errors(value: float) -> str:
+    return f"{TEST * value:.0f} errors"
+
+
+def hidden_then_input(e: Evidence) -> Rulings:
+    none, hidden, both = (wrong(e, name) for name in FIGURE_1)
+    return (
+        lower(hidden, none, 0.0, errors, "0.5 hidden against none", reading="dropout on the hidden layers"),
+        lower(both, hidden, 0.0, errors, "with the pixels against without", reading="on the pixels besides"),
+        below(both, 0.016, errors, reading="fewer than 160 errors"),
+    )
+
+
+def crosses(e: Evidence) -> Rulings:
+    """Behind at first, ahead in the end, both of each seed's mean over 20 epochs; where the mean curves cross."""
+    curves = {name: e.curves(name, "val_accuracy") for name in LONG}
+    first, last = (
+        {name: {seed: fmean(curve[part]) for seed, curve in own.items()} for name, own in curves.items()}
+        for part in (slice(20), slice(-20, None))
+    )
+    none, hidden = ([fmean(values) for values in zip(*curves[name].values(), strict=True)] for name in LONG)
+    behind = [epoch for epoch, (a, b) in enumerate(zip(none, hidden, strict=False), start=1) if b < a]
+    count = f"in {len(behind)} of {len(hidden)} epochs, last in {behind[-1]}" if behind else "in no epoch"
+    where = f"on the mean curve it is behind {count}"
+    ahead = higher(last["hidden"], last["none"], 0.0, points, reading="ahead in the last 20")
+    return (
+        lower(first["hidden"], first["none"], 0.0, points, reading="behind in the first 20 epochs"),
+        ahead.told(f"{ahead.measured}; {where}"),
+    )
+
+
+def needs_longer(e: Evidence) -> Rulings:
+    """Epochs to two levels of the clean training loss, and to the lowest validation loss."""
+    losses = {name: e.curves(name, "clean_train_loss") for name in LONG}
+    validation = {name: e.curves(name, "val_loss") for name in LONG}
+    return (
+        *(
+            longer(losses, partial(first_epoch, level=level, falling=True), f"to a clean training loss of {level}")
+            for level in LEVELS
+        ),
+        longer(validation, lowest_epoch, "to the lowest validation loss"),
+    )
+
+
+def lowest_epoch(curve: Sequence[float]) -> float:
+    """Return the epoch of the minimum; one past the end where that is the last, for it may go on falling."""
+    epoch = curve.index(min(curve)) + 1
+    return epoch if epoch < len(curve) else epoch + 1
+
+
+def longer(curves: Mapping[str, Curves], epochs: Callable[[Sequence[float]], float], reading: str) -> Ruling:
+    """Rule on the ratio of two numbers of epochs. One past the end was not reached: of "hidden" it is a lower bound."""
+    own = {name: {seed: epochs(curve) for seed, curve in of.items()} for name, of in curves.items()}
+    late = [name for name, of in curves.items() if any(own[name][seed] > len(curve) for seed, curve in of.items())]
+    ratio = {seed: own["hidden"][seed] / own["none"][seed] for seed in own["none"].keys() & own["hidden"].keys()}
+    found = between(ratio, *LONGER)
+    counted = [f"{'over ' * (name in late)}{fmean(of.values()):.1f} epochs ({name})" for name, of in own.items() if of]
+    told = found.told(f"{', '.join(counted)}; ratio {found.measured}", reading=reading)
+    surely = late == ["hidden"] and found.word == "FAILS" and min(ratio.values()) > LONGER[1]
+    return replace(told, word="UNDECIDED") if late and not surely else told
+
+
+def table_9(e: Evidence) -> Rulings:
+    """Each row with the learning rate that is the better one on validation."""
+    own: dict[str, Values] = {}
+    ours: dict[str, str] = {}
+    for row in (name for group in FAMILIES.values() for name in group):
+        accuracies = {f"{row}, lr {rate:g}": e.values(f"{row}, lr {rate:g}", "val_accuracy") for rate in TRIED}
+        trained = {arm: fmean(values.values()) for arm, values in accuracies.items() if len(values) >= FEWEST}
+        ours[row] = max(trained or accuracies, key=lambda arm: trained.get(arm, 0.0))
+        own[ours[row]] = wrong(e, ours[row])
+    family = [ours[row] for row in FAMILIES["dropout"]]
+    return (
+        lowest(own, [ours["dropout + max-norm"]], percent, reading="dropout with max-norm has the fewest"),
+        lowest(own, family, percent, reading="any dropout against no dropout"),
+    )
+
+
+def near_106(e: Evidence) -> Rulings:
+    return (below(wrong(e, "net"), 0.014, percent),)
+
+
+def clusters(e: Evidence) -> Rulings:
+    """Of each network the fewest validation errors of any epoch; the test images are read but once."""
+
+    def fewest(name: str) -> dict[str, Values]:
+        curves = {shape: e.curves(f"{name} {shape}", "val_accuracy") for shape in SHAPES}
+        return {shape: {seed: 1 - max(curve) for seed, curve in own.items()} for shape, own in curves.items()}
+
+    without, dropped = fewest("plain"), fewest("dropout")
+    seeds = min(map(len, [*without.values(), *dropped.values()]))
+    if seeds < FEWEST:
+        return (too_few(seeds),)
+    best = min(without, key=lambda shape: fmean(without[shape].values()))
+    worst = max(dropped, key=lambda shape: fmean(dropped[shape].values()))
+    what = f"the worst with dropout, {worst}, against the best without, {best}"
+    return (lower(dropped[worst], without[best], 0.0, points, what),)
+
+
+def gain_against_data(e: Evidence) -> Rulings:
+    gains = {f"{n:,}": subtract(wrong(e, f"plain {n}"), wrong(e, f"dropout {n}")) for n in AMOUNTS}
+    few, middle = list(gains)[:2], list(gains)[2:-1]
+    return (
+        *(below(gains[name], 0.005, points, reading=f"gain with {name} images") for name in few),
+        highest(gains, middle, points, reading="the gain peaks in the middle"),
+    )
+
+
+def flat_in_the_middle(e: Evidence) -> Rulings:
+    found = {keep: wrong(e, f"keep {keep:g}") for keep in KEPT}
+    seeds = min(map(len, found.values()))
+    if seeds < FEWEST:
+        return (too_few(seeds),)
+    text = ", ".join(f"{percent(fmean(own.values()))} at {keep:g}" for keep, own in found.items())
+    low, high = (pick(MIDDLE, key=lambda keep: fmean(found[keep].values())) for pick in (min, max))
+    flat = alike(found[high], found[low], 0.0025, points, "flat from 0.4 to 0.8")
+    clean = {f"keep {keep:g}": e.values(f"keep {keep:g}", "clean_train_accuracy") for keep in KEPT}
+    return (
+        flat.told(f"{text}; keep {high:g} against {low:g}: {flat.measured}"),
+        higher(found[0.1], found[0.5], 0.0, points, "keep 0.1 against 0.5", "worse where little is kept"),
+        lowest(clean, ["keep 0.1"], percent, reading="as it underfits (clean training accuracy)"),
+        higher(found[1.0], found[0.6], 0.0, points, "keep 1 against 0.6", "worse where all is kept"),
+    )
+
+
+def rescued(e: Evidence) -> Rulings:
+    widened = {f"keep {keep:g}": wrong(e, f"keep {keep:g}") for keep in KEPT}
+    best = [f"keep {keep:g}" for keep in (0.4, 0.5, 0.6, 0.7)]
+    return (
+        lower(
+            widened["keep 0.1"],
+            wrong(e, "fixed 0.1"),
+            0.003,
+            points,
+            "keep 0.1 widened against not",
+            "fewer errors at keep 0.1",
+        ),
+        lowest(widened, best, percent, reading="best from 0.4 to 0.7"),
+    )
+
+
+def fifty_passes(e: Evidence) -> Rulings:
+    found = e.averaging("net")
+    seeds = len(found)
+    if seeds < FEWEST:
+        return (too_few(seeds),)
+    reached = {}
+    for seed, (curve, scaling) in found.items():
+        near = [k for k, (mean, sd) in enumerate(curve, start=1) if abs(mean - scaling) <= sd]
+        reached[seed] = float(near[0]) if near else math.inf
+    most = max(len(curve) for curve, _ in found.values())
+    own = {k: {seed: curve[k - 1][0] for seed, (curve, _) in found.items()} for k in (1, 5, 20, 50, most) if k <= most}
+    scaling_text = percent(fmean(scaling for _, scaling in found.values()))
+    curve_text = ", ".join(f"{percent(fmean(values.values()))} with {k}" for k, values in own.items())
+    first = median_between(reached, 20, 100, "as good as weight scaling from about 50 on")
+    measured = f"first k within one sd of weight scaling ({scaling_text}): {first.measured}; error {curve_text}"
+    return (
+        lower(own[most], own[1], 0.0, points, f"{most} passes against 1", "the error falls with the passes"),
+        first.told(measured, f"of k, {first.reason}"),
+    )
+
+
+def sparser(e: Evidence) -> Rulings:
+    (inverted, zeros), (before, zeros_before) = e.activity("dropout"), e.activity("plain")
+    scaled = {seed: value / 2 for seed, value in inverted.items()}  # times keep, which is 0.5
+    return (
+        lower(scaled, before, 0.0, plain, reading="lower mean output, in the paper's scale (times keep)"),
+        lower(inverted, before, 0.0, plain, reading="lower mean output, in the scale of inverted dropout"),
+        higher(zeros, zeros_before, 0.0, points, reading="more outputs are 0"),
+        no_worse(wrong(e, "dropout"), wrong(e, "plain"), 0.005, points, reading="no more errors"),
+    )
+
+
+def fast_and_constrained(e: Evidence) -> Rulings:
+    fast = [name for name, (rate, _, norm) in CELLS.items() if norm and rate == 0.5]
+    return (lowest({name: wrong(e, name) for name in CELLS}, fast, percent),)
+
+
+def twice_as_wide(e: Evidence) -> Rulings:
+    return tuple(
+        no_worse(
+            wrong(e, f"dropout {width}"),
+            wrong(e, f"plain {width // 2}"),
+            0.002,
+            points,
+            reading=f"{width} against {width // 2}",
+        )
+        for width in HALVES
+    )
+
+
+def dropconnect_order(e: Evidence) -> Rulings:
+    relu, tanh = (
+        {name: wrong(e, f"{activation} {name}") for name in ("none", "dropout", "dropconnect")}
+        for activation in ("relu", "tanh")
+    )
+    return (
+        highest(relu, ["none"], percent, reading="relu: most errors with neither"),
+        lowest(tanh, ["dropconnect"], percent, reading="tanh: fewest with DropConnect"),
+    )
+
+
+def uncertain_where_wrong(e: Evidence) -> Rulings:
+    (upright, turned), (wrong_ones, right_ones) = e.rotation("net"), e.information("net")
+    what = "mutual information"
+    return (
+        higher(turned, upright, 0.0, plain, what, "of a 1 turned by 45 to 135 degrees, against upright"),
+        higher(wrong_ones, right_ones, 0.0, plain, what, "of images read wrongly, against those read rightly"),
+    )
+
+
+def early_and_late(e: Evidence) -> Rulings:
+    losses = {name: e.curves(f"small {name}", "clean_train_loss") for name in ("early", "none")}
+    last = {name: {seed: curve[-1] for seed, curve in own.items()} for name, own in losses.items()}
+    late, none = wrong(e, "large late"), wrong(e, "large none")
+    return (
+        lower(last["early"], last["none"], 0.0, plain, reading="early: lower training loss of an underfitting net"),
+        lower(late, none, 0.0, points, reading="late: fewer errors of an overfitting net"),
+    )
+
+
+def curriculum(e: Evidence) -> Rulings:
+    return (no_worse(wrong(e, "curriculum"), wrong(e, "constant"), 0.002, points),)
+
+
+PAPER_CLAIMS = (
+    Claim(
+        "P1",
+        f"{HINTON}, figure 1",
+        "Dropout of 0.5 on the hidden layers lowers the errors, 0.2 on the pixels further.",
+        hidden_then_input,
+        FIGURE_1,
+        seeds=3,
+        published="160, 130, 110 errors",
+        draw="comparison",
+        rulings="parts",
+    ),
+    Claim(
+        "P2",
+        f"an independent reproduction of {HINTON}",
+        "Dropout loses early and wins late.",
+        crosses,
+        LONG,
+        published="behind at epoch 20, ahead at 100",
+        draw="comparison",
+        rulings="parts",
+    ),
+    Claim(
+        "P3",
+        f"{SRIVASTAVA}, table 9",
+        "Dropout with max-norm has the fewest errors, and dropout fewer than any regularizer without it.",
+        table_9,
+        {
+            f"{name}, lr {rate:g}": arm("papers/srivastava-table9-reduced", f"training.learning_rate={rate}", *changes)
+            for rate in TRIED
+            for name, changes in (
+                ("dropout + max-norm", ()),
+                ("dropout + l2", (UNCONSTRAINED, "regularization.l2=1e-5")),
+                ("none", (*UNDROPPED, UNCONSTRAINED)),
+                ("l2", (*UNDROPPED, UNCONSTRAINED, "regularization.l2=1e-5")),
+                ("l1 and l2", (*UNDROPPED, UNCONSTRAINED, "regularization.l2=1e-5", "regularization.l1=1e-6")),
+                ("max-norm", UNDROPPED),
+            )
+        },
+        seeds=3,
+        published="dropout + max-norm 1.05, dropout + L2 1.25, max-norm 1.35, L2 1.62 %",
+        rulings="parts",
+    ),
+    Claim(
+        "P4",
+        f"{SRIVASTAVA}, table 2",
+        "Three layers of 1024, dropout and max-norm: 1.06 % errors (reduced: at most 1.4).",
+        near_106,
+        {"net": arm("papers/srivastava-table2-reduced")},
+        seeds=3,
+        published="1.06 %",
+    ),
+    Claim(
+        "P5",
+        f"{SRIVASTAVA}, figure 4",
+        "Whatever the architecture, with dropout the errors are fewer than with any architecture without it.",
+        clusters,
+        {
+            f"{name} {shape}": arm(
+                "claims/wide", f"network.hidden=[{','.join(map(str, hidden))}]", f"dropout.rate={rate}"
+            )
+            for name, rate in (("plain", 0), ("dropout", 0.5))
+            for shape, hidden in SHAPES.items()
+        },
+        seeds=3,
+        published="1.0 to 1.3 % against 1.7 to 1.8 %",
+    ),
+    Claim(
+        "P6",
+        f"{SRIVASTAVA}, table 10",
+        "Gaussian noise is as good as Bernoulli's or better.",
+        gaussian_matches,
+        {
+            "bernoulli": arm("papers/srivastava-table10-reduced", "dropout.kind=bernoulli"),
+            "gaussian": arm("papers/srivastava-table10-reduced"),
+        },
+        published="0.95 +- 0.04 against 1.08 +- 0.04 %",
+    ),
+    Claim(
+        "P7",
+        f"{SRIVASTAVA}, figure 10",
+        "With 100 and 500 images dropout brings nothing; its gain peaks in the middle.",
+        gain_against_data,
+        {
+            f"{name} {amount}": arm(
+                "papers/srivastava-fig10-reduced",
+                f"dropout.rate={rate}",
+                f"data.train_size={amount}",
+                f"training.epochs={UPDATES * 100 // amount}",
+            )
+            for name, rate in (("plain", 0), ("dropout", 0.5))
+            for amount in AMOUNTS
+        },
+        published="no gain at 100 and 500",
+        draw="data sizes",
+        rulings="parts",
+    ),
+    Claim(
+        "P8",
+        f"{SRIVASTAVA}, figure 9a",
+        "With n fixed the error is flat for keep 0.4 to 0.8 and rises on either side.",
+        flat_in_the_middle,
+        keeps("papers/srivastava-fig9a-reduced"),
+        draw="sweep",
+        rulings="parts",
+        published="flat from 0.4 to 0.8",
+    ),
+    Claim(
+        "P9",
+        f"{SRIVASTAVA}, figure 9b",
+        "With as many units kept, a small keep does better than with n fixed.",
+        rescued,
+        {
+            **keeps("papers/srivastava-fig9b-reduced"),
+            "fixed 0.1": arm("papers/srivastava-fig9a-reduced", "dropout.rate=0.9"),
+        },
+        published="2.7 to 1.7 % at keep 0.1",
+        draw="sweep",
+        rulings="parts",
+    ),
+    Claim(
+        "P10",
+        f"{SRIVASTAVA}, figure 11",
+        "It takes the mean of about 50 passes to be as good as weight scaling.",
+        fifty_passes,
+        {"net": arm("papers/srivastava-fig11-reduced")},
+        published="about 50",
+        samples=100,
+        draw="averaging",
+        rulings="parts",
+    ),
+    Claim(
+        "P11",
+        f"{SRIVASTAVA}, figure 8",
+        "Dropout makes hidden units sparser (there of an auto-encoder, here of a classifier).",
+        sparser,
+        {
+            "plain": arm("claims/wide", "network.hidden=[256]", "dropout.rate=0"),
+            "dropout": arm("claims/wide", "network.hidden=[256]"),
+        },
+        published="mean output about 2.0 to 0.7",
+        samples=1,
+    ),
+    Claim(
+        "P12",
+        f"{SRIVASTAVA}, section 11",
+        "Dropout needs 2 to 3 times as much training.",
+        needs_longer,
+        LONG,
+        published="2 to 3 times",
+    ),
+    Claim(
+        "P13",
+        f"{SRIVASTAVA}, appendix A",
+        "A high learning rate and max-norm beat dropout alone.",
+        fast_and_constrained,
+        {
+            name: arm(
+                "claims/wide",
+                "network.hidden=[256,256]",
+                "training.optimizer=sgd",
+                f"training.learning_rate={rate}",
+                f"training.momentum={momentum}",
+                f"regularization.max_norm={1.5 if norm else 'null'}",
+                "training.epochs=30",
+            )
+            for name, (rate, momentum, norm) in CELLS.items()
+        },
+        published="1.25 % without, 1.06 % with max-norm",
+    ),
+    Claim(
+        "P14",
+        f"{SRIVASTAVA}, appendix A",
+        "A net with n / keep units and dropout is no worse than one with n.",
+        twice_as_wide,
+        {
+            f"{name} {units}": arm("claims/wide", f"network.hidden=[{units},{units}]", "training.epochs=30", *changes)
+            for width in HALVES
+            for name, units, changes in (("dropout", width, ()), ("plain", width // 2, ("dropout.rate=0",)))
+        },
+        rulings="parts",
+    ),
+    Claim(
+        "P15",
+        "Wan et al. 2013",
+        "With relu a network without DropConnect and dropout has the most errors, with tanh DropConnect the fewest.",
+        dropconnect_order,
+        {
+            f"{activation} {name}": arm("papers/wan-2013-reduced", f"network.activation={activation}", *changes)
+            for activation in ("relu", "tanh")
+            for name, changes in (
+                ("none", ("dropout.kind=bernoulli", "dropout.rate=0")),
+                ("dropout", ("dropout.kind=bernoulli",)),
+                ("dropconnect", ()),
+            )
+        },
+        published="relu 1.20, 1.28, 1.62 %; tanh 1.36, 1.58, 1.65 % (unconfirmed)",
+        rulings="parts",
+    ),
+    Claim(
+        "P16",
+        "Gal & Ghahramani 2016",
+        "The passes disagree about what the network does not know: turned digits, and those that it gets wrong.",
+        uncertain_where_wrong,
+        {"net": arm("papers/srivastava-fig11-reduced")},
+        samples=100,
+        draw="rotated",
+        rulings="parts",
+    ),
+    Claim(
+        "P17",
+        "Liu et al. 2023",
+        "Early dropout lowers the training loss of a net that underfits, late dropout the errors of one that overfits.",
+        early_and_late,
+        {
+            "small none": arm("claims/small", "dropout.rate=0"),
+            "small early": arm("claims/small", "dropout.rate=0.1", "dropout.schedule=early", "dropout.cutoff=10"),
+        }
+        | {
+            f"large {name}": arm(
+                "claims/wide", "data.train_size=5000", "data.train_from=random", "training.epochs=40", *changes
+            )
+            for name, changes in (
+                ("none", ("dropout.rate=0",)),
+                ("late", ("dropout.schedule=late", "dropout.cutoff=10")),
+            )
+        },
+        rulings="parts",
+        published="ImageNet accuracy 73.9 % none, 67.9 % standard, 74.3 % early",
+    ),
+    Claim(
+        "P18",
+        "Morerio et al. 2017",
+        "A curriculum of rates is at least as good as a constant rate.",
+        curriculum,
+        {"constant": arm("claims/wide"), "curriculum": arm("claims/wide", "dropout.schedule=curriculum")},
+        published="at worst equal",
+    ),
+)

@@ -1,0 +1,220 @@
+"""Dask's side of `distribution.py`: a unit is a task for one worker, all that happens comes through one queue."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, field, replace
+from functools import partial
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dropout_lab.cluster import worker as remote
+from dropout_lab.cluster.distribute import Report
+from dropout_lab.cluster.worker import Facts, Lost, WorkerLost
+from dropout_lab.data import datasets as data
+from dropout_lab.errors import Failed
+from dropout_lab.execution.execute import Writers, patience
+from dropout_lab.storage import sha256
+from dropout_lab.training import Lane
+
+if TYPE_CHECKING:
+    from distributed import Future
+
+
+LOOK = 1.0  # seconds between looks at who is there
+
+
+@dataclass
+class Host:
+    """A worker at work: what it is, what to call it, and the units that it has, at most `slots`."""
+
+    facts: Facts
+    slots: int = 0
+    units: set[str] = field(default_factory=set)
+
+
+class Files:
+    """The files of the data sets that a plan needs: digests by path in a data directory, and their content."""
+
+    def __init__(self, datasets: Sequence[str], directory: Path) -> None:
+        self.names: dict[str, str] = {}  # of one's own files, at the workers
+        paths: dict[str, Path] = {}
+        for dataset in datasets:
+            for report in data.verify(dataset, directory):
+                if dataset not in data.DATASETS:
+                    self.names[dataset] = f"{sha256(report.path.read_bytes())}.npz"
+                    paths[self.names[dataset]] = report.path
+                elif report.path.is_relative_to(directory):
+                    paths[str(report.path.relative_to(directory))] = report.path
+                    sums = report.path.with_name("SHA256SUMS")
+                    paths |= {str(sums.relative_to(directory)): sums} if sums.exists() else {}
+        self.paths = paths
+        self.digests = {name: sha256(path.read_bytes()) for name, path in paths.items()}
+
+    def content(self) -> dict[str, bytes]:
+        return {name: path.read_bytes() for name, path in self.paths.items()}
+
+    def there(self, lane: Lane, directory: str) -> Lane:
+        """Return a lane that finds its data where a worker has them."""
+        if name := self.names.get(lane.config.data.dataset):
+            moved = lane.config.data.model_copy(update={"dataset": f"{directory}/{name}"})
+            return replace(lane, config=lane.config.model_copy(update={"data": moved}))
+        return lane
+
+
+class DaskEngine:
+    """The workers of a cluster as `distribution.Engine`. The queue is filled by the client's loop, another thread."""
+
+    def __init__(self, cluster: Any, writers: Writers, files: Files, size: int, device: str) -> None:
+        self.cluster, self.client, self.writers = cluster, cluster.client, writers
+        self.files, self.size, self.device = files, size, device
+        self.queue: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self.hosts: dict[str, Host] = {}
+        cluster.facts.clear()  # whoever is there comes again
+        self.futures: dict[str, Future[Any]] = {}
+        self.known: dict[str, str] = {}  # workers that were there when last looked at, by address, with Dask's id
+        self.told: dict[str, bool] = {}  # remarks on the workers, and whether they were passed on
+        self.stopping = False
+        self.client.subscribe_topic(remote.TOPIC, lambda event: self.queue.put((event[1]["key"], event[1])))
+        self.client.loop.add_callback(self._watch)
+
+    # What `distribute` asks for
+
+    def room(self) -> Mapping[str, int]:
+        if self.client.status != "running":
+            return {}
+        return {address: host.slots - len(host.units) for address, host in self.hosts.items() if host.slots}
+
+    def send(self, key: str, address: str, lanes: Sequence[Lane]) -> str:
+        facts = self.hosts[address].facts
+        self.hosts[address].units.add(key)
+        moved = bytes(ForkingPickler.dumps([self.files.there(lane, str(facts.directory)) for lane in lanes]))
+        call = moved, key, facts.id, facts.directory, self.device, patience(lane.config for lane in lanes)
+        try:
+            self.futures[key] = self.client.submit(remote.train, *call, key=key, workers=[address], pure=False)
+            self.client.loop.add_callback(self._fetch, self.futures[key])
+        except Exception as error:  # the scheduler was lost at this moment
+            self.queue.put((key, Lost(str(error))))
+        return f"{facts.machine}/{facts.name.rpartition('//')[2]}"
+
+    def reports(self) -> Iterator[tuple[str, Report]]:
+        try:
+            kind, what = self.queue.get(timeout=LOOK)
+        except queue.Empty:  # a lost connection may be back, which nobody tells: who waits for a slot looks again
+            return
+        if kind == "hosts":
+            yield from self._meet(*what)
+        elif kind == "gone":
+            reason = "the Dask scheduler is gone; what is finished is kept, and the same command goes on"
+            raise Failed(f"{self.cluster.address}: {reason}")
+        else:
+            if not isinstance(what, Mapping):
+                self._forget(kind)
+            yield kind, what
+
+    def notes(self) -> list[str]:
+        new = [text for text, passed in self.told.items() if not passed]
+        self.told.update(dict.fromkeys(new, True))
+        return new
+
+    def stop(self) -> None:
+        """Cancel what is queued or under way, and leave nothing on the cluster."""
+        self.stopping = True
+        with contextlib.suppress(Exception):  # the scheduler may be gone
+            self.client.unsubscribe_topic(remote.TOPIC)
+            self.client.cancel(list(self.futures.values()), asynchronous=False)
+        self.futures.clear()
+
+    # What happens on the client's loop
+
+    async def _fetch(self, future: Future[Any]) -> None:
+        """Wait for a result, and put it into the queue."""
+        try:
+            self.queue.put((future.key, await future))
+        except CancelledError as error:  # Dask's: the scheduler is gone
+            self.queue.put((future.key, Lost(str(error))))
+        except Exception as error:
+            self.queue.put((future.key, error))
+
+    async def _watch(self) -> None:
+        """See who comes and goes; a worker that was started again under its old address is another one."""
+        heard = time.monotonic()
+        while not self.stopping:
+            with contextlib.suppress(Exception):  # the scheduler is not there just now
+                async with asyncio.timeout(remote.BACK):
+                    identity = await self.client.scheduler.identity(n_workers=-1)
+                heard = time.monotonic()
+                there = {address: worker["id"] for address, worker in identity["workers"].items()}
+                gone = [address for address in self.known if there.get(address) != self.known[address]]
+                come = [address for address in there if there[address] != self.known.get(address)]
+                self.known = there
+                if gone:
+                    self.queue.put(("hosts", (gone, {})))
+                if come:
+                    self.client.loop.add_callback(self._admit, come)
+            if self.client.status == "closed" or time.monotonic() - heard > remote.BACK:
+                self.queue.put(("gone", None))
+                return
+            await asyncio.sleep(LOOK)
+
+    async def _admit(self, addresses: Sequence[str]) -> None:
+        """Look at workers that have come, and send the data to those that lack them; if that fails, look again."""
+        found: dict[str, Any] = {}
+        with contextlib.suppress(Exception):
+            ask = {"workers": list(addresses), "on_error": "return"}
+            found = await self.client.run(remote.look, self.files.digests, **ask)
+            lacking = [address for address, facts in found.items() if isinstance(facts, Facts) and not facts.directory]
+            if lacking:
+                key = f"dropout-lab-data-{uuid.uuid4().hex}"
+                sent = await self.client.scatter({key: self.files.content()}, workers=lacking, broadcast=True)
+                ask["workers"] = lacking
+                found |= await self.client.run(remote.keep, key, self.files.digests, **ask)
+                del sent
+        fit = {address: facts for address, facts in found.items() if isinstance(facts, Facts) and facts.directory}
+        for address in set(addresses) - fit.keys():
+            self.known.pop(address, None)
+        self.queue.put(("hosts", ([], found)))
+
+    # What comes of it
+
+    def _meet(self, gone: Sequence[str], come: Mapping[str, Any]) -> Iterator[tuple[str, Report]]:
+        for address in gone:
+            units = self.hosts.pop(address).units if address in self.hosts else set()
+            if units:
+                self.told[f"worker {address.rpartition('//')[2]} was lost; what it trained starts again"] = False
+            for key in units:
+                self._forget(key)
+                yield key, WorkerLost()
+            self.cluster.facts.pop(address, None)
+        for address, facts in come.items():
+            if problems := remote.unfit(address, facts, self.cluster.ours, self.files.digests):
+                self.told = {f"left out: {problem}": False for problem in problems} | self.told
+                continue
+            self.cluster.facts[address] = facts
+            self.hosts[address] = Host(facts)
+            if facts.environment not in self.cluster.environments:
+                self.cluster.environments.append(facts.environment)
+        for address, slots in self.cluster.slots(self.size, self.device).items():
+            self.hosts[address].slots = slots
+        if gone and not self.hosts:
+            self.told["the cluster has no workers now; waiting for some"] = False
+        if self.cluster.environments:
+            self.writers.environment = self.cluster.environment(self.device)
+        if len(cpus := sorted({str(own["cpu"]) for own in self.cluster.environments})) > 1:
+            text = f"the workers' processors differ ({', '.join(cpus)}): the last digits depend on who trains what"
+            self.told = {text: False} | self.told
+
+    def _forget(self, key: str) -> None:
+        """Drop a task, wherever it is."""
+        future = self.futures.pop(key, None)
+        if future and not future.done():
+            self.client.loop.add_callback(partial(future.cancel, asynchronous=True))
+        for host in self.hosts.values():
+            host.units.discard(key)

@@ -1,0 +1,92 @@
+"""What `compare` does with runs: what it is asked, whether they can be compared, the comparison and its files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dropout_lab.commands.names import Options, each, inside, label
+from dropout_lab.comparison import compare as comparisons
+from dropout_lab.comparison import tables
+from dropout_lab.comparison.gate import Gate, parse_gate
+from dropout_lab.comparison.metrics import METRICS
+from dropout_lab.config import resolve as configs
+from dropout_lab.data import datasets as data
+from dropout_lab.errors import Problem, Refused
+from dropout_lab.runs import read as runs
+from dropout_lab.runs.job import Job
+from dropout_lab.storage import as_json, atomic_write, make_directory, sha256
+
+FOLDER = "_comparisons"  # in the runs directory
+LONGEST = 200  # characters of the names in the name of a comparison
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a comparison is asked: the primary metric, the smallest difference that matters, and the gate, if any."""
+
+    metric: str
+    min_effect: float  # as stored: 0.001 for 0.1 pp
+    gate: Gate | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A comparison, where its files are, and why its gate tripped, if it did."""
+
+    comparison: comparisons.Comparison
+    directory: Path
+    tripped: str | None
+
+
+def question(metric: str = "test_accuracy", min_effect: str | None = None, fail_if: str | None = None) -> Question:
+    """Read the options of `compare`. Raises `Refused` for an unknown metric, a bad margin or a bad gate."""
+    if metric not in METRICS:
+        raise Refused(Problem("command line", "--metric", comparisons.unknown_metric(metric), metric))
+    percent = METRICS[metric].unit == "%"
+    text = min_effect if min_effect is not None else f"{100 * comparisons.MIN_EFFECT:g}pp" if percent else "0"
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(pp)?", text, re.ASCII)
+    if match is None or bool(match[2]) != percent:
+        reason = f"must be a number{' with pp, such as 0.1pp' if percent else ' without a unit, such as 0.01'}"
+        raise Refused(Problem("command line", "--min-effect", reason, text))
+    return Question(metric, float(match[1]) / (100 if percent else 1), None if fail_if is None else parse_gate(fail_if))
+
+
+def check_alike(jobs: Sequence[Job]) -> None:
+    """Refuse, before anything is trained, runs that cannot be compared: other data, or another split of them."""
+    (path, flat), *others = [(job.path, configs.flatten(job.config)) for job in jobs]
+    problems = []
+    for other, own in others:
+        known = data.DATASETS.keys() >= {flat["data.dataset"], own["data.dataset"]}  # two files may hold the same data
+        for key in ("data.dataset",) * known + comparisons.MUST_AGREE:
+            if own[key] != flat[key]:
+                reason = f"must be {flat[key]} as in {path}, or the runs cannot be compared"
+                problems.append(Problem(str(other), key, reason, own[key]))
+    finished = [runs.load(job.path) for job in jobs if (job.path / "summary.json").exists()] if not problems else []
+    for run in finished[1:]:
+        problems += comparisons.unlike(finished[0], run)
+    if problems:
+        raise Refused(*problems)
+
+
+def compare(jobs: Sequence[Job], asked: Question, directory: Path, seeds: Sequence[int] | None = None) -> Answer:
+    """Compare the finished runs of `jobs` (on `seeds`, if given) and write comparison.json, .csv and curves.png."""
+    loaded = each(jobs, lambda job: runs.load(job.path))
+    loaded = [run.only(seeds) for run in loaded] if seeds else loaded
+    result = comparisons.compare(loaded, metric=asked.metric, min_effect=asked.min_effect)
+    from dropout_lab.figures import plots
+
+    make_directory(directory)
+    atomic_write(directory / "comparison.json", as_json(tables.to_json_dict(result)).encode())
+    atomic_write(directory / "comparison.csv", tables.to_csv(result).encode(errors="backslashreplace"))
+    plots.save(plots.comparison(loaded), directory / "curves.png")
+    return Answer(result, directory, asked.gate.trips(result) if asked.gate else None)
+
+
+def comparison_directory(jobs: Sequence[Job], options: Options) -> Path:
+    """Return where the comparison of `jobs` is written: <runs>/_comparisons/<a>-vs-<b>."""
+    name = "-vs-".join(label(job.path, options) for job in jobs)
+    name = name if len(name) <= LONGEST else f"{name[:LONGEST]}-{sha256(name.encode(errors='backslashreplace'))[:12]}"
+    return inside(options.runs, options.runs / FOLDER / name)

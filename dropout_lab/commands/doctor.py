@@ -1,0 +1,120 @@
+"""`dropout-lab doctor`: what this machine has, and what would keep runs from working."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import tempfile
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dropout_lab import __version__
+from dropout_lab.comparison.verdict import count
+
+if TYPE_CHECKING:
+    from dropout_lab.commands.names import Options
+
+SCHEMA_VERSION = 1
+ROOM = 2**30  # bytes of free disk below which a warning is due
+MARKS = {True: "ok", None: "--", False: "BAD"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at; `ok` is False where runs would fail because of it, None where it is absent by choice."""
+
+    subject: str
+    value: str
+    ok: bool | None = True
+
+
+def examine(options: Options) -> list[Finding]:
+    """Look at versions, torch and its devices, torchvision, the data sets, and the place for runs."""
+    here = f"{__version__}, Python {platform.python_version()}, {platform.platform()}"
+    return [
+        Finding("dropout-lab", here),
+        _torch(),
+        _torchvision(),
+        _packages(),
+        *_data(options.data),
+        *_place(options.runs),
+    ]
+
+
+def _torch() -> Finding:
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        return Finding("torch", f"cannot be imported: {error}", False)
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    devices = ", ".join(f"cuda:{index} {name}" for index, name in enumerate(names)) or "no CUDA device"
+    return Finding("torch", f"{torch.__version__}, {count(torch.get_num_threads(), 'thread')}, {devices}")
+
+
+def _torchvision() -> Finding:
+    try:
+        import torchvision  # type: ignore[import-untyped]
+    except (ImportError, RuntimeError, OSError) as error:  # RuntimeError: builds of torch and torchvision do not match
+        advice = "install builds of torch and torchvision that match"
+        return Finding("torchvision", f"cannot be imported: {error}; {advice}", False)
+    return Finding("torchvision", str(torchvision.__version__))
+
+
+def _packages() -> Finding:
+    """Look up the versions of what dropout-lab needs, by its own metadata."""
+    found, absent = [], []
+    for requirement in metadata.requires("dropout-lab") or []:
+        name = re.split(r"[^A-Za-z0-9_.-]", requirement, maxsplit=1)[0]
+        if "extra ==" in requirement or name.startswith("torch"):
+            continue
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            absent.append(name)
+    return Finding("packages", ", ".join(found) + "".join(f", no {name}" for name in absent), not absent)
+
+
+def _data(directory: Path) -> Iterator[Finding]:
+    from dropout_lab.data import datasets as data
+
+    for name in data.DATASETS:
+        problems = [report for report in data.verify(name, directory) if report.problem]
+        if not problems:
+            yield Finding(f"data {name}", "verified")
+        elif all(report.missing for report in problems):
+            yield Finding(f"data {name}", f"not in {directory}; `dropout-lab data fetch {name}` downloads it", None)
+        else:
+            bad = next(report for report in problems if not report.missing)
+            yield Finding(f"data {name}", f"{bad.path}: {bad.problem}", False)
+
+
+def _place(directory: Path) -> Iterator[Finding]:
+    """Try to write where runs are kept, or would be."""
+    there = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            yield Finding("runs", str(directory))
+    except OSError as error:
+        yield Finding("runs", f"{there} cannot be written: {error.strerror}", False)
+    free = shutil.disk_usage(there).free
+    yield Finding("disk", f"{free / 2**30:.1f} GiB free at {there}", free > ROOM)
+
+
+def as_text(findings: Sequence[Finding], width: int) -> str:
+    """Return a line per finding, wrapped behind its subject where it is longer than `width`."""
+    named = ((f"{MARKS[finding.ok]:<4} {finding.subject:<20} ", finding.value) for finding in findings)
+    lines = (
+        textwrap.wrap(head + text, width, subsequent_indent=" " * len(head), break_on_hyphens=False)
+        for head, text in named
+    )
+    return "\n".join(line for own in lines for line in own)
+
+
+def as_dict(findings: Sequence[Finding]) -> dict[str, Any]:
+    """Return the findings as plain data."""
+    return {"schema_version": SCHEMA_VERSION, "findings": [asdict(finding) for finding in findings]}

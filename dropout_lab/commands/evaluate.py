@@ -1,0 +1,60 @@
+"""What `evaluate` does with a run: whether it can be evaluated, the evaluation, its files and pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dropout_lab import terminal
+from dropout_lab.commands.names import Options, inside, label
+from dropout_lab.cost import TORCH
+from dropout_lab.data import datasets as data
+from dropout_lab.errors import Problem, Refused
+from dropout_lab.execution import lanes as schedule
+from dropout_lab.runs import read as runs
+from dropout_lab.runs.job import Job
+from dropout_lab.storage import as_json, atomic_write, make_directory
+
+if TYPE_CHECKING:
+    from dropout_lab.evaluation.evaluate import Evaluation
+
+FOLDER = "_evaluations"  # in the runs directory
+
+
+def evaluate(
+    job: Job, samples: int, options: Options, form: str = "png", style: str = "light", size: str = "page"
+) -> tuple[Evaluation, Path]:
+    """Evaluate a finished run, and write <runs>/_evaluations/<run>: evaluation.json, images.csv and pictures, in a
+    format and a look of figures.py.
+
+    Raises `Refused` where it is not finished, none of its seeds is, or the data are not those that it was trained on.
+    """
+    run = runs.load(job.path)
+    if len(run.diverged) == len(run.seeds):
+        raise Refused(Problem(str(run.path), "seeds", "all diverged: there is no network to evaluate", len(run.seeds)))
+    dataset, scale = run.config.data.dataset, run.config.data.scale
+    data.check(dataset, options.data)
+    of = data.dimensions(dataset)
+    if (needed := TORCH + 4 * 4 * samples * of.test * of.classes * 2) > schedule.available_memory():
+        reason = f"needs about {needed / schedule.GIB:.1f} GiB of memory, more than is free; average fewer passes"
+        raise Refused(Problem("command line", "--samples", reason, samples))
+    loaded = data.load(dataset, scale, options.data)
+    if loaded.sha256 != run.summary["data_sha256"]:
+        reason = "has changed since the run was trained; --fresh trains on what it is now"
+        raise Refused(Problem(str(run.path), dataset, reason, loaded.sha256))
+    from dropout_lab.evaluation import evaluate as evaluation
+    from dropout_lab.evaluation import figures as evaluation_figures
+    from dropout_lab.evaluation import tables as evaluation_tables
+    from dropout_lab.figures import plots
+    from dropout_lab.figures import style as figures
+
+    result = evaluation.evaluate(run, loaded, samples, lambda text: None if options.quiet else terminal.say(text))
+    directory = inside(options.runs, options.runs / FOLDER / label(run.path, options))
+    make_directory(directory)
+    atomic_write(directory / "evaluation.json", as_json(evaluation_tables.as_dict(result)).encode())
+    atomic_write(directory / "images.csv", evaluation_tables.images_csv(result).encode())
+    with figures.look(style, size):
+        for name, draw in evaluation_figures.FIGURES.items():
+            if figure := draw(result):
+                plots.save(figure, directory / f"{name}.{form}")
+    return result, directory

@@ -1,0 +1,136 @@
+"""A finished run -> MLflow: an experiment of its name and, for each seed, an MLflow run, which is never there twice."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dropout_lab.commands import plan as plans
+from dropout_lab.commands.names import check_directory
+from dropout_lab.comparison.metrics import results
+from dropout_lab.config.resolve import flatten
+from dropout_lab.config.strict_yaml import written
+from dropout_lab.errors import Failed, Problem, Refused
+from dropout_lab.execution.environment import require
+from dropout_lab.runs import read as runs
+from dropout_lab.runs.job import Job
+from dropout_lab.runs.read import COLUMNS, Run
+from dropout_lab.storage import make_directory, sha256
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+ARTIFACTS = ("config.yaml", "summary.json", "curves.png")
+FOLDER = "mlartifacts"  # beside the database, as MLflow's own server has it
+DIGEST = "dropout_lab.digest"  # the tag by which a seed is found again
+SQLITE = b"SQLite format 3\0"
+MOST = 1000  # metrics that MLflow takes at once
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export came to: the experiment, and the seeds added and found there already."""
+
+    database: Path
+    experiment: str
+    added: tuple[int, ...]
+    known: tuple[int, ...]
+
+
+def export(job: Job, target: str) -> Exported:
+    """Give a finished run to another program, as `target` says: "mlflow:sqlite:///FILE.db"."""
+    path = database(target)
+    check_directory("--to", path.parent)
+    run = runs.load(job.path)
+    plans.draw_curves([run] if not (run.path / "curves.png").exists() else [])
+    make_directory(path.parent)
+    return to_mlflow(run, path)
+
+
+def database(target: str) -> Path:
+    """Return the file that `--to` names. Raises `Refused` for another target, another file, and without MLflow."""
+    match = re.fullmatch(r"mlflow:sqlite:///([^?#%]+)", target)
+    if match is None:
+        raise Refused(Problem("command line", "--to", "must be mlflow:sqlite:///FILE.db", target))
+    path = Path(match[1])
+    try:
+        with path.open("rb") as file:
+            foreign = file.read(len(SQLITE)) not in (SQLITE, b"")
+    except FileNotFoundError:
+        foreign = False
+    except OSError as error:
+        raise Refused(Problem("command line", "--to", f"cannot be read: {error.strerror}", target)) from None
+    if foreign:
+        raise Refused(Problem("command line", "--to", "must be an SQLite database, or a new file", target))
+    for package in ("mlflow", "sqlalchemy", "alembic"):
+        require(package, "--to", target, extra="mlflow")
+    return path
+
+
+def to_mlflow(run: Run, path: Path) -> Exported:
+    """Add the seeds of a finished run to the MLflow database `path`; those that are in it stay as they are.
+
+    Raises `Failed` where MLflow does.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read as MLflow is imported: nothing leaves this machine
+    import sqlalchemy
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table that it makes
+    place = path.resolve()
+    try:
+        client = MlflowClient(f"sqlite:///{place}", f"sqlite:///{place}")
+        found = client.get_experiment_by_name(run.name)
+        beside = (place.parent / FOLDER).as_uri()
+        experiment = found.experiment_id if found else client.create_experiment(run.name, beside)
+        added = [seed for seed in run.seeds if _add(client, experiment, run, seed)]
+    except (MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
+        raise Failed(f"{path}: MLflow says: {error}") from error
+    return Exported(path, run.name, tuple(added), tuple(seed for seed in run.seeds if seed not in added))
+
+
+def _add(client: MlflowClient, experiment: str, run: Run, seed: int) -> bool:
+    """Add one seed, unless it is there in full; what an export that was cut short has left is taken away."""
+    from mlflow.entities import Metric, Param
+
+    facts = run.summary["seeds"][str(seed)]
+    rows = run.metrics[run.metrics["seed"] == seed]
+    content = [run.config.identity, run.summary["data_sha256"], seed, facts, rows.to_csv(index=False)]
+    digest = sha256(json.dumps(content).encode())
+    for same in client.search_runs([experiment], f"tags.`{DIGEST}` = '{digest}'"):
+        if same.info.status != "RUNNING":
+            return False
+        client.delete_run(same.info.run_id)
+    tags = {
+        DIGEST: digest,
+        "dropout_lab.identity": run.config.identity,
+        "dropout_lab.data_sha256": run.summary["data_sha256"],
+        "dropout_lab.seed": str(seed),
+        "dropout_lab.status": facts["status"],
+        **{f"environment.{key}": str(value) for key, value in run.summary["environment"].items()},
+    }
+    ended = round((run.path / "summary.json").stat().st_mtime * 1000)  # in milliseconds, as MLflow counts
+    began = ended - round(run.seconds.get(seed, 0) * 1000)
+    own = client.create_run(experiment, began, tags, f"{run.name} seed {seed}").info.run_id
+    curves = [
+        Metric(column, float(value), ended, int(row["epoch"]))
+        for _, row in rows.iterrows()
+        for column, value in row.items()
+        if column in COLUMNS[2:]
+    ]
+    final = results(facts) if facts["status"] == "finished" else {}
+    curves += [Metric(key, value, ended, facts["epochs"]) for key, value in final.items()]
+    params = [Param(key, written(value)) for key, value in flatten(run.config).items() if key != "seeds"]
+    client.log_batch(own, params=[*params, Param("seed", str(seed))])
+    for first in range(0, len(curves), MOST):
+        client.log_batch(own, curves[first : first + MOST])
+    for name in ARTIFACTS:
+        client.log_artifact(own, str(run.path / name))
+    client.set_terminated(own, "FINISHED" if final else "FAILED", ended)
+    return True

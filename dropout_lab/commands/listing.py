@@ -1,0 +1,201 @@
+"""Runs as a person reads them: one run's result, the list of those in a directory, and the plan of what to train."""
+
+from __future__ import annotations
+
+import csv
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dropout_lab.comparison import inference as statistics
+from dropout_lab.comparison.metrics import METRICS
+from dropout_lab.comparison.verdict import count, named_seeds, shown_seeds
+from dropout_lab.config import resolve as configs
+from dropout_lab.config.resolve import Config
+from dropout_lab.config.strict_yaml import written
+from dropout_lab.errors import Refused
+from dropout_lab.runs import read as runs
+from dropout_lab.runs.read import RESULTS, Run
+from dropout_lab.storage import read_file
+from dropout_lab.text import Line, Parts, flow, labelled, table
+
+if TYPE_CHECKING:
+    from dropout_lab.execution.lanes import Layout
+
+SCHEMA_VERSION = 1
+BLOCKS = "▁▂▃▄▅▆▇█"
+SPARKS = 20  # characters of a sparkline
+UNFOLDED = 10_000  # columns: lines of a plan are not folded, but wrapped
+
+
+def run_as_dict(run: Run) -> dict[str, Any]:
+    """Return a finished run as plain data: where it is, and every seed's result as in summary.json."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": run.name,
+        "path": str(run.path),
+        "identity": run.config.identity,
+        "seeds": run.summary["seeds"],
+        "mean": {
+            when: {key: estimate.mean for key, estimate in _estimates(run, when).items()} for when in ("last", "best")
+        },
+    }
+
+
+def parts(run: Run) -> Parts:
+    """Return what a run is and which seeds went their own way, its results, and its files."""
+    lines = [labelled("run", f"{run.name}  {count(len(run.seeds), 'seed')} ({shown_seeds(run.seeds)})")]
+    for seed in run.diverged:
+        facts = run.summary["seeds"][str(seed)]
+        lines.append(labelled("diverged", f"seed {seed} at epoch {facts['epoch']}, step {facts['step']}"))
+    planned = run.config.training.epochs
+    for seed in run.seeds:
+        facts = run.summary["seeds"][str(seed)]
+        if facts["status"] == "finished" and facts["epochs"] < planned:
+            at = f"seed {seed} after epoch {facts['epochs']} of {planned}, gone back to epoch {facts['best_epoch']}"
+            lines.append(labelled("stopped", at))
+    files = "metrics.csv, curves.png, summary.json, weights.safetensors, predictions.npz"
+    results = [_table(run)] if len(run.diverged) < len(run.seeds) else []
+    return [*lines, *results, labelled("files", f"{run.path}: {files}")]
+
+
+def _table(run: Run) -> list[tuple[str, ...]]:
+    last, best = _estimates(run, "last"), _estimates(run, "best")
+    spread = " (± sd over seeds)" if len(run.seeds) > 1 else ""
+    head = (f"mean{spread}", "last epoch", "best epoch (lowest val loss)")
+    return [head, *((METRICS[key].label, _shown(key, last), _shown(key, best)) for key in RESULTS)]
+
+
+def _estimates(run: Run, when: str) -> dict[str, statistics.Estimate]:
+    """Return the estimate of every measure that has a finite value."""
+    facts = [facts[when] for facts in run.summary["seeds"].values() if facts["status"] == "finished"]
+    values = {key: [fact[key] for fact in facts if math.isfinite(fact[key])] for key in RESULTS}
+    return {key: statistics.interval(own) for key, own in values.items() if own}
+
+
+def _shown(key: str, estimates: dict[str, statistics.Estimate]) -> str:
+    return METRICS[key].shown_estimate(estimates[key]) if key in estimates else "-"
+
+
+# The list of runs
+
+
+def list_runs(directory: Path) -> list[dict[str, Any]]:
+    """Return what is in a runs directory, newest first: finished, running, interrupted and damaged runs."""
+    return [_describe(path, directory) for path in runs.find(directory)]
+
+
+def _describe(path: Path, directory: Path) -> dict[str, Any]:
+    entry = {"name": str(path.relative_to(directory)), "path": str(path)}
+    try:
+        return entry | _facts(path)
+    except Refused as refused:
+        return entry | {"status": "damaged", "reason": str(refused.problems[0])}
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+        return entry | {"status": "damaged", "reason": f"{path / 'metrics.csv'}: is no table of epochs"}
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """Return how far a run has come, read without pandas: a list should come at once."""
+    config = configs.load(path / "config.yaml", check_files=False)
+    summary, metrics = runs.read_summary(path), path / "metrics.csv"
+    unchecked = b"" if summary or not metrics.exists() else read_file(metrics)
+    curve = mean_curve((runs.check_hash(metrics, summary) if summary else unchecked).decode())
+    seeds = list(summary["seeds"].values()) if summary else []
+    test = [facts["last"]["test_accuracy"] for facts in seeds if facts["status"] == "finished"]
+    return {
+        "status": runs.state(path),
+        "seeds": len(seeds or config.seeds),
+        "diverged": sum(facts["status"] == "diverged" for facts in seeds),
+        "epochs": len(curve),
+        "epochs_asked": config.training.epochs,
+        "test_accuracy": sum(test) / len(test) if test else None,
+        "val_loss": curve,
+    }
+
+
+def mean_curve(metrics: str) -> list[float]:
+    """Return the mean val_loss of each epoch over the seeds, from the text of metrics.csv."""
+    values: dict[int, list[float]] = {}
+    for row in csv.DictReader(metrics.splitlines()):
+        values.setdefault(int(row["epoch"]), []).append(float(row["val_loss"]))
+    return [sum(own) / len(own) for _, own in sorted(values.items())]
+
+
+def list_as_text(entries: Sequence[dict[str, Any]], width: int = 100) -> str:
+    """Return the list as a table, with a sparkline of the mean val_loss, and below it what is wrong with which run."""
+    lines: list[Line] = [("run", "status", "seeds", "epochs", "test acc. %", "val loss".ljust(SPARKS))]
+    lines += [_line(entry) for entry in entries]
+    wrong = [labelled("damaged", entry["reason"]) for entry in entries if "reason" in entry]
+    return "\n".join([*table(lines, width), *[""] * bool(wrong), *flow(wrong, width)])
+
+
+def _line(entry: dict[str, Any]) -> Line:
+    if "reason" in entry:
+        return entry["name"], entry["status"], "-", "-", "-", ""
+    accuracy, epochs = entry["test_accuracy"], str(entry["epochs"])
+    return (
+        entry["name"],
+        entry["status"],
+        f"{entry['seeds']} ({entry['diverged']} diverged)" if entry["diverged"] else str(entry["seeds"]),
+        epochs if entry["status"] == "finished" else f"{epochs}/{entry['epochs_asked']}",
+        "-" if accuracy is None else f"{100 * accuracy:.2f}",
+        sparkline(entry["val_loss"]).ljust(SPARKS),
+    )
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Return the values as at most 20 small bars, lowest to highest; a gap where one is not finite."""
+    step = max(1, len(values) / SPARKS)
+    chosen = [values[int(at * step)] for at in range(min(len(values), SPARKS))]
+    finite = [value for value in chosen if math.isfinite(value)]
+    low = min(finite, default=0)
+    span = max(finite, default=0) - low or 1
+    heights = ((value - low) / span * (len(BLOCKS) - 1) for value in chosen)
+    return "".join(BLOCKS[int(height)] if math.isfinite(height) else " " for height in heights)
+
+
+# The plan of what to train
+
+
+def plan_as_text(
+    plan: Sequence[tuple[Path, Config, Sequence[int]]], layouts: Mapping[str, Layout], width: int = 100
+) -> str:
+    """Return a line per run: where it is, its network, its dropout, and of its seeds how many are to train.
+
+    The last lines say how: per device the processes, the networks side by side, and the memory.
+    """
+    total = sum(len(missing) for _, _, missing in plan)
+    head = f"plan: {count(len(plan), 'run')}, {count(total, 'network') if total else 'nothing'} to train"
+    body = [(f"  {path}", *_conditions(config), _left(config, missing)) for path, config, missing in plan]
+    how = [f"  on {device}: {layout}" for device, layout in layouts.items()]
+    lines = table([("",) * len(body[0]), *body], UNFOLDED)[1:] if body else []
+    return "\n".join([head, *(part for line in [*lines, *how] for part in wrapped(line, width))])
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """Return a line of a plan, with what does not fit below it, further in."""
+    return textwrap.wrap(line, width, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False)
+
+
+def plan_as_dict(plan: Sequence[tuple[Path, Config, Sequence[int]]], layouts: Mapping[str, Layout]) -> dict[str, Any]:
+    """Return the plan as plain data: where each run is, its seeds, those of them that are to train, and how."""
+    runs = [{"path": str(path), "seeds": config.seeds, "to_train": tuple(missing)} for path, config, missing in plan]
+    how = {device: asdict(layout) for device, layout in layouts.items()}
+    return {"schema_version": SCHEMA_VERSION, "plan": runs, "layout": how}
+
+
+def _conditions(config: Config) -> tuple[str, str, str]:
+    dropout = config.dropout
+    hidden = "-".join(map(str, config.widths)) or "no hidden layer"
+    what = [f"{dropout.kind} {written(dropout.rate)} {dropout.manner}".rstrip()] * any(config.rates)
+    what += [f"input {written(dropout.input_rate)}"] * bool(dropout.input_rate)
+    return f"{config.data.dataset} {hidden}", ", ".join(what) or "no dropout", count(config.training.epochs, "epoch")
+
+
+def _left(config: Config, missing: Sequence[int]) -> str:
+    left = f"{len(missing)} to train" if missing else "finished"
+    return f"{named_seeds(config.seeds)} ({left})"

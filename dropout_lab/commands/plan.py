@@ -1,0 +1,153 @@
+"""Plan what is missing of the runs that a command is about, and carry the plan out. Nothing here prints a result.
+
+No torch before there is something to train, which `execution.py` does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Generator, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from dropout_lab import storage
+from dropout_lab.commands import progress, tracking
+from dropout_lab.commands.names import Options, each, inside
+from dropout_lab.cost import cost
+from dropout_lab.data import datasets as data
+from dropout_lab.execution import devices
+from dropout_lab.execution import lanes as schedule
+from dropout_lab.runs import read as runs
+from dropout_lab.runs.job import Job
+from dropout_lab.runs.read import Run
+from dropout_lab.runs.record import set_aside
+from dropout_lab.sweeps.plan import Sweep
+
+if TYPE_CHECKING:
+    from dropout_lab.execution.execute import Event
+
+
+class Step(NamedTuple):
+    """One line of a plan: a job, and the seeds to train for it."""
+
+    job: Job
+    missing: tuple[int, ...]
+
+
+def plan(jobs: Sequence[Job], options: Options, *, fresh: bool = False) -> list[Step]:
+    """Return the jobs, each with the seeds that it lacks (all, if `fresh` and the run exists); changes nothing.
+
+    Raises `Refused` where a run has another config, or there is no such device as is asked for.
+    """
+    each(jobs, lambda job: inside(options.runs, job.path.parent))
+    steps = each(jobs, lambda job: Step(job, job.config.seeds if fresh and runs.is_run(job.path) else job.missing()))
+    wanted = dict.fromkeys(step.job.config.device for step in steps if step.missing or options.device)
+    check = options.cluster.device if options.cluster else devices.check
+    each(wanted, lambda device: check(device, "command line" if options.device else "config"))
+    return steps
+
+
+def carry_out(steps: Sequence[Step], options: Options, *, fresh: bool = False, sweep: Sweep | None = None) -> list[str]:
+    """Train what is missing, draw the curves of what is finished, and return a line for each failure.
+
+    With `fresh` existing runs are moved aside first; a sweep is written down first, which makes its directory one.
+    Raises `Refused`, before anything is changed, where the data are missing or bad.
+    """
+    failures: list[str] = []
+    notice_other_data((job for job, missing in steps if not missing), options.note)
+    if todo := [step for step in steps if step.missing]:
+        work = prepare(todo, options)
+        if sweep:
+            storage.make_directory(options.runs / sweep.name)
+            storage.atomic_write(options.runs / sweep.name / "sweep.yaml", sweep.to_yaml().encode())
+        for job, _ in todo if fresh else ():
+            if runs.is_run(job.path):
+                set_aside(job.path)
+        epochs = {job.path: len(missing) * job.config.training.epochs for job, missing in todo}
+        work_all = sum(len(missing) * cost(job.config) for job, missing in todo)
+        shown = progress.shown(sum(epochs.values()), options.quiet, epochs, work_all)
+        watching = shown, tracking.tracked(options.track)
+        with watching[0] as show, watching[1] as track, contextlib.closing(work):
+            for event in work:
+                show(event)
+                track(event)
+                failures += heed(event, options.note)
+                if failures and options.fail_fast:
+                    break
+    finished = [runs.load(job.path) for job, _ in steps if (job.path / "summary.json").exists()]
+    draw_curves(run for run in finished if not (run.path / "curves.png").exists())
+    for run in finished if options.track else ():
+        tracking.complete(run)
+    return failures
+
+
+def notice_other_data(finished: Iterable[Job], note: Callable[[str], None]) -> None:
+    """Note of which finished runs the own data, an .npz file, are no longer those that they were trained on."""
+    for job in finished:
+        dataset = job.config.data.dataset
+        if dataset not in data.DATASETS and os.path.isfile(dataset):
+            (report,) = data.verify(dataset, Path())[:1]
+            if report.sha256 != runs.load(job.path).summary["data_sha256"]:
+                note(f"{job.path}: {dataset} has changed since; --fresh trains on what it is now")
+
+
+def prepare(todo: Sequence[Step], options: Options) -> Generator[Event, None, None]:
+    """Return the work, which is done as its events are asked for. Refuses bad data, and changes nothing before that."""
+    each(dict.fromkeys(job.config.data.dataset for job, _ in todo), lambda name: data.check(name, options.data))
+    from dropout_lab.execution import execute as execution
+
+    parts = []
+    choose = options.cluster.device if options.cluster else execution.choose_device
+    for device, steps in by_device(todo, choose).items():
+        how = layout(steps, device, options)
+        lanes = how.lanes if options.cluster else options.lanes
+        settings = execution.Settings(options.data, device, how.processes, lanes, options.cluster)
+        parts.append(([job for job, _ in steps], settings))
+    for jobs, settings in parts:
+        execution.Writers([(schedule.Task(job, 0),) for job in jobs], settings)
+    return (event for jobs, settings in parts for event in execution.execute(jobs, settings))
+
+
+def layouts(steps: Sequence[Step], options: Options) -> dict[str, schedule.Layout]:
+    """Return how the steps will be carried out, by device; refuses what does not fit into memory. No torch."""
+    todo = [step for step in steps if step.missing]
+    choose = options.cluster.device if options.cluster else devices.likely
+    return {device: layout(own, device, options) for device, own in by_device(todo, choose).items()}
+
+
+def by_device(steps: Sequence[Step], choose: Callable[[str], str]) -> dict[str, list[Step]]:
+    """Return the steps by the device that each will use."""
+    found: dict[str, list[Step]] = {}
+    for step in steps:
+        found.setdefault(choose(step.job.config.device), []).append(step)
+    return found
+
+
+def layout(steps: Sequence[Step], device: str, options: Options) -> schedule.Layout:
+    """Return how the steps will be carried out on one device."""
+    wanted = [(job.config, len(missing)) for job, missing in steps]
+    if options.cluster:
+        return options.cluster.layout(wanted, device, options.lanes)
+    return schedule.layout(wanted, device, options.jobs, options.lanes)
+
+
+def heed(event: Event, note: Callable[[str], None]) -> list[str]:
+    """Do what an event asks for beside being counted, and return a line if it is a failure."""
+    from dropout_lab.execution import execute as execution
+
+    if isinstance(event, execution.SeedDone):
+        storage.remove(event.task.job.path / "curves.png")  # drawn anew when the run is complete
+    elif isinstance(event, execution.Noted):
+        note(event.text)
+    elif isinstance(event, execution.UnitFailed):
+        return [f"{schedule.named(event.unit)}: {event.reason}"]
+    return []
+
+
+def draw_curves(finished: Iterable[Run]) -> None:
+    """Draw curves.png of each run."""
+    for run in finished:
+        from dropout_lab.figures import plots
+
+        plots.save(plots.curves(run), run.path / "curves.png")

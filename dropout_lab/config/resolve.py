@@ -1,0 +1,155 @@
+"""The config of a run: read from a file, changed by overrides, checked once for all commands, and written again.
+
+The settings with their defaults and bounds are in `settings.py`, the check is in `draft.py`, the grammar of ranges in
+`ranges.py`. Other modules import from here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dropout_lab.config.check import COMMAND_LINE, Draft, dotted, problem_of
+from dropout_lab.config.ranges import expand_numbers, expand_values, parse_seeds
+from dropout_lab.config.rules import did_you_mean, found, nearest_file
+from dropout_lab.config.settings import (
+    RUN_NAME,
+    SETTINGS,
+    Config,
+    DataConfig,
+    DropoutConfig,
+    NetworkConfig,
+    RegularizationConfig,
+    TrainingConfig,
+    json_schema,
+    schema_of,
+)
+from dropout_lab.config.strict_yaml import MAX_BYTES, BadYaml, Fault, Keys, read, written
+from dropout_lab.errors import Problem, Refused
+from dropout_lab.storage import as_json, atomic_write
+
+__all__ = [
+    "RUN_NAME",
+    "Config",
+    "DataConfig",
+    "DropoutConfig",
+    "NetworkConfig",
+    "RegularizationConfig",
+    "TrainingConfig",
+    "commented_yaml",
+    "expand_numbers",
+    "expand_values",
+    "flatten",
+    "init",
+    "json_schema",
+    "load",
+    "parse_seeds",
+    "resolve",
+    "to_yaml",
+]
+
+NOTE_COLUMN = 38  # where the comments of the commented file begin
+
+
+def load(path: Path, overrides: Sequence[str] = (), *, check_files: bool = True) -> Config:
+    """Return the config in the file at `path`, changed by `overrides` such as "training.epochs=3"; the later wins.
+
+    The name defaults to the file's stem. Raises Refused with every problem found. Without `check_files` the user's own
+    .npz file need not be there, so that a finished run can be read after its data have moved.
+    """
+    where = str(path)
+    try:
+        document = read(_contents(path))
+    except BadYaml as error:
+        raise Refused(*(problem_of(where, fault) for fault in error.faults)) from None
+    draft = Draft(where, path.stem, document.lines)
+    for fault in document.faults:
+        draft.refuse(problem_of(where, fault), fault.at)
+    if isinstance(document.value, dict):
+        return draft.config(document.value, overrides, check_files)
+    if not draft.problems:
+        reason = "must be a mapping of keys to values, such as `seeds: [0]`"
+        draft.problems.append(Problem(where, "file", reason, found(document.value), document.lines[()]))
+    raise Refused(*draft.problems)
+
+
+def resolve(
+    mapping: Mapping[str, object], overrides: Sequence[str] = (), *, where: str, name: str, check_files: bool = True
+) -> Config:
+    """Return the config that `mapping` describes: the check of `load` for what is in memory, called `where`."""
+    return Draft(where, name, {}).config(mapping, overrides, check_files)
+
+
+def flatten(config: Config) -> dict[str, object]:
+    """Return the values of all settings under their dotted keys, "training.epochs", in the order of the file."""
+    dump = config.model_dump()
+    flat: dict[str, object] = {}
+    for at in SETTINGS:
+        value: Any = dump
+        for key in at:
+            value = value[key]
+        flat[dotted(at)] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def to_yaml(config: Config) -> str:
+    """Return the whole config as YAML that `load` reads back as an equal one; floats keep every bit."""
+    return "\n".join(_yaml_lines(config.model_dump())) + "\n"
+
+
+def commented_yaml(name: str) -> str:
+    """Return a file to start from, `name`.yaml: every key with its default and its meaning as a comment.
+
+    It loads to the defaults. Raises Refused where `name` is no run name.
+    """
+    defaults = resolve({}, where=COMMAND_LINE, name=name).model_dump() | {"name": None}
+    head = (
+        "# yaml-language-server: $schema=./dropout-lab.schema.json",
+        f"# Train it with: dropout-lab train {name}.yaml",
+        "# Every key is here with its default; leave out what you do not change.",
+        "",
+    )
+    return "\n".join((*head, *_yaml_lines(defaults, notes=True))) + "\n"
+
+
+def init(name: str) -> list[Path]:
+    """Write <name>.yaml and the schema beside it; return both. Raises `Refused` where the config exists already."""
+    name = re.sub(r"\.ya?ml$", "", name)
+    if not RUN_NAME.fullmatch(name):
+        reason = "must be 1 to 64 of A-Z a-z 0-9 . _ - with a letter or digit first, and no folder"
+        raise Refused(Problem(COMMAND_LINE, "NAME", reason, name))
+    config, schema = Path(f"{name}.yaml"), Path("dropout-lab.schema.json")
+    if config.exists():
+        raise Refused(Problem(str(config), "file", "exists already; choose another name", name))
+    atomic_write(schema, as_json(json_schema()).encode())
+    atomic_write(config, commented_yaml(name).encode())
+    return [config, schema]
+
+
+def _yaml_lines(values: Mapping[str, Any], above: Keys = (), notes: bool = False) -> Iterator[str]:
+    """Yield the lines of a mapping, with the descriptions of its keys as comments where `notes` is set."""
+    for key, value in values.items():
+        at = (*above, key)
+        section = isinstance(value, Mapping)
+        line = f"{'  ' * len(above)}{key}:" + ("" if section else f" {written(value)}")
+        yield f"{line:<{NOTE_COLUMN}}# {schema_of(above)['properties'][key]['description']}" if notes else line
+        if section:
+            yield from _yaml_lines(value, at, notes)
+
+
+def _contents(path: Path) -> bytes:
+    """Return the bytes of the file, at most one more than a config may have. Raises BadYaml."""
+    try:
+        if path.is_dir():
+            raise BadYaml(Fault((), None, "must be a file, not a directory"))
+        if not path.exists():
+            near = did_you_mean(nearest_file(path, (".yaml", ".yml")))
+            raise BadYaml(Fault((), None, f"no such file{near}"))
+        if not path.is_file():
+            raise BadYaml(Fault((), None, "must be a regular file"))  # a pipe may never end
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BadYaml(Fault((), None, f"cannot be read: {error.strerror}")) from None

@@ -1,0 +1,398 @@
+"""Every setting of a run: its default, its bounds and its meaning, and the rules that span several settings.
+
+The models below are the only source: messages, the JSON schema, the commented file and the docs derive from them. To
+add a setting, add a field. `config.py` reads them from files and is what other modules import.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, field_validator
+from pydantic_core import CoreSchema, core_schema
+
+from dropout_lab.config.ranges import MAX_SEED, MAX_VALUES
+from dropout_lab.config.rules import Schema
+from dropout_lab.config.strict_yaml import Keys, written
+from dropout_lab.data.datasets import DATASETS
+from dropout_lab.dropout import CUT, DROPOUTS, SCHEDULES
+
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME_RULE = "1 to 64 of A-Z a-z 0-9 . _ - with a letter or digit first, in quotes where it is a number"
+MAX_PARAMETERS = 100_000_000  # of one network
+MAX_EPOCHS = 10_000_000  # of one run, over all of its seeds
+
+
+@dataclass(frozen=True)
+class Words:
+    """Marks text that is one of `names` (None stands for null), or matches `pattern`, which `meaning` puts in words."""
+
+    names: tuple[str | None, ...]
+    pattern: str = ""
+    meaning: str = ""
+
+    def check(self, text: str) -> str:
+        if text in self.names or (self.pattern and re.fullmatch(self.pattern, text) and text.isprintable()):
+            return text
+        raise ValueError("not one of the words")
+
+    def __get_pydantic_core_schema__(self, source: type, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: object) -> dict[str, Any]:
+        if not self.pattern:
+            return {"type": "string", "enum": list(self.names)}
+        matching = {"type": "string", "pattern": f"^({self.pattern})$", "description": self.meaning}
+        return {"anyOf": [{"enum": list(self.names)}, matching]}
+
+
+Rate = Annotated[float, Field(ge=0, le=1)]
+Width = Annotated[int, Field(ge=1, le=16_384)]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+Name = Annotated[str, Words((None,), RUN_NAME.pattern, NAME_RULE)]
+Dataset = Annotated[str, Words((*DATASETS,), r".+\.npz", "the path of an .npz file")]
+Device = Annotated[str, Words(("auto", "cpu", "cuda"), r"cuda:(0|[1-9][0-9]?)", "cuda:N with the number of a GPU")]
+
+
+class Section(BaseModel):
+    """Strict, closed and frozen: no conversion, no unknown key, no infinity, no change."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _one_zero(cls, value: object) -> object:
+        """-0.0 equals 0.0 but is written otherwise, and would change the identity of a run."""
+        if isinstance(value, tuple):
+            return tuple(number + 0 for number in value)
+        return value + 0 if isinstance(value, float) else value
+
+
+class DataConfig(Section):
+    """The images, and how they are split and scaled."""
+
+    dataset: Dataset = Field(
+        default="mnist", description="mnist, fashion-mnist, kmnist, digits (bundled), or the path of your own .npz"
+    )
+    validation_fraction: float = Field(
+        default=0.1, gt=0, le=0.9, description="share of the training images set aside for validation"
+    )
+    validation_from: Literal["tail", "random"] = Field(
+        default="tail", description="tail: the last images of the file, as Keras does; random: drawn by seed"
+    )
+    scale: Literal["unit", "column-l2", "standardize"] = Field(
+        default="unit", description="unit: /255; column-l2: keras.utils.normalize(axis=1); standardize: mean 0, sd 1"
+    )
+    train_size: int | None = Field(
+        default=None, ge=1, description="train on only N of the images that validation leaves; null: on all"
+    )
+    train_from: Literal["head", "random"] = Field(
+        default="head", description="which N: head: the first; random: drawn by seed, fewer out of more"
+    )
+    label_noise: float = Field(
+        default=0.0, ge=0, le=1, description="fraction of the training labels replaced by another class, drawn by seed"
+    )
+
+
+class NetworkConfig(Section):
+    """A multilayer perceptron with a softmax at its end."""
+
+    hidden: tuple[Width, ...] = Field(
+        default=(128, 128), max_length=32, strict=False, description="units of each hidden layer; []: no hidden layer"
+    )
+    activation: Literal["relu", "tanh", "sigmoid", "selu", "identity"] = Field(
+        default="relu", description="activation of the hidden layers: relu, tanh, sigmoid, selu, identity"
+    )
+    init: Literal["glorot-uniform", "lecun-normal", "pytorch", "normal"] = Field(
+        default="glorot-uniform", description="first weights: glorot-uniform (as Keras), lecun-normal, pytorch, normal"
+    )
+    widen: bool = Field(
+        default=False, description="true: units / (1 - rate) in each hidden layer, so that as many are kept"
+    )
+
+
+class DropoutConfig(Section):
+    """What is dropped, and where. A rate is the fraction dropped, never the fraction kept."""
+
+    kind: Annotated[str, Words((*DROPOUTS,))] = Field(default="bernoulli", description=", ".join(DROPOUTS))
+    rate: Rate | Annotated[tuple[Rate, ...], Field(max_length=32, strict=False)] = Field(
+        default=0.5, description="fraction of hidden units dropped; a list gives one per hidden layer; 0: none"
+    )
+    input_rate: Rate = Field(default=0.0, description="fraction of the pixels dropped")
+    placement: Literal["after", "before"] = Field(default="after", description="after or before the activation")
+    mask: Literal["example", "batch"] = Field(
+        default="example", description="example: a mask for each image; batch: one mask for the whole batch"
+    )
+    schedule: Annotated[str, Words((*SCHEDULES,))] = Field(
+        default="constant", description=f"of the rates in time: {', '.join(SCHEDULES)}"
+    )
+    cutoff: int | None = Field(
+        default=None, ge=0, le=100_000, description="epochs after which early dropout ends, or late dropout begins"
+    )
+    gamma: float | None = Field(
+        default=None, gt=0, le=1000, description="curriculum: how fast the rates rise, per step; null: 10 / all steps"
+    )
+    samples: int = Field(
+        default=10, ge=1, le=1000, description="dropconnect: of its inference by moment matching; 1: mean weights"
+    )
+
+    @property
+    def manner(self) -> str:
+        """How units are dropped, in words: "after", or "before, one mask a batch, until epoch 3"."""
+        when = {
+            "early": f"until epoch {self.cutoff}",
+            "early-linear": f"falling until epoch {self.cutoff}",
+            "late": f"from epoch {(self.cutoff or 0) + 1} on",
+            "curriculum": "rising",
+        }
+        place = "" if DROPOUTS[self.kind].of_weights else self.placement
+        masks = "one mask a batch" if self.mask == "batch" else ""
+        return ", ".join(filter(None, (place, masks, when.get(self.schedule))))
+
+    @property
+    def described(self) -> str:
+        """Kind and manner for a picture: "gaussian dropout after the activation", "dropconnect, one mask a batch"."""
+        if DROPOUTS[self.kind].of_weights:
+            return ", ".join(filter(None, (self.kind, self.manner)))
+        return f"{self.kind} dropout " + self.manner.replace(self.placement, f"{self.placement} the activation", 1)
+
+
+class RegularizationConfig(Section):
+    """What else holds the weights back."""
+
+    l1: float = Field(default=0.0, ge=0, le=1000, description="weight of the sum of absolute weights in the loss")
+    l2: float = Field(default=0.0, ge=0, le=1000, description="weight of the sum of squared weights in the loss")
+    max_norm: float | None = Field(
+        default=None, gt=0, le=1000, description="largest norm of the weights into one unit; null: any"
+    )
+    weight_decay: float = Field(
+        default=0.0, ge=0, le=1000, description="decoupled: each step takes learning rate * this * weight off a weight"
+    )
+
+
+class TrainingConfig(Section):
+    """How the weights are found."""
+
+    epochs: int = Field(default=10, ge=1, le=100_000, description="passes over the training images")
+    batch_size: int = Field(default=32, ge=1, le=65_536, description="images per step")
+    optimizer: Literal["adam", "sgd", "rmsprop"] = Field(
+        default="adam", description="how steps follow from gradients: adam, sgd, rmsprop"
+    )
+    learning_rate: float = Field(default=0.001, gt=0, le=1e30, description="size of the steps")
+    decay: float = Field(default=1.0, gt=0, le=1, description="factor of the learning rate after every epoch")
+    decay_steps: int | None = Field(
+        default=None, ge=1, le=10**9, description="T: the learning rate is divided by 1 + steps / T; null: it is not"
+    )
+    momentum: float = Field(default=0.0, ge=0, lt=1, description="share of the last step kept; sgd and rmsprop only")
+    momentum_start: float | None = Field(
+        default=None, ge=0, lt=1, description="momentum of the first epoch, from where it rises; null: the same"
+    )
+    momentum_epochs: int = Field(
+        default=500, ge=1, le=100_000, description="epochs in which momentum_start becomes momentum, in equal parts"
+    )
+    nesterov: bool = Field(default=False, description="true: Nesterov's momentum; sgd only")
+    dampened: bool = Field(default=False, description="true: gradients times 1 - momentum (Hinton 2012); sgd only")
+    epsilon_form: Literal["pytorch", "keras"] = Field(
+        default="pytorch", description="where epsilon stands in adam and rmsprop: as in pytorch, or as in keras"
+    )
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="stop when val_loss has no new best for so many epochs, restore it",
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="of training's products: float32, bfloat16 (8 bits, faster for wide layers)"
+    )
+
+
+class Config(Section):
+    """One run: made by `load` or `resolve`, which also check what spans several keys."""
+
+    name: Name = Field(description="name of the run and of its directory; null: the name of this file")
+    data: DataConfig = Field(default=DataConfig(), description="the images")
+    network: NetworkConfig = Field(default=NetworkConfig(), description="the multilayer perceptron")
+    dropout: DropoutConfig = Field(default=DropoutConfig(), description="what is dropped, and where")
+    regularization: RegularizationConfig = Field(
+        default=RegularizationConfig(), description="what else holds the weights back"
+    )
+    training: TrainingConfig = Field(default=TrainingConfig(), description="how the weights are found")
+    seeds: tuple[Seed, ...] = Field(
+        default=(0,),
+        min_length=1,
+        max_length=MAX_VALUES,
+        strict=False,
+        json_schema_extra={"uniqueItems": True},
+        description="one network is trained for each",
+    )
+    device: Device = Field(default="auto", description="auto, cpu, cuda, or cuda:N for one GPU of several")
+
+    @property
+    def identity(self) -> str:
+        """SHA-256, in hex, of all that decides the numbers: every key except name, seeds and device.
+
+        A key at its default is left out, so that a key added later does not make another experiment of an old run.
+        """
+        decisive = self.model_dump(exclude={"name", "seeds", "device"}, exclude_defaults=True)
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The dropout rate of each hidden layer."""
+        rate = self.dropout.rate
+        return rate if isinstance(rate, tuple) else (rate,) * len(self.network.hidden)
+
+    @property
+    def mean_rate(self) -> float:
+        """The mean rate of the hidden layers; where nothing is dropped there, that of the input."""
+        return math.fsum(self.rates) / len(self.rates) if any(self.rates) else self.dropout.input_rate
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The units of each hidden layer; of a network to be widened, n / keep (Srivastava et al. 2014, A.1)."""
+        if not self.network.widen:
+            return self.network.hidden
+        pairs = zip(self.network.hidden, self.rates, strict=True)
+        return tuple(round(units / (1 - rate)) if rate < 1 else units for units, rate in pairs)
+
+
+SECTIONS = {
+    key: type(field.default) for key, field in Config.model_fields.items() if isinstance(field.default, Section)
+}
+SETTINGS: tuple[Keys, ...] = tuple(  # in the order of the file
+    keys
+    for key in Config.model_fields
+    for keys in ([(key, inner) for inner in SECTIONS[key].model_fields] if key in SECTIONS else [(key,)])
+)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema (draft 2020-12) of a config file, for editors."""
+    schema: dict[str, Any] = _untitled(Config.model_json_schema())
+    schema["properties"]["name"]["default"] = None
+    del schema["required"]  # the name: a file has its stem
+    schema["description"] = "One run of dropout-lab: one network and its training, for one or more seeds."
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "dropout-lab config"} | schema
+
+
+def schema_of(keys: Keys) -> Schema:
+    """Return the schema of one setting, of a section, or of all."""
+    schema = _cached_schema()
+    for key in keys:
+        schema = schema["properties"][key]
+        if "$ref" in schema:
+            schema = _cached_schema()["$defs"][schema["$ref"].rpartition("/")[2]]
+    return schema
+
+
+_cached_schema = cache(json_schema)
+
+
+def _untitled(schema: Any) -> Any:
+    """Drop the titles that pydantic makes up from the names: editors show them in the place of the descriptions."""
+    if isinstance(schema, dict):
+        return {key: _untitled(value) for key, value in schema.items() if key != "title"}
+    return schema
+
+
+class Finding(NamedTuple):
+    """A rule that settings break together: the first of `keys` is to be named, with its value."""
+
+    keys: tuple[Keys, ...]
+    reason: str
+    value: object
+
+
+def findings(config: Config) -> Iterator[Finding]:
+    """Yield every rule between settings that `config` breaks."""
+    yield from _dropout_findings(config)
+    yield from _data_findings(config)
+    yield from _size_findings(config)
+    yield from _training_findings(config.training)
+    repeated = [seed for index, seed in enumerate(config.seeds) if seed in config.seeds[:index]]
+    if repeated:
+        yield Finding((("seeds",),), "must name every seed only once", repeated[0])
+
+
+def _training_findings(training: TrainingConfig) -> Iterator[Finding]:
+    """What only some optimizers have must not be asked of the others, as if it had a part in the result."""
+    optimizer = ("training", "optimizer")
+    for key, neutral, optimizers in (
+        ("momentum", 0, ("sgd", "rmsprop")),
+        ("momentum_start", None, ("sgd", "rmsprop")),
+        ("nesterov", False, ("sgd",)),
+        ("dampened", False, ("sgd",)),
+        ("epsilon_form", "pytorch", ("adam", "rmsprop")),
+    ):
+        value = getattr(training, key)
+        if value != neutral and training.optimizer not in optimizers:
+            users = f"{' and '.join(optimizers)} {'use' if len(optimizers) > 1 else 'uses'} {key}"
+            reason = f"must be {written(neutral)} with the optimizer {training.optimizer}: only {users}"
+            yield Finding((("training", key), optimizer), reason, value)
+    for key in "nesterov", "dampened":
+        if getattr(training, key) and training.optimizer == "sgd" and not training.momentum:
+            yield Finding((("training", key), ("training", "momentum")), "must be false without momentum", True)
+    if training.optimizer != "adam" and (training.momentum_start or 0) > training.momentum:
+        reason = f"must be null or a number up to the momentum that it rises to, {written(training.momentum)}"
+        keys = ("training", "momentum_start"), ("training", "momentum")
+        yield Finding(keys, reason, training.momentum_start)
+
+
+def _dropout_findings(config: Config) -> Iterator[Finding]:
+    dropout, layers = config.dropout, len(config.network.hidden)
+    if isinstance(dropout.rate, tuple) and len(dropout.rate) != layers:
+        reason = f"must be one number, or a list of exactly {layers}: one per hidden layer"
+        yield Finding((("dropout", "rate"), ("network", "hidden")), reason, dropout.rate)
+    kind = DROPOUTS[dropout.kind]
+    if kind.below_one:
+        for key, value in ("rate", dropout.rate), ("input_rate", dropout.input_rate):
+            if max(value if isinstance(value, tuple) else (value,), default=0) == 1:
+                reason = f"must be below 1 with the kind {dropout.kind}, whose noise has no bound there"
+                yield Finding((("dropout", key), ("dropout", "kind")), reason, value)
+    for (section, key), needed in kind.needs.items():
+        if (value := getattr(getattr(config, section), key)) != needed:
+            reason = f"must be {written(needed)} with the kind {dropout.kind}, {kind.because}"
+            yield Finding(((section, key), ("dropout", "kind")), reason, value)
+    if dropout.schedule in CUT and dropout.cutoff is None:
+        reason = f"must be a number of epochs with the schedule {dropout.schedule}"
+        yield Finding((("dropout", "cutoff"), ("dropout", "schedule")), reason, None)
+    if config.network.widen and max(config.rates, default=0) == 1:
+        reason = "must be below 1 with network.widen, which divides by what is kept"
+        yield Finding((("dropout", "rate"), ("network", "widen")), reason, dropout.rate)
+
+
+def _data_findings(config: Config) -> Iterator[Finding]:
+    data = config.data
+    if data.dataset not in DATASETS:
+        return
+    count = DATASETS[data.dataset].train_count
+    left = math.floor(count * (1 - data.validation_fraction))  # as in data.split
+    keys: tuple[Keys, ...] = ("data", "validation_fraction"), ("data", "dataset")
+    if left == count:
+        reason = f"must set at least one of the {count} training images aside"
+        yield Finding(keys, reason, data.validation_fraction)
+    if data.train_size is not None and data.train_size > left:
+        reason = f"must be null or a whole number from 1 to {left}, the training images that validation leaves"
+        yield Finding((("data", "train_size"), *keys), reason, data.train_size)
+
+
+def _size_findings(config: Config) -> Iterator[Finding]:
+    """Bound the job before memory is taken; of a data set of the user's own, only the hidden layers are known here."""
+    entry = DATASETS.get(config.data.dataset)
+    units = (math.prod(entry.shape), *config.widths, entry.classes) if entry else config.widths
+    parameters = sum((inputs + 1) * outputs for inputs, outputs in pairwise(units))
+    if parameters > MAX_PARAMETERS:
+        reason = f"must make a network of at most {MAX_PARAMETERS} parameters, not {parameters}"
+        yield Finding((("network", "hidden"), ("data", "dataset")), reason, config.network.hidden)
+    epochs, seeds = config.training.epochs, len(config.seeds)
+    if epochs * seeds > MAX_EPOCHS:
+        reason = f"must be at most {MAX_EPOCHS // seeds} with {seeds} seeds, for {MAX_EPOCHS} epochs in all"
+        yield Finding((("training", "epochs"), ("seeds",)), reason, epochs)

@@ -1,0 +1,56 @@
+"""What the training of one network takes: weights, seconds and bytes, from its config alone. No torch."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+from dropout_lab.config.resolve import Config
+from dropout_lab.data import datasets as data
+from dropout_lab.dropout import DROPOUTS
+
+SPEED = 1e11  # floating-point operations per second of a core in a training's products
+STEP, MOVED = 4e-5, 1e-9  # seconds of a step beside its products: always, and for each weight (docs/log.md)
+TORCH = 560 * 2**20  # bytes of a process that has imported torch and trains nothing
+CHUNK = 1000  # images that an evaluation holds at once
+FEWEST_ROWS = 16  # of one product: fewer are filled up, for kernels of fewer than 12 round otherwise (network.py)
+
+
+def cost(config: Config, speed: float = SPEED) -> float:
+    """Return about how many seconds one seed of `config` takes on one core of that `speed`.
+
+    Each step has 6 operations per weight and image, and something for each weight that is moved; an epoch ends with 2
+    per weight and image of validation and of as many training images. Measured: 0.75 to 1.2 times that (docs/log.md).
+    """
+    of, size = data.dimensions(config.data.dataset), weights(config)
+    validation = of.train * config.data.validation_fraction
+    images = min(config.data.train_size or of.train, of.train - validation)
+    step = STEP + size * (6 * config.training.batch_size / speed + MOVED)
+    evaluated = 2 * size * (validation + min(images, validation)) / speed
+    return config.training.epochs * (math.ceil(images / config.training.batch_size) * step + evaluated)
+
+
+def weights(config: Config) -> int:
+    """Return how many weights a network has on its data."""
+    of = data.dimensions(config.data.dataset)
+    return sum(a * b for a, b in pairwise((of.features, *config.widths, of.classes)))
+
+
+def footprint(config: Config, lanes: int) -> int:
+    """Return about how many bytes a process takes that trains so many lanes of `config`."""
+    of, hidden, batch = data.dimensions(config.data.dataset), config.widths, config.training.batch_size
+    own = "random" in (config.data.validation_from, config.data.train_from)  # each lane has its own images to evaluate
+    held_out = int(2 * config.data.validation_fraction * of.train) * (lanes if own else 1)
+    images = 4 * of.features * (of.train * 1.25 + of.test * 1.25 + held_out)  # stored as bytes, used as float32
+    parameters = 4 * weights(config) * 8  # themselves, gradients, two moments, the best, and copies to save
+    logits = 4 * max(16, of.classes) * 4 * of.train  # one epoch's, and what becomes of them
+    step = 4 * batch * (of.features + 8 * sum(hidden)) + 4 * CHUNK * 2 * max(hidden, default=0)
+    step += 4 * 4 * batch * of.features * (config.dropout.input_rate > 0)  # numbers, scale, shift, and what they leave
+    masks = 0  # of weights: numbers, masks, what they leave; and three more while the largest layer's gradient is made
+    if DROPOUTS[config.dropout.kind].of_weights:
+        layers = zip(pairwise((of.features, *hidden)), config.rates, strict=True)
+        sizes = [a * b for (a, b), rate in layers if rate > 0]
+        examples = max(batch, FEWEST_ROWS) if config.dropout.mask == "example" else 1
+        masks = 4 * examples * (4 * sum(sizes) + 3 * max(sizes, default=0))
+    noise = 4 * 17 * of.train * (config.data.label_noise > 0)  # labels and targets of its own
+    return int(TORCH + images + lanes * (parameters + logits + step + masks + noise))

@@ -1,0 +1,210 @@
+"""What evaluation.py finds, drawn. FIGURES names the pictures; one that does not apply to a run is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from dropout_lab.evaluation.evaluate import ANGLES, Evaluation
+from dropout_lab.figures.plots import conditions
+from dropout_lab.figures.style import Entries, colours, compose, panels, styled
+
+SHEET = 24  # images of the contact sheet
+FEATURES = 60  # units of the first layer
+COLUMNS = 12  # tiles in a row
+
+
+@styled
+def averaging(evaluation: Evaluation) -> Figure:
+    """Draw the error of k averaged passes against k beside weight scaling's (Srivastava et al. 2014, figure 11)."""
+    figure, (error, ratio) = panels(
+        "test error (%)", f"difference from {evaluation.scaling} (pp)", over="passes averaged, k"
+    )
+    grey, *inks = colours()[2:]
+    entries: Entries = []
+    for close, ink in zip(evaluation.seeds, inks * len(evaluation.seeds), strict=False):
+        mean, sd = 100 * close.averaging.T
+        k = np.arange(1, len(mean) + 1)
+        for axis, base in (error, 0.0), (ratio, 100 * close.weight_scaling.error):
+            (line,) = axis.plot(k, mean - base, color=ink)
+            axis.fill_between(k, mean - base - sd, mean - base + sd, color=ink, alpha=0.16, linewidth=0)
+        (level,) = (error.axhline(100 * close.weight_scaling.error, color=ink, linestyle="--", linewidth=1),)
+        entries.append((line, f"seed {close.seed}: mean of k passes"))
+        entries.append((level, f"seed {close.seed}: {evaluation.scaling}"))
+    for axis in error, ratio:
+        axis.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    ratio.axhline(0, color=grey, linewidth=1, linestyle="--")
+    notes = (
+        f"Lines: mean error of random sets of k of {evaluation.passes} passes with dropout on, their softmax averaged. "
+        "Bands: one sd over the sets. Dashed: one pass with dropout off."
+    )
+    return _page(figure, evaluation, f"averaging against {evaluation.scaling}", notes, entries[:12])
+
+
+@styled
+def calibration(evaluation: Evaluation) -> Figure:
+    """Draw accuracy against confidence, in bins, of the first seed's network (Guo et al. 2017)."""
+    figure, (reliability, share) = panels("accuracy (%)", "share of the images (%)", over="confidence (%)")
+    (yellow, red), first = colours()[:2], evaluation.seeds[0]
+    reliability.plot([0, 100], [0, 100], color=colours()[2], linestyle=":", linewidth=1)
+    entries: Entries = []
+    for text, own, colour, form in (
+        (evaluation.scaling, first.weight_scaling, red, "s-"),
+        (f"Monte-Carlo mean of {evaluation.passes} passes", first.monte_carlo, yellow, "o--"),
+    ):
+        count, accuracy, confidence = own.bins[own.bins[:, 0] > 0].T
+        (line,) = reliability.plot(100 * confidence, 100 * accuracy, form, color=colour)
+        share.plot(100 * confidence, 100 * count / count.sum(), form, color=colour)
+        entries.append((line, f"{text}: calibration error {100 * own.calibration_error:.2f} %"))
+    _logarithmic(share)
+    notes = (
+        f"Seed {first.seed}. Points: test images in {len(first.weight_scaling.bins)} equal bins of confidence. "
+        "Weight scaling is one pass with dropout off, the passes of the mean have it on."
+    )
+    return _page(figure, evaluation, "is it as sure as it may be?", notes, entries)
+
+
+@styled
+def uncertain(evaluation: Evaluation) -> Figure | None:
+    """Draw the test images about which the passes disagree most."""
+    if evaluation.shape is None:
+        return None
+    first = evaluation.seeds[0]
+    chosen = np.argsort(-first.information, kind="stable")[:SHEET]
+    predicted = first.probabilities.argmax(1)
+    figure, (axis,) = panels("label → prediction, mutual information in nats", over="")
+    captions = [f"{evaluation.labels[i]} → {predicted[i]}\n{first.information[i]:.2f}" for i in chosen]
+    entries = _tiles(axis, evaluation.images[chosen].reshape(-1, *evaluation.shape), captions)
+    notes = (
+        f"Seed {first.seed}. The {len(chosen)} test images with the largest mutual information of prediction and mask. "
+        f"Prediction: the mean of {evaluation.passes} passes with dropout on."
+    )
+    return _page(figure, evaluation, "the most uncertain images", notes, entries)
+
+
+@styled
+def rotated(evaluation: Evaluation) -> Figure | None:
+    """Draw one digit turned by twelve angles, and what the passes make of it (Gal & Ghahramani 2016, figure 4)."""
+    found = evaluation.seeds[0].rotated
+    if found is None:
+        return None
+    figure, (pictures, curves) = panels("the image, turned", "mean probability and uncertainty", over="")
+    best = found["probabilities"].argmax(1)
+    captions = [f"{angle}°\n→ {c}" for angle, c in zip(ANGLES, best, strict=True)]
+    _tiles(pictures, found["images"], captions, columns=6)
+    red, grey, *inks = colours()[1:]
+    curves.set_xlabel("angle (degrees)")
+    (entropy,) = curves.plot(ANGLES, found["entropy"], "--", color=red)
+    (information,) = curves.plot(ANGLES, found["information"], "-", color=grey)
+    entries: Entries = [(entropy, "entropy (nats)"), (information, "mutual information (nats)")]
+    for number, label in enumerate(dict.fromkeys(best.tolist())):
+        (line,) = curves.plot(ANGLES, found["probabilities"][:, label], "o-", color=inks[number % len(inks)])
+        entries.append((line, f"probability of {label}"))
+    notes = f"Seed {evaluation.seeds[0].seed}. {evaluation.passes} passes with dropout on for each angle."
+    return _page(figure, evaluation, "does it know what it has not seen?", notes, entries)
+
+
+@styled
+def features(evaluation: Evaluation) -> Figure | None:
+    """Draw the weights into the first units of the first layer (Srivastava et al. 2014, figure 7)."""
+    if evaluation.shape is None:
+        return None
+    weights = evaluation.features.T[:FEATURES].reshape(-1, *evaluation.shape)
+    figure, (axis,) = panels("weights into one unit each", over="")
+    entries = _tiles(axis, weights / np.abs(weights).max((1, 2), keepdims=True), [], limits=(-1, 1))
+    of = f"{len(weights)} of {evaluation.features.shape[1]} units, in order"
+    notes = f"Seed {evaluation.seeds[0].seed}, {of}. Each picture has its own scale: black and white are as far from 0."
+    return _page(figure, evaluation, "first-layer features", notes, entries)
+
+
+@styled
+def activations(evaluation: Evaluation) -> Figure | None:
+    """Draw how the outputs of the hidden layers are distributed (Srivastava et al. 2014, figure 8)."""
+    if not evaluation.activations:
+        return None
+    figure, (every, mean) = panels("outputs", "mean output of a unit", over="output, dropout off")
+    inks = colours()[3:]
+    entries: Entries = []
+    for number, h in enumerate(evaluation.activations, start=1):
+        ink, zeros = inks[(number - 1) % len(inks)], float((h == 0).mean())
+        for axis, values in (every, h.ravel()), (mean, h.mean(0)):
+            shares, edges = np.histogram(values, 60)
+            line = axis.stairs(100 * shares / values.size, edges, color=ink, linewidth=1.6)
+        entries.append((line, f"layer {number}: {100 * zeros:.1f} % zeros, mean {h.mean():.3g}"))
+    _logarithmic(every)
+    for axis in (every, mean):
+        axis.set_ylabel("share (%)")
+    notes = f"Seed {evaluation.seeds[0].seed}, all test images. With inverted dropout, times keep is the papers' scale."
+    return _page(figure, evaluation, "what the hidden layers say", notes, entries)
+
+
+@styled
+def ablation(evaluation: Evaluation) -> Figure | None:
+    """Draw the test error without the k most important units of the first hidden layer: do a few do it all?"""
+    found = [close.ablation for close in evaluation.seeds]
+    if not len(found[0]):
+        return None
+    figure, (axis,) = panels("test error (%)", over="units taken out, k")
+    _, red, grey = colours()[:3]
+    entries: Entries = []
+    for column, text, colour, form in (1, "the most important ones", red, "s-"), (2, "random ones", grey, "o--"):
+        values = 100 * np.stack([own[:, column] for own in found])
+        k = found[0][:, 0]
+        (line,) = axis.plot(k, values.mean(0), form, color=colour)
+        if len(values) > 1:
+            axis.fill_between(k, values.min(0), values.max(0), color=colour, alpha=0.16, linewidth=0)
+        entries.append((line, text))
+    notes = (
+        "Lines: mean over the seeds. Bands: smallest to largest value over the seeds (none for one seed). "
+        "Dropout off. Units of the first hidden layer; importance: mean output over training images times the norm of "
+        "the outgoing weights."
+    )
+    return _page(figure, evaluation, "without its trusted viewers", notes, entries)
+
+
+FIGURES: dict[str, Callable[[Evaluation], Figure | None]] = {
+    "averaging": averaging,
+    "calibration": calibration,
+    "uncertain": uncertain,
+    "rotated": rotated,
+    "features": features,
+    "activations": activations,
+    "ablation": ablation,
+}
+
+
+def _tiles(
+    axis: Axes,
+    images: NDArray[np.float32],
+    captions: Sequence[str],
+    columns: int = COLUMNS,
+    limits: tuple[float, float] | None = None,
+) -> Entries:
+    """Draw images (n, height, width) in rows, each with its caption below; limits: of the values, black and white."""
+    count, height, width = images.shape
+    row = height * (2.0 if captions else 1.1)  # the height of a row, in pixels
+    low, high = limits or (float(images.min()), float(images.max()))
+    for number, image in enumerate(images):
+        x, y = number % columns * width * 1.1, number // columns * row
+        axis.imshow(image, cmap="gray", vmin=low, vmax=high, extent=(x, x + width, y + height, y))
+        if captions:
+            axis.text(x + width / 2, y + height * 1.1, captions[number], ha="center", va="top", fontsize="x-small")
+    rows = -(-count // columns)
+    axis.set(xlim=(0, min(count, columns) * width * 1.1), ylim=(rows * row, 0), xticks=[], yticks=[], aspect="equal")
+    axis.spines[:].set_visible(False)
+    return [(Line2D([], [], linestyle="none"), f"{count} images")]
+
+
+def _logarithmic(axis: Axes) -> None:
+    axis.set_yscale("log")
+    axis.yaxis.set_major_formatter("{x:g}")
+
+
+def _page(figure: Figure, evaluation: Evaluation, title: str, notes: str, entries: Entries) -> Figure:
+    return compose(figure, f"{evaluation.run.name}: {title}", conditions(evaluation.run), notes, entries)

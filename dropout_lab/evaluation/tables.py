@@ -1,0 +1,166 @@
+"""An evaluation as people and programs read it: a table, plain data, and one line per test image."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dropout_lab.comparison.inference import interval
+from dropout_lab.comparison.verdict import count, shown_seeds
+from dropout_lab.evaluation.evaluate import ANGLES, Close, Evaluation, Scores
+from dropout_lab.text import Line, Parts, as_html, as_text, labelled
+
+SCHEMA_VERSION = 1
+WIDTH = 100  # columns, where there is no terminal to ask
+HEAD: Line = ("", "test error %", "test loss", "calibration error %")
+WAYS: dict[str, tuple[str, Callable[[Close], Scores | None]]] = {  # how one network comes to its probabilities
+    "weight_scaling": ("{scaling}", lambda close: close.weight_scaling),
+    "mean_weights": ("mean weights", lambda close: close.mean_weights),
+    "monte_carlo": ("Monte-Carlo mean of {passes} passes", lambda close: close.monte_carlo),
+    "geometric": ("geometric mean of {passes} passes", lambda close: close.geometric),
+}
+
+
+class ShownEvaluation(Evaluation):
+    """An evaluation that shows itself, for the Python API."""
+
+    def __repr__(self) -> str:
+        return as_text(parts(self), WIDTH)
+
+    def _repr_html_(self) -> str:
+        return as_html(parts(self))
+
+
+def parts(evaluation: Evaluation) -> Parts:
+    """Return what was evaluated, a table, and what else was found."""
+    run, seeds = evaluation.run, [close.seed for close in evaluation.seeds]
+    spread = ", ± is sd over seeds" if len(seeds) > 1 else ""
+    about = labelled("run", f"{run.name}  {count(len(seeds), 'seed')} ({shown_seeds(seeds)}){spread}")
+    notes = [labelled("averaging", reached(evaluation)), labelled("uncertain", uncertain(evaluation))]
+    if zeros := sparsity(evaluation):
+        notes.append(labelled("zeros", zeros))
+    return [about, [HEAD, *rows(evaluation)], *notes]
+
+
+def rows(evaluation: Evaluation) -> list[Line]:
+    """Return a line for each way to make one prediction of a network, or of all together."""
+    lines: list[Line] = []
+    for text, of in WAYS.values():
+        found = [own for close in evaluation.seeds if (own := of(close))]
+        if not found:
+            continue
+        cells = (
+            _mean([100 * own.error for own in found], 2),
+            _mean([own.loss for own in found], 4),
+            _mean([100 * own.calibration_error for own in found], 2),
+        )
+        lines.append((text.format(scaling=evaluation.scaling, passes=evaluation.passes), *cells))
+    if (own := evaluation.ensemble) and evaluation.vote is not None:
+        name = f"{len(evaluation.seeds)} networks"
+        cells = (f"{100 * own.error:.2f}", f"{own.loss:.4f}", f"{100 * own.calibration_error:.2f}")
+        lines += [(f"{name}, mean", *cells), (f"{name}, majority vote", f"{100 * evaluation.vote:.2f}", "-", "-")]
+    return lines
+
+
+def reached(evaluation: Evaluation) -> str:
+    """Say from how many passes on averaging is as good as weight scaling."""
+    numbers = sorted(close.reached for close in evaluation.seeds if close.reached)
+    never = f"the mean of k passes stays off the error of {evaluation.scaling} by more than one sd, up to k = "
+    never += str(evaluation.samples)
+    if not numbers:
+        return never
+    low, high = numbers[0], numbers[-1]
+    text = f"k = {low}" if low == high else f"k = {low} to {high}"
+    missed = len(evaluation.seeds) - len(numbers)
+    return f"the mean of k passes comes within one sd of the error of {evaluation.scaling} at {text}" + (
+        f" (with {count(missed, 'seed')} not up to k = {evaluation.samples})" if missed else ""
+    )
+
+
+def uncertain(evaluation: Evaluation) -> str:
+    """Say how much more the passes disagree about the images that they get wrong."""
+    right, wrong = [], []
+    for close in evaluation.seeds:
+        good = close.probabilities.argmax(1) == evaluation.labels
+        right += close.information[good].tolist()
+        wrong += close.information[~good].tolist()
+    means = [f"{sum(values) / len(values):.4f}" if values else "-" for values in (wrong, right)]
+    return f"mutual information {means[0]} where the network is wrong, {means[1]} where it is right (nats, mean)"
+
+
+def sparsity(evaluation: Evaluation) -> str:
+    """Say of each hidden layer what share of its outputs is 0, and the mean of all."""
+    activity = evaluation.seeds[0].activity
+    parts = [f"{100 * zeros:.1f} % of layer {n}" for n, (_, zeros) in enumerate(activity, 1)]
+    means = [f"{mean:.3g}" for mean, _ in activity]
+    return f"{', '.join(parts)}; mean output {', '.join(means)} (dropout off)" if parts else ""
+
+
+def as_dict(evaluation: Evaluation) -> dict[str, Any]:
+    """Return an evaluation as plain data, fractions from 0 to 1; that of single images is in `images_csv`."""
+
+    def scored(own: Scores | None) -> dict[str, Any] | None:
+        if own is None:
+            return None
+        keys = ("count", "accuracy", "confidence")
+        reliability = [dict(zip(keys, row, strict=True)) for row in own.bins.tolist()]
+        facts = {"error": own.error, "loss": own.loss, "calibration_error": own.calibration_error}
+        return {**facts, "reliability": reliability}
+
+    seeds = {
+        str(close.seed): {
+            **{key: scored(of(close)) for key, (_, of) in WAYS.items()},
+            "averaging": [
+                {"k": k, "error": mean, "sd": sd} for k, (mean, sd) in enumerate(close.averaging.tolist(), start=1)
+            ],
+            "reached": close.reached,
+            "mean_entropy": float(close.entropy.mean()),
+            "mean_mutual_information": float(close.information.mean()),
+            "ablation": [
+                dict(zip(("k", "error", "random_error"), row, strict=True)) for row in close.ablation.tolist()
+            ],
+        }
+        for close in evaluation.seeds
+    }
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": evaluation.run.name,
+        "path": str(evaluation.run.path),
+        "identity": evaluation.run.config.identity,
+        "samples": evaluation.samples,
+        "passes": evaluation.passes,
+        "seeds": seeds,
+        "scaling": evaluation.scaling,
+        "rotated": evaluation.seeds[0].rotated
+        and {"angles": list(ANGLES)}
+        | {key: own.tolist() for key, own in evaluation.seeds[0].rotated.items() if key != "images"},
+        "ensemble": scored(evaluation.ensemble),
+        "vote": None if evaluation.vote is None else {"error": evaluation.vote},
+        "zeros": [float(zeros) for _, zeros in evaluation.seeds[0].activity],
+        "mean_output": [float(mean) for mean, _ in evaluation.seeds[0].activity],
+    }
+
+
+def images_csv(evaluation: Evaluation) -> str:
+    """Return one line per seed and test image: label, prediction, its probability, entropy and mutual information."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(("seed", "image", "label", "prediction", "probability", "entropy", "mutual_information"))
+    for close in evaluation.seeds:
+        columns = (
+            evaluation.labels,
+            close.probabilities.argmax(1),
+            close.probabilities.max(1),
+            close.entropy,
+            close.information,
+        )
+        lines = zip(*(column.tolist() for column in columns), strict=True)
+        writer.writerows((close.seed, number, *line) for number, line in enumerate(lines))
+    return buffer.getvalue()
+
+
+def _mean(values: Sequence[float], digits: int) -> str:
+    estimate = interval(values)
+    return f"{estimate.mean:.{digits}f}" + ("" if estimate.sd is None else f" ±{estimate.sd:.{digits}f}")

@@ -1,0 +1,391 @@
+"""Loaded runs -> figures: the curves of the articles, comparisons, sweeps. PLOTS names them all.
+
+Every figure says what it shows: run, data set, network, dropout, number of seeds, and what the band is. Accuracies and
+errors are drawn in percent; a loss is a mean cross-entropy in nats. The page and its looks are in figures.py.
+"""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from dropout_lab.comparison.inference import interval
+from dropout_lab.comparison.metrics import METRICS, finished
+from dropout_lab.config.resolve import flatten
+from dropout_lab.data.datasets import dimensions
+from dropout_lab.errors import shown
+from dropout_lab.figures.style import PANEL, Entries, colours, compose, encoded, label, panels, size, styled
+from dropout_lab.storage import atomic_write
+from dropout_lab.sweeps.plan import NOT_VARIED, Grid, grid
+from dropout_lab.text import cut
+
+if TYPE_CHECKING:
+    from dropout_lab.runs.read import Run
+
+LINES = ("-", "--", "-.", ":")  # cycle beside the six run colours: twelve pairs before one comes again
+MARKERS = ("o", "s", "^", "D", "v")
+
+BAND = "Lines: mean over the seeds. Bands: smallest to largest value over the seeds (none for one seed)."
+TRAIN = "Train: mean over the epoch's batches, while the weights move. Clean train: training images after the epoch."
+GAP = "Generalization gap: validation loss minus clean training loss. All are measured with dropout off."
+CELLS = "Cells: test error (%) at the last epoch, dropout off, mean over the seeds (no band)."
+BARS = "Points: mean over the seeds at the last epoch. Bars: 95 % t interval of that mean (none for one seed)."
+
+ALL_IMAGES, TRUE_LABELS = "all training images", "true labels"  # said only beside runs of which they are not true
+
+Setting = float | str  # a number on the axis of a sweep, or a category
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A way to look at finished runs: what it shows, and the function from runs to figures; none if it cannot."""
+
+    about: str
+    draw: Callable[[Sequence[Run]], list[Figure]]
+
+
+class Look(NamedTuple):
+    """How a curve is told apart: by colour, and without colour by line, marker and width (points)."""
+
+    colour: str
+    line: str
+    marker: str
+    width: float = 1.7
+    band: float = 0.16  # opacity
+
+
+@styled
+def curves(run: Run) -> Figure:
+    """Draw loss and accuracy of one run against the epoch as the articles do, and the clean training curve beside."""
+    figure, (loss, accuracy) = panels("loss", "accuracy (%)")
+    yellow, red, grey = colours()[:3]
+    rows = averaged(run)
+    entries: Entries = []
+    for split, text, look in (
+        ("train", f"train (dropout {'on' if _drops(run) else 'rate 0'})", Look(yellow, "-", "o", 2.6)),
+        ("clean_train", "clean train (dropout off)", Look(yellow, "--", "^")),
+        ("val", "validation (dropout off)", Look(red, "-", "s")),
+    ):
+        _curve(accuracy, rows, 100 * rows[f"{split}_accuracy"], look)
+        entries.append((_curve(loss, rows, rows[f"{split}_loss"], look), text))
+    mean = rows["val_loss"].groupby(rows["epoch"]).mean().dropna()
+    if len(mean):
+        best = int(mean.index.to_numpy()[mean.argmin()])
+        for axis in (loss, accuracy):
+            axis.axvline(best, color=grey, linewidth=1, linestyle=":", zorder=1)
+        entries.append((_ring(loss, best, mean[best], red), f"epoch {best}: lowest mean validation loss"))
+    return compose(figure, run.name, _facts([run])[0], f"{BAND} {TRAIN}", entries)
+
+
+@styled
+def comparison(runs: Sequence[Run]) -> Figure:
+    """Lay the validation curves of one to twelve runs over each other, with their generalization gaps beside."""
+    figure, (loss, accuracy, gap) = panels("validation loss", "validation accuracy (%)", "generalization gap")
+    grey, *inks = colours()[2:]
+    gap.axhline(0, color=grey, linewidth=1, zorder=1)
+    shared, own = _facts(runs)
+    entries: Entries = []
+    for i, (run, facts) in enumerate(zip(runs, own, strict=True)):
+        rows = averaged(run)
+        look = Look(inks[i % len(inks)], LINES[i % len(LINES)], MARKERS[i % len(MARKERS)])
+        look = look._replace(band=look.band if len(runs) < 4 else look.band / 2)
+        _curve(accuracy, rows, 100 * rows["val_accuracy"], look)
+        _curve(gap, rows, rows["gap"], look)
+        entries.append((_curve(loss, rows, rows["val_loss"], look), f"{run.name} ({facts})" if facts else run.name))
+    title = " against ".join(run.name for run in runs) if len(runs) < 3 else f"Comparison of {len(runs)} runs"
+    return compose(figure, title, shared, f"{BAND} {GAP}", entries)
+
+
+@styled
+def heatmap(
+    cells: Grid, runs: Mapping[str, Run], chosen: str | None = None, *, name: str = "Sweep of two settings"
+) -> Figure:
+    """Draw the test error for every pair of values of two settings; `runs` by the names in the `cells`.
+
+    The cells of the run `chosen` on validation are framed. A cell says how many seeds it has where not all have as
+    many, and has a dash where there are none.
+    """
+    down, across = cells.keys
+    figure, (axis,) = panels("test error (%)", over=across, height=max(PANEL, 0.3 * len(cells.rows)))
+    tests = {own: METRICS["test_accuracy"].finite(run) for own, run in runs.items()}
+    error = {own: 100 * (1 - float(np.mean(list(values.values())))) for own, values in tests.items() if values}
+    uneven = len({len(values) for values in tests.values()}) > 1
+    words = {own: f"{value:.2f}" + f" ({len(tests[own])})" * uneven for own, value in error.items()}
+    low, high = (extreme(error.values(), default=0.0) for extreme in (min, max))
+    shade, paint = Normalize(low, high), matplotlib.colormaps[matplotlib.rcParams["image.cmap"]]
+    texts = []
+    for (y, row), (x, column) in itertools.product(enumerate(cells.rows), enumerate(cells.columns)):
+        own = cells.names.get((row, column), "")
+        fill = paint(shade(error[own])) if own in error else axis.get_facecolor()
+        ink = "black" if _is_bright(fill) else "white"
+        axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=fill, edgecolor=axis.get_facecolor(), linewidth=2))
+        if own and own == chosen:
+            axis.add_patch(Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, fill=False, edgecolor=ink, linewidth=2.5))
+        texts.append(axis.text(x, y, words.get(own, "-"), ha="center", va="center", color=ink))
+    _scales(axis, cells)
+    room = 0.9 * size(axis.patch)[0] / len(cells.columns) / max(size(text)[0] for text in texts)
+    for text in texts if room < 1 else ():
+        text.set_fontsize(room * float(text.get_fontsize()))
+    entries: Entries = [
+        (Patch(color=paint(0.0)), f"lowest {low:.2f}"),
+        (Patch(color=paint(1.0)), f"highest {high:.2f}"),
+    ]
+    if chosen in cells.names.values():
+        frame = Patch(fill=False, edgecolor=matplotlib.rcParams["text.color"], linewidth=2.5)
+        entries.append((frame, "framed: chosen on validation"))
+    if not error:
+        entries = [(Patch(fill=False), "-: no finished seed")]
+    return compose(figure, f"{name}: {down} and {across}", _shared(list(runs.values())), CELLS, entries)
+
+
+def _scales(axis: Axes, cells: Grid) -> None:
+    """Name the rows and the columns of a heat map, the first row on top."""
+    axis.set_yticks(range(len(cells.rows)), [cut(label(value), 24) for value in cells.rows])
+    _ticks(axis, range(len(cells.columns)), [cut(value, 24) for value in cells.columns])
+    axis.set(xlim=(-0.5, len(cells.columns) - 0.5), ylim=(len(cells.rows) - 0.5, -0.5))
+    axis.set_ylabel(textwrap.fill(label(cells.keys[0]), 24))
+    axis.tick_params(length=0)
+    axis.grid(visible=False)
+    axis.spines[:].set_visible(False)
+
+
+def _is_bright(colour: Any) -> bool:
+    """Whether black is better read on a colour than white (by the luminance of WCAG, where contrast is equal)."""
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179
+
+
+@styled
+def sweep(
+    points: Sequence[tuple[Setting, Run]],
+    chosen: Setting | None = None,
+    *,
+    setting: str = "dropout rate",
+    name: str = "Sweep",
+) -> Figure:
+    """Draw test error and generalization gap, at the last epoch, against the `setting` that was swept.
+
+    `points` pairs each value of the setting with its run; values that are not distinct numbers become categories, in
+    the order given. `chosen` is the value picked on validation. A sole run without dropout is the baseline: it becomes
+    the reference line.
+    """
+    figure, axes = panels("test error (%)", "generalization gap", over=setting)
+    values = {value for value, _ in points}
+    numeric = len(values) == len(points) and not any(isinstance(value, str) for value in values)
+    places = [float(value) if numeric else float(i) for i, (value, _) in enumerate(points)]
+    runs = [run for _, run in points]
+    plain = [place for place, run in zip(places, runs, strict=True) if not _drops(run)]
+    picked = [place for place, (value, _) in zip(places, points, strict=True) if value == chosen]
+    entries: dict[str, Artist] = {}
+    errors = [[100 * (1 - accuracy) for accuracy in METRICS["test_accuracy"].values(run).values()] for run in runs]
+    gaps = [list(METRICS["gap"].values(run).values()) for run in runs]
+    for axis, samples in zip(axes, (errors, gaps), strict=True):
+        table = pd.DataFrame([_interval(sample) for sample in samples], places, ["mean", "low", "high"])
+        entries |= _points(axis, table.sort_index(), plain if len(plain) == 1 else [], picked, "o-" if numeric else "o")
+        _ticks(axis, places, None if numeric else [str(value) for value, _ in points])
+    legend = [(artist, text) for text, artist in entries.items()]
+    return compose(figure, f"{name}: {setting}", _shared(runs), f"{BARS} {GAP}", legend)
+
+
+@styled
+def data_sizes(runs: Sequence[Run]) -> Figure:
+    """Draw the test error at the last epoch against the number of training images, a line for each dropout rate.
+
+    Both scales are logarithmic.
+    """
+    figure, (axis,) = panels("test error (%)", over="training images")
+    inks = colours()[3:]
+    entries: Entries = []
+    rates = [_conditions(run)["rate"] for run in runs]
+    for i, rate in enumerate(dict.fromkeys(rates)):
+        own = {_images(run): run for run, of in zip(runs, rates, strict=True) if of == rate}
+        errors = {n: [100 * (1 - v) for v in METRICS["test_accuracy"].finite(own[n]).values()] for n in sorted(own)}
+        table = pd.DataFrame([_interval(values) for values in errors.values()], list(errors), ["mean", "low", "high"])
+        bars = [table["mean"] - table["low"], table["high"] - table["mean"]]
+        ink = inks[i % len(inks)]
+        axis.errorbar(table.index, table["mean"], yerr=bars, fmt="none", ecolor=ink, elinewidth=1.4)
+        (line,) = axis.plot(table.index, table["mean"], LINES[i % len(LINES)], color=ink)
+        line.set_marker(MARKERS[i % len(MARKERS)])
+        entries.append((line, rate))
+    axis.set(xscale="log", yscale="log")
+    for place, labelled in (axis.xaxis, (1.0,)), (axis.yaxis, (1.0, 2.0, 5.0)):
+        place.set_major_locator(LogLocator(subs=labelled))
+        place.set_major_formatter("{x:,g}")
+        place.set_minor_formatter(NullFormatter())
+    name = "Dropout and the size of the data"
+    return compose(figure, name, _shared(runs), f"{BARS} All are measured with dropout off.", entries)
+
+
+def _images(run: Run) -> float:
+    """Return how many training images a run has."""
+    if size := run.config.data.train_size:
+        return size
+    return dimensions(run.config.data.dataset).train * (1 - run.config.data.validation_fraction)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write `figure` to `path` in the format of its suffix, atomically."""
+    atomic_write(path, encoded(figure, path.suffix.removeprefix(".")))
+
+
+def by_two_settings(runs: Sequence[Run]) -> list[Figure]:
+    """Draw the heat map of runs that differ in exactly two settings; of others there is none."""
+    by_path = {str(run.path): run for run in runs}
+    found = grid(
+        {path: {k: v for k, v in flatten(run.config).items() if k not in NOT_VARIED} for path, run in by_path.items()}
+    )
+    return [heatmap(found, by_path)] if found else []
+
+
+PLOTS: dict[str, Plot] = {
+    "curves": Plot("training against validation, one figure per run", lambda runs: [curves(run) for run in runs]),
+    "comparison": Plot("validation curves of several runs, and their gaps", lambda runs: [comparison(runs)]),
+    "sweep": Plot("test error and gap against the dropout rate", lambda runs: [sweep(_by_rate(runs))]),
+    "data sizes": Plot("test error against the number of training images", lambda runs: [data_sizes(runs)]),
+    "heatmap": Plot("test error over two settings, of runs that differ in these two", by_two_settings),
+}
+
+
+def averaged(run: Run) -> pd.DataFrame:
+    """Return the rows to average: those of the finished seeds or, if all diverged, all there are; inf becomes NaN."""
+    rows = run.metrics.replace([np.inf, -np.inf], np.nan)
+    done = finished(run)
+    rows = rows[rows["seed"].isin(list(done))] if done else rows
+    return rows.assign(gap=rows["val_loss"] - rows["clean_train_loss"])
+
+
+def _drops(run: Run) -> bool:
+    return any(run.config.rates) or run.config.dropout.input_rate > 0
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return mean, low and high end of the 95 % t interval; NaN for what the values cannot tell."""
+    finite = [value for value in values if np.isfinite(value)]
+    if not finite:
+        return np.nan, np.nan, np.nan
+    estimate = interval(finite)
+    return estimate.mean, *(estimate.interval or (np.nan, np.nan))
+
+
+def _by_rate(runs: Sequence[Run]) -> list[tuple[Setting, Run]]:
+    """Pair each run with its rate, or with its name where one number per run does not tell the runs apart."""
+    rates = {run.config.rates for run in runs}
+    if len(rates) == len(runs) and all(len(set(rate)) == 1 for rate in rates):
+        return [(run.config.rates[0], run) for run in runs]
+    return [(run.name, run) for run in runs]
+
+
+def _facts(runs: Sequence[Run]) -> tuple[str, list[str]]:
+    """Return what all runs share, as one line, and for each run in what it differs from the others."""
+    facts = [_conditions(run) for run in runs]
+    values = {topic: {fact[topic] for fact in facts if fact[topic]} for topic in facts[0]}  # "" goes with anything
+    shared = [topic for topic in values if len(values[topic]) == 1]
+    own = [", ".join(text for topic, text in fact.items() if text and topic not in shared) for fact in facts]
+    said = (text for topic in shared if (text := values[topic].pop()) not in (ALL_IMAGES, TRUE_LABELS))
+    return " · ".join(said), own
+
+
+def _shared(runs: Sequence[Run]) -> str:
+    """Return what all runs share and, where it differs, how many seeds they have."""
+    text, _ = _facts(runs)
+    return text if len({_seeds([run]) for run in runs}) == 1 else f"{text} · {_seeds(runs)}"
+
+
+def conditions(run: Run) -> str:
+    """Return what a reader must know about one run, as one line."""
+    return _facts([run])[0]
+
+
+def _conditions(run: Run) -> dict[str, str]:
+    """Return what a reader must know about a run, one phrase a topic; "" where the topic does not arise."""
+    config = run.config
+    rates = config.rates if len(set(config.rates)) > 1 else config.rates[:1]
+    rate = "rate " + ("/".join(f"{rate:g}" for rate in rates) or "0")
+    return {
+        "data": f"data {shown(Path(config.data.dataset).name)}",
+        "images": f"{config.data.train_size:,} training images" if config.data.train_size else ALL_IMAGES,
+        "labels": f"{100 * config.data.label_noise:g} % of the labels wrong"
+        if config.data.label_noise
+        else TRUE_LABELS,
+        "network": f"network {'-'.join(map(str, config.widths))} {config.network.activation}",
+        "kind": config.dropout.described if _drops(run) else "",
+        "rate": rate + (f", input rate {config.dropout.input_rate:g}" if config.dropout.input_rate else ""),
+        "seeds": _seeds([run]),
+    }
+
+
+def _seeds(runs: Sequence[Run]) -> str:
+    """Say how many seeds of each run are drawn, and how many diverged in all."""
+    done = [len(finished(run)) for run in runs]
+    diverged = sum(len(run.seeds) for run in runs) - sum(done)
+    low, high = min(done), max(done)
+    if not high:
+        return f"no seed finished, {diverged} diverged"
+    text = f"n = {high} seed{'s' * (high > 1)}" if low == high else f"n = {low} to {high} seeds"
+    return f"{text}, {diverged} diverged and left out" if diverged else text
+
+
+def _curve(axis: Axes, rows: pd.DataFrame, values: pd.Series[float], look: Look) -> Artist:
+    """Draw the mean of `values` over the seeds against the epoch, and the band of its extremes; return the line."""
+    over = values.groupby(rows["epoch"]).agg(["mean", "min", "max"])
+    if rows["seed"].nunique() > 1:
+        axis.fill_between(over.index, over["min"], over["max"], color=look.colour, alpha=look.band, linewidth=0)
+    every = max(1, len(over) // 10)  # about ten markers, however long the training
+    (line,) = axis.plot(over.index, over["mean"], look.line, color=look.colour, linewidth=look.width)
+    line.set(marker=look.marker, markevery=every)
+    return line
+
+
+def _ring(axis: Axes, x: float, y: float, colour: str) -> Artist:
+    (ring,) = axis.plot(x, y, "o", markersize=12, markerfacecolor="none", markeredgewidth=1.5, color=colour, zorder=4)
+    return ring
+
+
+def _points(
+    axis: Axes, table: pd.DataFrame, baseline: Sequence[float], picked: Sequence[float], form: str
+) -> dict[str, Artist]:
+    """Draw mean, low and high of `table` at the places that are its index; return the legend's entries by label.
+
+    The points at the places `baseline` become reference lines, those at `picked` get a ring.
+    """
+    _, red, grey, ink = colours()[:4]
+    places, mean, low, high = table.index.to_numpy(), table["mean"], table["low"], table["high"]
+    entries: dict[str, Artist] = {}
+    for place in (place for place in baseline if np.isfinite(mean[place])):
+        axis.axhspan(low[place], high[place], color=grey, alpha=0.12, linewidth=0)
+        line = axis.axhline(mean[place], color=grey, linestyle="--", linewidth=1.4, zorder=1)
+        entries["baseline (no dropout)"] = line
+    axis.errorbar(places, mean, yerr=[mean - low, high - mean], fmt="none", ecolor=ink, elinewidth=1.4)
+    (entries["mean and interval"],) = axis.plot(places, mean, form, color=ink, linewidth=1)
+    for place in picked:
+        entries["chosen on validation"] = _ring(axis, place, mean[place], red)
+    if lost := [place for place in places if np.isnan(mean[place])]:
+        heights = np.full(len(lost), 0.04)  # of the axes
+        (entries["no finished seed"],) = axis.plot(lost, heights, "x", color=red, transform=axis.get_xaxis_transform())
+    return entries
+
+
+def _ticks(axis: Axes, places: Sequence[float], categories: Sequence[str] | None) -> None:
+    """Put a tick under every point: its category or, where the points are far enough apart, its number."""
+    if categories is not None:
+        axis.set_xticks(places, [textwrap.fill(label(category), 32) for category in categories])
+        ticks = axis.get_xticklabels()
+        if max(size(tick)[0] for tick in ticks) * len(ticks) > size(axis.patch)[0]:
+            axis.tick_params(axis="x", labelrotation=90)
+        axis.set_xlim(-0.6, len(places) - 0.4)
+    elif len(places) == 1 or np.diff(np.sort(places)).min() * 16 >= np.ptp(places):
+        axis.set_xticks(sorted(places), [f"{place:g}" for place in sorted(places)])

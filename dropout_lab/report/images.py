@@ -1,0 +1,100 @@
+"""The test images that are hardest for a run: which they are, and each as a small PNG. Needs no torch."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dropout_lab.comparison.inference import entropy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+SHOWN = 12  # images of each kind
+LARGEST = 56  # pixels along a side; a larger image is thinned out, so that a page stays small
+
+
+@dataclass(frozen=True)
+class Hard:
+    """One test image: what it is, what the mean of the seeds' probabilities says, and how many seeds get it wrong."""
+
+    number: int  # in the order of the file, from 0
+    label: int
+    prediction: int
+    probability: float  # of the prediction
+    entropy: float  # of the mean probabilities, nats
+    wrong: int
+    seeds: int
+
+    @property
+    def caption(self) -> str:
+        """What stands below the image."""
+        seen = f"{self.label}" if self.label == self.prediction else f"{self.label}, taken for {self.prediction}"
+        return f"{seen} ({100 * self.probability:.0f} %)"
+
+    @property
+    def about(self) -> str:
+        """The image in words."""
+        return (
+            f"test image {self.number}: label {self.label}, predicted {self.prediction} with probability "
+            f"{self.probability:.3f}, entropy {self.entropy:.3f} nats, wrong in {self.wrong} of {self.seeds} seeds"
+        )
+
+
+def hardest(arrays: Mapping[str, NDArray[Any]]) -> tuple[list[Hard], list[Hard]]:
+    """Return the misclassified images, most confident first, and the most uncertain ones, highest entropy first.
+
+    `arrays` are a run's predictions; both lists hold at most 12 images, judged by the mean probabilities of the seeds.
+    """
+    import numpy as np
+
+    labels, each = arrays["labels"], arrays["predictions"]
+    mean = arrays["probabilities"].mean(axis=0, dtype=np.float64)  # (images, classes)
+    uncertainty = entropy(mean)
+    chosen, sure = mean.argmax(axis=1), mean.max(axis=1)
+    missed = np.flatnonzero(chosen != labels)
+
+    def hard(number: int) -> Hard:
+        wrong = int((each[:, number] != labels[number]).sum())
+        facts = int(labels[number]), int(chosen[number]), float(sure[number]), float(uncertainty[number])
+        return Hard(number, *facts, wrong, len(each))
+
+    confident = missed[np.argsort(-sure[missed], kind="stable")]
+    uncertain = np.argsort(-uncertainty, kind="stable")
+    return [hard(int(n)) for n in confident[:SHOWN]], [hard(int(n)) for n in uncertain[:SHOWN]]
+
+
+def picture(image: NDArray[np.uint8]) -> str:
+    """Return a grey image (height, width) as a data URI."""
+    step = -(-max(image.shape) // LARGEST)
+    return "data:image/png;base64," + base64.b64encode(png(image[::step, ::step])).decode()
+
+
+def png(image: NDArray[np.uint8]) -> bytes:
+    """Return a grey image (height, width) as PNG bytes: a header, rows that each begin with a 0 (no filter), an end."""
+    height, width = image.shape
+    rows = b"".join(b"\0" + row.tobytes() for row in image)
+    parts = (
+        (b"IHDR", struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows, 9)),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    )
+
+
+def grey(images: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return images of any numbers as bytes from 0 (the least) to 255 (the greatest of all)."""
+    import numpy as np
+
+    low, high = float(images.min()), float(images.max())
+    scale = 255 / (high - low) if high > low else 0.0
+    bytes_: NDArray[np.uint8] = np.rint((images.astype(np.float32) - low) * scale).astype(np.uint8)
+    return bytes_

@@ -1,0 +1,65 @@
+"""What a report is about: runs and sweeps read from disk, and what is wrong with what cannot be shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dropout_lab.errors import Problem, Refused
+from dropout_lab.runs import read as runs
+from dropout_lab.runs.read import Run
+from dropout_lab.sweeps import judge as sweep_table
+from dropout_lab.sweeps.judge import SweepTable
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What a report is about: every run, the sweeps, and what is wrong with what cannot be shown.
+
+    compared: of the runs those named themselves, the first of them the baseline. Those of a sweep have their own.
+    """
+
+    sources: tuple[Path, ...]
+    runs: tuple[Run, ...]
+    compared: tuple[Run, ...]
+    sweeps: tuple[SweepTable, ...]
+    problems: tuple[Problem, ...]
+
+
+def gather(paths: Sequence[Path]) -> Gathered:
+    """Load the runs and sweeps in `paths`. Raises `Refused` where not a single run is finished and sound."""
+    shown: dict[Path, Run] = {}
+    compared: list[Path] = []
+    sweeps: list[SweepTable] = []
+    problems: list[Problem] = []
+
+    def load(path: Path) -> Run | None:
+        try:
+            return shown.setdefault(path.resolve(), _sound(runs.load(path)))
+        except Refused as refused:
+            problems.extend(refused.problems)
+            return None
+
+    for path in paths:
+        if not runs.is_run(path):
+            table = sweep_table.read(path, load)
+            own = {line.run.path.resolve(): line.run for line in table.lines if line.run}
+            shown |= own
+            sweeps += [table] * bool(table.sweep.keys)
+            compared += () if table.sweep.keys else own
+        elif load(path):
+            compared.append(path.resolve())
+    if not shown:
+        raise Refused(*problems)
+    names = Counter(run.name for run in shown.values())
+    named = {path: run if names[run.name] == 1 else replace(run, name=str(run.path)) for path, run in shown.items()}
+    together = tuple(named[path] for path in dict.fromkeys(compared))
+    return Gathered(tuple(paths), tuple(named.values()), together, tuple(sweeps), tuple(problems))
+
+
+def _sound(run: Run) -> Run:
+    """Return the run, all of whose tables can be read. Raises `Refused` where one of them cannot."""
+    _ = run.metrics, run.seconds, run.predictions()
+    return run

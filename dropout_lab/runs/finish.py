@@ -1,0 +1,109 @@
+"""The final files of a run: records into bytes, and back. No torch here."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dropout_lab.runs.checkpoint import Origin, Record
+from dropout_lab.runs.read import COLUMNS, Outcome, Row, Run, damaged, load, read_summary
+from dropout_lab.storage import archive
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PREDICTED = ("predictions", "probabilities")  # of the test images, at the last epoch
+
+
+def metrics_file(records: Mapping[int, Record]) -> bytes:
+    """Return metrics.csv: every row, by seed and epoch."""
+    return table(COLUMNS, (row.values for _, record in sorted(records.items()) for row in record.rows))
+
+
+def timing_file(records: Mapping[int, Record]) -> bytes:
+    """Return timing.csv: the wall-clock seconds of every row."""
+    rows = (
+        (row.seed, row.epoch, seconds)
+        for _, record in sorted(records.items())
+        for row, seconds in zip(record.rows, record.seconds, strict=True)
+    )
+    return table(("seed", "epoch", "seconds"), rows)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+    """Return CSV bytes; `repr` of a float is the shortest text that reads back exactly."""
+    lines = [",".join(columns), *(",".join(map(repr, row)) for row in rows)]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def weights_file(outcomes: Mapping[int, Outcome]) -> bytes:
+    """Return all seeds' weights as safetensors bytes, named "<seed>.<last|best>.<layer>.<weight|bias>"."""
+    return archive(
+        {
+            f"{seed}.{name}": array
+            for seed, outcome in outcomes.items()
+            for name, array in outcome.arrays.items()
+            if name.startswith(("last.", "best."))
+        }
+    )
+
+
+def predictions_file(outcomes: Mapping[int, Outcome]) -> bytes:
+    """Return the test predictions at the last epoch as npz bytes: seeds, labels, predictions, probabilities."""
+    import numpy as np
+
+    good = {seed: outcome.arrays for seed, outcome in outcomes.items() if outcome.arrays}
+    stacked = {name: np.array([arrays[name] for arrays in good.values()]) for name in PREDICTED}
+    labels = next((arrays["labels"] for arrays in good.values()), np.empty(0, np.int64))
+    buffer = io.BytesIO()
+    np.savez(buffer, seeds=np.array(list(good), np.int64), labels=labels, **stacked)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def strict(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts of one seed as strict JSON has them: a result that is not finite is null."""
+    results = {
+        when: {key: value if math.isfinite(value) else None for key, value in facts[when].items()}
+        for when in ("last", "best")
+        if when in facts
+    }
+    return {**facts, **results}
+
+
+def finished_records(path: Path, origin: Origin) -> dict[int, Record]:
+    """Return the records of a finished run as they were before its final files were written; none where it is not.
+
+    Raises `Refused` where the run has another origin, or a file is not as it was written.
+    """
+    if read_summary(path) is None:
+        return {}
+    run = load(path)
+    origin.check(path, {"config": run.config.identity, "data": run.summary["data_sha256"]})
+    try:
+        return _records(run, origin)
+    except (LookupError, ValueError) as error:  # each file may be as it was written, and of another run
+        raise damaged(path, "files", "do not belong together", repr(error)) from None
+
+
+def _records(run: Run, origin: Origin) -> dict[int, Record]:
+    outcomes = {int(seed): Outcome(facts, {}, origin.data) for seed, facts in run.summary["seeds"].items()}
+    for name, array in run.weights().items():
+        seed, _, own_name = name.partition(".")
+        outcomes[int(seed)].arrays[own_name] = array
+    test = run.predictions()
+    for index, seed in enumerate(test["seeds"].tolist()):
+        outcomes[seed].arrays.update({"labels": test["labels"]} | {name: test[name][index] for name in PREDICTED})
+    records = {seed: Record(outcome=outcome) for seed, outcome in outcomes.items()}
+    for row in (Row(*line) for line in lines(run.metrics)):
+        records[row.seed].rows.append(row)
+    for seed, _, seconds in lines(run.timing):
+        records[seed].seconds.append(seconds)
+    return records
+
+
+def lines(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a table as plain tuples."""
+    return table.itertuples(index=False, name=None)

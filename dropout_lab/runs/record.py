@@ -1,0 +1,162 @@
+"""The one writer of a run directory: what is asked for against what is there, and the final files.
+
+While seeds are in training, `checkpoint/` holds what is known of each (`checkpoints.py`). When all that were asked for
+have ended, the final files are written from these, `summary.json` last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from dropout_lab.config.resolve import to_yaml
+from dropout_lab.errors import Failed
+from dropout_lab.runs.checkpoint import Checkpoints, Origin, Record
+from dropout_lab.runs.finish import (
+    finished_records,
+    metrics_file,
+    predictions_file,
+    strict,
+    timing_file,
+    weights_file,
+)
+from dropout_lab.runs.job import Job, refuse_foreign
+from dropout_lab.runs.read import FORMAT, Outcome, Row, Snapshot
+from dropout_lab.storage import (
+    atomic_write,
+    locked,
+    make_directory,
+    remove,
+    remove_leftovers,
+    seal_json,
+    sha256,
+    sync,
+)
+
+FILES = ("config.yaml", "metrics.csv", "timing.csv", "weights.safetensors", "predictions.npz", "summary.json")
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a run directory (--fresh) to the first free `<name>.old-<n>` and return that."""
+    refuse_foreign(path)
+    with locked(path):
+        number = 1
+        while (aside := path.with_name(f"{path.name}.old-{number}")).exists():
+            number += 1
+        try:
+            path.rename(aside)
+            sync(path.parent)
+        except OSError as error:
+            raise Failed(f"{path}: cannot be renamed: {error.strerror}") from error
+    return aside
+
+
+@contextlib.contextmanager
+def writing(job: Job, data_sha256: str) -> Iterator[RunWriter]:
+    """Create or reopen the run directory of a job, hold its lock, and give its writer."""
+    refuse_foreign(job.path)
+    make_directory(job.path)
+    with locked(job.path):
+        yield RunWriter(job, data_sha256)
+
+
+class RunWriter:
+    """Writes one run directory; made by `writing`, which holds the lock."""
+
+    def __init__(self, job: Job, data_sha256: str) -> None:
+        """Read what is there. A finished run that lacks seeds becomes unfinished, its seeds kept as checkpoints.
+
+        Raises `Refused`, with nothing changed, where config or data are not those that the run was begun with.
+        """
+        self.path, self.asked = job.path, job.config.seeds
+        self.finished = not job.unfinished()  # asked again, now that no other process can change the answer
+        origin = Origin(job.config.identity, data_sha256)
+        self.checkpoints = Checkpoints(self.path, origin)
+        self.records = self.checkpoints.read()
+        finished = finished_records(self.path, origin)
+        self.records.update(finished)
+        self.config = job.with_seeds(self.records)
+        self.data_sha256 = data_sha256
+        if not self.finished:
+            self._begin(finished)
+
+    def _begin(self, finished: Mapping[int, Record]) -> None:
+        """Make the directory one of an unfinished run; a crash at any moment leaves a finished or an unfinished one."""
+        for name in FILES:
+            remove_leftovers(self.path / name)
+        if finished:
+            self.checkpoints.prepare()
+            for seed, record in finished.items():
+                self.checkpoints.save(seed, record)
+            remove(self.path / "summary.json")
+        atomic_write(self.path / "config.yaml", to_yaml(self.config).encode())
+        self.checkpoints.prepare()
+
+    @property
+    def notes(self) -> list[str]:
+        """What was wrong with the checkpoints, a line for each seed concerned."""
+        return self.checkpoints.notes
+
+    def pending(self) -> set[int]:
+        """Return the seeds asked for that have not ended."""
+        return {seed for seed in self.asked if seed not in self.records or self.records[seed].outcome is None}
+
+    def resume(self, seed: int) -> Snapshot | None:
+        """Return the snapshot that a pending seed goes on from, and forget the rows after it: they will come again."""
+        record = self.records.setdefault(seed, Record())
+        del record.rows[record.reached :], record.seconds[record.reached :]
+        return record.snapshot
+
+    def add(self, row: Row, seconds: float, snapshot: Snapshot | None) -> None:
+        """Take one epoch, and make it safe with all before it; without a snapshot (from a cluster) it is only noted."""
+        record = self.records[row.seed]
+        record.rows.append(row)
+        record.seconds.append(seconds)
+        if snapshot:
+            record.snapshot = snapshot
+            self.checkpoints.save(row.seed, record)
+
+    def end(self, seed: int, outcome: Outcome) -> None:
+        """Take what a seed came to, and make it safe on disk."""
+        if outcome.data_sha256 != self.data_sha256:
+            raise Failed(f"{self.path}: the data changed while seed {seed} was training; use --fresh")
+        self.records[seed].outcome, self.records[seed].snapshot = outcome, None
+        self.checkpoints.save(seed, self.records[seed])
+
+    def write_tables(self) -> None:
+        """Write metrics.csv and timing.csv as they stand now, for who looks on; the checkpoints hold the same."""
+        atomic_write(self.path / "metrics.csv", metrics_file(self.records), durable=False)
+        atomic_write(self.path / "timing.csv", timing_file(self.records), durable=False)
+
+    def finish(self, environment: Mapping[str, Any]) -> None:
+        """Write the final files of all seeds that have ended, summary.json last, then drop their checkpoints."""
+        ended = {seed: record for seed, record in sorted(self.records.items()) if record.outcome}
+        outcomes = {seed: record.outcome for seed, record in ended.items() if record.outcome}
+        config = self.config.model_copy(update={"seeds": tuple(ended)})  # others may still be in training
+        hashes: dict[str, str] = {}
+
+        def write(name: str, data: bytes) -> None:
+            hashes[name] = sha256(data)
+            atomic_write(self.path / name, data)
+
+        write("config.yaml", to_yaml(config).encode())
+        write("metrics.csv", metrics_file(ended))
+        write("timing.csv", timing_file(ended))
+        write("weights.safetensors", weights_file(outcomes))
+        write("predictions.npz", predictions_file(outcomes))
+        summary = {
+            "format": FORMAT,
+            "status": "finished",
+            "name": self.path.name,
+            "identity": config.identity,
+            "data_sha256": self.data_sha256,
+            "seeds": {str(seed): strict(outcome.facts) for seed, outcome in outcomes.items()},
+            "environment": dict(environment),
+            "files": hashes,
+        }
+        atomic_write(self.path / "summary.json", seal_json(summary))
+        self.checkpoints.drop(ended)
+        with contextlib.suppress(OSError):
+            (self.path / "error.txt").unlink()

@@ -1,0 +1,284 @@
+"""Read a sweep: one line per setting, each against its baseline, and the choice made on validation."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dropout_lab.comparison import inference as statistics
+from dropout_lab.comparison.compare import MIN_EFFECT
+from dropout_lab.comparison.inference import Difference, Estimate
+from dropout_lab.comparison.metrics import METRICS, Metric
+from dropout_lab.comparison.verdict import count, shown_p
+from dropout_lab.config.resolve import RUN_NAME, flatten
+from dropout_lab.config.strict_yaml import written
+from dropout_lab.errors import Problem, Refused
+from dropout_lab.runs import read as runs
+from dropout_lab.runs.read import Run
+from dropout_lab.storage import read_file
+from dropout_lab.sweeps.plan import RATE, Grid, Member, Sweep, grid
+from dropout_lab.text import Line as Cells
+from dropout_lab.text import Parts, as_text, cut, labelled
+
+SCHEMA_VERSION = 1
+PRIMARY = METRICS["test_accuracy"]
+SELECTION = METRICS["val_accuracy"]  # what the choice is made on: the same measure, on the validation split
+MARKS = {"better": "+", "worse": "-", "equivalent": "=", "inconclusive": "~"}  # of the verdicts, in text
+WIDEST = 24  # characters of a value in the table of two settings
+CSV_METRICS = ("val_loss", "val_accuracy", "test_loss", "test_accuracy", "best_val_loss", "gap", "overfitting")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One setting: its run (None where unfinished), what its seeds gave, and its difference from the baseline."""
+
+    member: Member
+    run: Run | None
+    diverged: int
+    val: Estimate | None
+    test: Estimate | None
+    difference: Difference | None  # of test accuracy, paired by seed; None for a baseline
+    holm_p: float | None
+
+
+@dataclass(frozen=True)
+class SweepTable:
+    """All lines of a sweep, and the one with the best mean validation accuracy at the last epoch."""
+
+    sweep: Sweep
+    lines: tuple[Line, ...]
+    chosen: Line | None
+
+    @property
+    def grid(self) -> Grid | None:
+        """The runs over the two settings that vary, where there are exactly two."""
+        return grid({line.member.name: line.member.settings for line in self.lines})
+
+
+class _Loader(yaml.SafeLoader):
+    """What an alias stands for is in memory once; merges (<<), which would copy it, are refused."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Leave `<<` in its place, where it is a key that nothing can be made of."""
+
+
+def read(directory: Path, load: Callable[[Path], Run | None] = runs.load) -> SweepTable:
+    """Return the table of the sweep that is kept in a directory: of its finished runs that `load` returns.
+
+    Of each the seeds count that sweep.csv has, so that those of a confirmation stay out of it; all, where it has none.
+    Raises `Refused` where one of the files is not what `sweep` writes.
+    """
+    table = directory / "sweep.csv"
+    try:
+        planned = _Loader(read_file(directory / "sweep.yaml").decode()).get_single_data()
+        name, named = planned["name"], [run for run in planned["runs"] if RUN_NAME.fullmatch(run["name"])]
+        members = [(run["name"], [*run["settings"]], run["baseline"]) for run in named]
+        baselines = {own: baseline for own, _, baseline in members}
+        if not all(isinstance(text, str) for _, keys, own in members for text in (name, *keys, own or "")):
+            raise TypeError("names that are no text")  # never shown: aliases of aliases make few lines into gigabytes
+        seeds: dict[str, list[int]] = {}
+        for row in csv.DictReader(read_file(table).decode().splitlines() if table.exists() else ()):
+            seeds.setdefault(row["run"], []).append(int(row["seed"]))
+        if not members or (seeds and not seeds.keys() & baselines.keys()):
+            raise LookupError("no run")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
+        reason = "must hold sweep.yaml and sweep.csv as `sweep` writes them; run the sweep again"
+        raise Refused(Problem(str(directory), "sweep", reason, f"{error}")) from None
+    finished = {own: load(directory / own) for own, _, _ in members if (directory / own / "summary.json").exists()}
+    loaded = {own: run.only(seeds.get(own, run.seeds)) for own, run in finished.items() if run}
+    found = []
+    for own, varied, _ in members:
+        if own in loaded:  # what the run says of itself is sealed, what sweep.yaml says of it is not
+            flat = flatten(loaded[own].config)
+            settings = {key: flat[key] for key in varied if key in flat}
+            found.append(Member(own, settings, loaded[own].config, baselines[own]))
+    return judge(Sweep(name, tuple(found)), loaded)
+
+
+def judge(sweep: Sweep, runs: Mapping[str, Run]) -> SweepTable:
+    """Compare every run with its baseline on test accuracy, Holm over the whole family, and choose on validation."""
+    differences = {member.name: _difference(member, runs) for member in sweep.members}
+    p_values = {
+        name: difference.p for name, difference in differences.items() if difference and difference.p is not None
+    }
+    adjusted = dict(zip(p_values, statistics.holm(list(p_values.values())), strict=True))
+    lines = tuple(
+        _line(member, runs.get(member.name), differences[member.name], adjusted.get(member.name))
+        for member in sweep.members
+    )
+    candidates = [line for line in lines if line.val and not line.diverged]
+    chosen = max(candidates, key=lambda line: line.val.mean if line.val else 0.0, default=None)
+    return SweepTable(sweep, lines, chosen)
+
+
+def _difference(member: Member, runs: Mapping[str, Run]) -> Difference | None:
+    if member.is_baseline or member.baseline is None or not {member.baseline, member.name} <= runs.keys():
+        return None
+    before, after = (PRIMARY.finite(runs[name]) for name in (member.baseline, member.name))
+    common = sorted(before.keys() & after.keys())
+    return statistics.paired([before[seed] for seed in common], [after[seed] for seed in common]) if common else None
+
+
+def _line(member: Member, run: Run | None, difference: Difference | None, holm_p: float | None) -> Line:
+    if run is None:
+        return Line(member, None, 0, None, None, None, None)
+    val, test = (_estimate(metric, run) for metric in (SELECTION, PRIMARY))
+    return Line(member, run, len(run.diverged), val, test, difference, holm_p)
+
+
+def _estimate(metric: Metric, run: Run) -> Estimate | None:
+    values = list(metric.finite(run).values())
+    return statistics.interval(values) if values else None
+
+
+def to_text(result: SweepTable, width: int = 100) -> str:
+    """Return the table, the choice and what it is worth, as plain text."""
+    return as_text(parts(result, marks=True), width)
+
+
+def parts(result: SweepTable, *, marks: bool = False) -> Parts:
+    """Return what the sweep is, its table (verdicts as words, or as marks), the choice, the table of two settings."""
+    head = ("run", "seeds", "val acc. %", "test acc. %", "diff pp [95% CI]", "Holm p", "" if marks else "verdict")
+    body = []
+    for line in result.lines:
+        word = _verdict(line)
+        name = ("> " if line is result.chosen else "  ") + line.member.name
+        body.append((name, *_cells(line), MARKS.get(word, "") if marks else word))
+    about = f"{result.sweep.name}: {count(len(result.lines), 'run')}; ± is sd over seeds; last epoch"
+    found: list[str | list[Cells]] = [labelled("sweep", about), [head, *body]]
+    if family := sum(line.holm_p is not None for line in result.lines):
+        holm = f"test accuracy against the baseline, paired by seed; Holm over the family of {family}"
+        margin = f"by a margin of {PRIMARY.shown_difference(MIN_EFFECT)}"
+        words = ", ".join(f"{mark} {word}" if marks else word for word, mark in MARKS.items())
+        found += [labelled("diff", holm), labelled("verdict", f"{words}, {margin}")]
+    if result.chosen and result.chosen.test:
+        name, test = result.chosen.member.name, result.chosen.test
+        found.append(labelled("chosen", f"on validation (>): {name}; its test accuracy is {_mean(test)} %"))
+    if cells := result.grid:
+        found += [labelled("grid", f"{cells.keys[0]} down, {cells.keys[1]} across"), _crossed(result, cells)]
+    return found
+
+
+def sentence(result: SweepTable) -> str:
+    """Return which setting is chosen and what it is worth; "" where none is."""
+    line = result.chosen
+    if line is None or line.test is None:
+        return ""
+    found = f"{line.member.name} is chosen on validation, with a test accuracy of {_mean(line.test)} %"
+    if line.member.is_baseline or line.difference is None:
+        return f"{found}; it is a baseline" if line.member.is_baseline else found
+    return f"{found}: {_shown(line)} pp against its baseline, {_verdict(line) or 'no verdict'}"
+
+
+def _crossed(result: SweepTable, cells: Grid) -> list[Cells]:
+    """Return the table of two settings."""
+    shown = {
+        line.member.name: "> " * (line is result.chosen) + PRIMARY.shown(line.test.mean)
+        for line in result.lines
+        if line.test
+    }
+    head = ("mean test acc. %", *(cut(column, WIDEST) for column in cells.columns))
+    rows = [
+        (cut(row, WIDEST), *(shown.get(cells.names.get((row, column), ""), "-") for column in cells.columns))
+        for row in cells.rows
+    ]
+    return [head, *rows]
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    p = "" if line.holm_p is None else shown_p(line.holm_p)
+    return _seeds(line), _mean(line.val), _mean(line.test), _shown(line), p
+
+
+def _seeds(line: Line) -> str:
+    """Return how many seeds are fine and, where some are not, how many diverged."""
+    if line.run is None:
+        return "unfinished"
+    fine = len(line.run.seeds) - line.diverged
+    return f"{fine} ok, {line.diverged} diverged" if line.diverged else f"{fine} ok"
+
+
+def _verdict(line: Line) -> str:
+    """Return what `compare` would say in one word: a difference counts where it is clear and beyond the margin."""
+    if line.difference is None:
+        return ""
+    higher = PRIMARY.higher_is_better
+    word = statistics.verdict(line.difference, MIN_EFFECT, higher_is_better=higher, adjusted_p=line.holm_p).word
+    return "" if word == "none" else word
+
+
+def _mean(estimate: Estimate | None) -> str:
+    return PRIMARY.shown_estimate(estimate) if estimate else "-"
+
+
+def _shown(line: Line) -> str:
+    if line.member.is_baseline:
+        return "baseline"
+    if line.difference is None:
+        return "-"
+    bounds = ", ".join(PRIMARY.shown(bound, sign=True) for bound in line.difference.interval or ())
+    return PRIMARY.shown(line.difference.mean, sign=True) + (f" [{bounds}]" if bounds else "")
+
+
+def to_csv(result: SweepTable) -> str:
+    """Return a tidy table: one row per run and seed, what varies in full; the values of a diverged seed are empty."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    keys = result.sweep.keys
+    writer.writerow(["run", *keys, "seed", "status", *CSV_METRICS])
+    for line in result.lines:
+        if line.run is None:
+            continue
+        config = flatten(line.run.config)
+        settings = [written(config[key]) for key in keys]
+        values = [METRICS[name].finite(line.run) for name in CSV_METRICS]
+        for seed in line.run.seeds:
+            status = line.run.summary["seeds"][str(seed)]["status"]
+            writer.writerow([line.member.name, *settings, seed, status, *(own.get(seed, "") for own in values)])
+    return buffer.getvalue()
+
+
+def to_json_dict(result: SweepTable) -> dict[str, Any]:
+    """Return the table as plain data, accuracies as fractions."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "sweep": result.sweep.name,
+        "chosen": result.chosen and result.chosen.member.name,
+        "runs": [
+            {
+                "run": line.member.name,
+                "settings": dict(line.member.settings),
+                "baseline": line.member.baseline,
+                "seeds": line.run and list(line.run.seeds),
+                "diverged": line.diverged,
+                "val_accuracy": line.val and line.val.mean,
+                "test_accuracy": line.test and line.test.mean,
+                "test_accuracy_sd": line.test and line.test.sd,
+                "difference": line.difference and line.difference.mean,
+                "interval": line.difference and line.difference.interval,
+                "holm_p": line.holm_p,
+                "verdict": _verdict(line) or None,
+            }
+            for line in result.lines
+        ],
+    }
+
+
+def points(result: SweepTable) -> tuple[str, list[tuple[float | str, Run]]]:
+    """Return the axis of a picture, and each finished run's place on it: the rate, or the run's name."""
+    finished = [(line.member, line.run) for line in result.lines if line.run]
+    keys = result.sweep.keys
+    if keys == (RATE,) and all(isinstance(member.settings[RATE], int | float) for member, _ in finished):
+        return "dropout rate", [(float(member.settings[RATE]), run) for member, run in finished]
+    return " and ".join(keys), [(member.name, run) for member, run in finished]
+
+
+def chosen_point(result: SweepTable) -> float | str | None:
+    """Return the place of the chosen run on the axis of `points`."""
+    return next((place for place, run in points(result)[1] if result.chosen and run is result.chosen.run), None)

@@ -1,0 +1,221 @@
+"""Plan a sweep: settings -> runs. Pure, no torch; `execution.py` trains the plan, `sweep_table.py` reads it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from dropout_lab.config import resolve as configs
+from dropout_lab.config.ranges import expand_numbers, expand_values
+from dropout_lab.config.resolve import Config
+from dropout_lab.config.strict_yaml import written
+from dropout_lab.errors import Problem, Refused
+
+ARTICLE = {"data": {"scale": "column-l2"}, "dropout": {"placement": "before"}}  # what a sweep without a config varies
+MOST = 10_000  # runs in one sweep
+RATE = "dropout.rate"
+OFF = {RATE: 0, "dropout.input_rate": 0}  # what a baseline has of the settings that vary
+NOT_VARIED = {"name": "--name", "seeds": "--seeds", "device": "--device"}  # they do not decide the numbers
+NOTHING = "no dropout"  # the place of a baseline that has no value of a setting
+LONGEST = 64  # characters of a run's name
+
+Settings = dict[str, Any]  # by dotted key
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of a sweep: its name, the settings that make it, its config, and the name of its baseline, if any."""
+
+    name: str
+    settings: Mapping[str, Any]
+    config: Config
+    baseline: str | None
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether this run is what others are compared with."""
+        return self.name == self.baseline
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A planned sweep: its runs in the order in which they were asked for, each baseline before what it is for."""
+
+    name: str
+    members: tuple[Member, ...]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The config keys that vary."""
+        return tuple(dict.fromkeys(key for member in self.members for key in member.settings))
+
+    def to_yaml(self) -> str:
+        """Return what sweep.yaml says: the settings of every run and its baseline."""
+        runs = [
+            {"name": member.name, "settings": dict(member.settings), "baseline": member.baseline}
+            for member in self.members
+        ]
+        return yaml.safe_dump({"name": self.name, "runs": runs}, sort_keys=False, allow_unicode=True)
+
+    def member(self, name: str) -> Member:
+        """Return the run called `name`."""
+        return next(member for member in self.members if member.name == name)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Runs over two settings: the keys of its rows and columns, their values, and the name of the run in each cell."""
+
+    keys: tuple[str, str]
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    names: Mapping[tuple[str, str], str]  # by the values of row and column; not every cell has a run
+
+
+def grid(settings: Mapping[str, Mapping[str, Any]]) -> Grid | None:
+    """Arrange runs, each by its name with its settings, over the two keys that vary; None where not exactly two do.
+
+    A baseline has no value of what makes dropout. It stands at each of them where its rate tells what it is, and else
+    at one of its own, "no dropout".
+    """
+    keys = tuple(dict.fromkeys(key for own in settings.values() for key in own))
+    values = {key: _in_order([own[key] for own in settings.values() if key in own]) for key in keys}
+    varied = sorted((key for key in keys if len(values[key]) > 1), key=lambda key: key == RATE)  # rates go across
+    if len(varied) != 2:
+        return None
+    only_baselines = RATE not in varied and any(RATE not in own for own in settings.values())  # have a rate, which is 0
+    names: dict[tuple[str, str], str] = {}
+    for name, own in settings.items():
+        bare = only_baselines and RATE in own
+        down, across = (
+            [NOTHING] if bare and key.startswith("dropout.") else [shown(own[key])] if key in own else values[key]
+            for key in varied
+        )
+        for cell in itertools.product(down, across):
+            if names.setdefault(cell, name) != name:
+                return None
+    rows, columns = (
+        tuple(value for value in (NOTHING, *values[key]) if any(cell[at] == value for cell in names))
+        for at, key in enumerate(varied)
+    )
+    return Grid((varied[0], varied[1]), rows, columns, names)
+
+
+def _in_order(values: Sequence[Any]) -> list[str]:
+    """Return distinct values as one reads them: numbers by size, anything else as it was given."""
+    numbers = all(isinstance(value, int | float) for value in values)
+    return list(dict.fromkeys(map(shown, sorted(values) if numbers else values)))
+
+
+def shown(value: object) -> str:
+    """Return a setting's value as one reads it: 0.0 is 0."""
+    return f"{value:g}" if isinstance(value, float) else written(value)
+
+
+def article(overrides: Sequence[str] = ()) -> Config:
+    """Return the config of a sweep that names none: the article's network on MNIST."""
+    return configs.resolve(ARTICLE, overrides, where="the article's config", name="mnist")
+
+
+def title(base: Config, name: str | None) -> str:
+    """Return what a sweep over the config `base` is called: `name`, if it was given, or after the config."""
+    return name or f"{base.name[:58]}-sweep"
+
+
+def plan(base: Config, rates: str | None, vary: Sequence[str] = (), *, name: str, baseline: bool = True) -> Sweep:
+    """Return the sweep `name`: a run for every combination of `rates` ("0.1..0.5") and `vary` ("training.epochs=5,10").
+
+    Each combination of what is varied beside dropout gets one run at rate 0 as well, unless `baseline` is False.
+    Settings that come to the same network are one run. Raises `Refused`, with every problem, for text that is no list
+    or range, for values that the config refuses, and for over 10,000 runs.
+    """
+    found: dict[str, tuple[Settings, Config, str]] = {}  # by identity: settings, config, the baseline's identity
+    problems: dict[str, Problem] = {}  # by what they say: many combinations share one
+    for own in _combinations(_axes(rates, vary)):
+        try:
+            for settings, config, off in _with_baseline(base, own, baseline):
+                found.setdefault(config.identity, (settings, config, off))
+        except Refused as refused:
+            problems |= {str(problem): problem for problem in refused.problems}
+    if problems:
+        raise Refused(*problems.values())
+    names: dict[str, str] = {}
+    for identity, (settings, _, _) in found.items():
+        names[identity] = run_name(settings, identity, names.values())
+    members = (
+        Member(names[identity], settings, config.model_copy(update={"name": names[identity]}), names.get(off))
+        for identity, (settings, config, off) in found.items()
+    )
+    return Sweep(name, tuple(members))
+
+
+def _axes(rates: str | None, vary: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+    """Return the values of every key that varies."""
+    axes: dict[str, tuple[Any, ...]] = {}
+    for text in vary:
+        key, equals, values = (part.strip() for part in text.partition("="))
+        reason = ""
+        if not (key and equals):
+            reason = "must be KEY=V1,V2,.."
+        elif key in NOT_VARIED:
+            reason = f"must be a setting that decides the numbers; {key} has its own option, {NOT_VARIED[key]}"
+        elif key in axes or (key == RATE and rates is not None):
+            reason = f"must vary {key} only once, here or with --rates"
+        if reason:
+            raise Refused(Problem("command line", "--vary", reason, text))
+        axes[key] = expand_values(values)
+    if rates is not None:
+        axes[RATE] = tuple(int(rate) if rate % 1 == 0 else float(rate) for rate in expand_numbers(rates))
+    if not axes:
+        raise Refused(Problem("command line", "--rates", "is needed, or --vary; try --rates 0.1..0.5", "nothing"))
+    return axes
+
+
+def _combinations(axes: Mapping[str, tuple[Any, ...]]) -> Iterator[Settings]:
+    """Yield every choice of one value per key; the last key changes first."""
+    count = math.prod(map(len, axes.values()))
+    if count > MOST:
+        raise Refused(Problem("command line", "--vary", f"must come to at most {MOST:,} runs", count))
+    return (dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values()))
+
+
+def _with_baseline(base: Config, own: Settings, baseline: bool) -> Iterator[tuple[Settings, Config, str]]:
+    """Yield a combination's baseline, if wanted, and its run, each with its config and the baseline's identity.
+
+    A combination without any dropout is its own baseline, whatever else it says of dropout.
+    """
+    bare = {key: OFF.get(key, value) for key, value in own.items() if key in OFF or not key.startswith("dropout.")}
+    bare.setdefault(RATE, 0)
+    config, off = _apply(base, own), _apply(base, bare)
+    drops = any(config.rates) or config.dropout.input_rate > 0
+    if baseline or not drops:
+        yield bare, off, off.identity
+    if drops:
+        yield own, config, off.identity
+
+
+def _apply(base: Config, settings: Settings) -> Config:
+    """Return the base config with `settings`, checked again as a whole."""
+    overrides = [f"{key}={written(value)}" for key, value in settings.items()]
+    return configs.resolve(base.model_dump(mode="json"), overrides, where="config", name=base.name)
+
+
+def run_name(settings: Settings, identity: str, taken: Collection[str] = ()) -> str:
+    """Return a directory name such as "rate-0.5_kind-gaussian", the same in every sweep that has this run.
+
+    Where that is too long, or another run has it, the beginning of the identity tells them apart.
+    """
+    parts = (f"{key.rpartition('.')[2]}-{_word(value)}" for key, value in settings.items())
+    name = "_".join(re.sub(r"[^A-Za-z0-9.]+", "-", part.replace("+", "")).strip("-") for part in parts)
+    return name if len(name) <= LONGEST and name not in taken else f"{name[: LONGEST - 9]}-{identity[:8]}"
+
+
+def _word(value: object) -> str:
+    """Return a value as part of a name; a list by its items."""
+    return "-".join(map(_word, value)) or "none" if isinstance(value, list | tuple) else written(value)

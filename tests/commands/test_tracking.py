@@ -1,0 +1,176 @@
+"""The laws of the events: TensorBoard reads what metrics.csv says, once per epoch, however the training went."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commandline import Lab
+from comparable import write_run
+
+from dropout_lab import api
+from dropout_lab.commands import tracking
+from dropout_lab.execution import execute as execution
+from dropout_lab.runs import read as runs
+
+needs_tensorboard = pytest.mark.skipif(
+    find_spec("tensorboard") is None, reason="needs tensorboard: pip install -e '.[tensorboard]'"
+)
+
+
+def scalars(run: Path, seed: int) -> dict[str, dict[int, float]]:
+    """What TensorBoard reads of one seed: by tag and step; a step that is there twice fails."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run / "tensorboard" / f"seed-{seed}")).Reload()
+    found = {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    assert all(len(dict(pairs)) == len(pairs) for pairs in found.values())
+    return {tag: dict(pairs) for tag, pairs in found.items()}
+
+
+def check(path: Path) -> None:
+    """Compare the events of every seed of a finished run with its files."""
+    run = runs.load(path)
+    for seed in run.seeds:
+        found = scalars(path, seed)
+        rows = run.metrics[run.metrics["seed"] == seed].set_index("epoch").drop(columns="seed")
+        for column in rows:
+            assert found.pop(str(column)) == pytest.approx(rows[column].to_dict(), rel=1e-6)
+        facts = run.summary["seeds"][str(seed)]
+        assert found["test_accuracy"] == pytest.approx({facts["epochs"]: facts["last"]["test_accuracy"]})
+        assert found["val_loss_at_best"] == pytest.approx({facts["epochs"]: facts["best"]["val_loss"]})
+        assert len(found) == 6
+
+
+def settings(path: Path, seed: int) -> dict[str, Any]:
+    """The settings as TensorBoard reads them."""
+    from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
+    from tensorboard.plugins.hparams import metadata
+
+    events = EventMultiplexer().AddRun(str(path / "tensorboard" / f"seed-{seed}"), "own").Reload()
+    own = events.SummaryMetadata("own", metadata.SESSION_START_INFO_TAG)
+    values = metadata.parse_session_start_info_plugin_data(own.plugin_data.content).hparams
+    return {key: getattr(value, str(value.WhichOneof("kind"))) for key, value in values.items()}
+
+
+@needs_tensorboard
+def test_train_compare_and_sweep_write_what_metrics_csv_says(lab: Lab) -> None:
+    assert lab("train tiny.yaml --seeds 2 --track tensorboard").code == 0
+    assert lab("compare tiny.yaml configs/digits-baseline.yaml --smoke --track tensorboard").code == 0
+    assert lab("sweep tiny.yaml --rates 0.5 --seeds 2 --jobs 2 --track tensorboard").code == 0
+    names = ["tiny", "tiny-smoke", "digits-baseline-smoke", "tiny-sweep/rate-0", "tiny-sweep/rate-0.5"]
+    for name in names:
+        check(lab.runs / name)
+    own = settings(lab.runs / "tiny", 1)
+    assert (own["dropout.rate"], own["network.hidden"], own["data.dataset"], own["data.train_size"]) == (
+        0.5,
+        "[8]",
+        "digits",
+        "null",
+    )
+
+
+@needs_tensorboard
+def test_the_numbers_do_not_depend_on_it(lab: Lab) -> None:
+    lab("train tiny.yaml --name a --track tensorboard")
+    lab("train tiny.yaml --name b")
+    assert (lab.runs / "a/metrics.csv").read_bytes() == (lab.runs / "b/metrics.csv").read_bytes()
+    assert not (lab.runs / "b/tensorboard").exists()
+
+
+@needs_tensorboard
+def test_what_was_trained_untracked_is_written_afterwards_and_nothing_twice(lab: Lab) -> None:
+    lab("train tiny.yaml --seeds 1")
+    lab("train tiny.yaml --seeds 2 --track tensorboard")
+    check(lab.runs / "tiny")
+    before = sorted((lab.runs / "tiny/tensorboard").rglob("*"))
+    lab("train tiny.yaml --seeds 2 --track tensorboard")
+    assert sorted((lab.runs / "tiny/tensorboard").rglob("*")) == before
+
+
+@needs_tensorboard
+@pytest.mark.parametrize("tracked_before", [True, False])
+def test_epochs_that_come_again_are_there_once(tracked_before: bool, lab: Lab, tmp_path: Path) -> None:
+    lab("train tiny.yaml training.epochs=4 --track tensorboard")
+    run = runs.load(lab.runs / "tiny")
+    shutil.rmtree(run.path / "tensorboard")
+    rows = [runs.Row(*row) for row in run.metrics.itertuples(index=False, name=None)]
+    if tracked_before:
+        events = tracking.Events(run.path, 0)
+        for row in rows[:3]:
+            events.add(row)
+        events.close()
+    resumed = tracking.Events(run.path, 0, first=2)
+    for row in [*rows[1:3], *rows[1:]]:  # from the checkpoint after epoch 1, and once more after a worker died
+        resumed.add(row)
+    resumed.end(run.config, run.summary["seeds"]["0"])
+    tracking.complete(run)
+    check(run.path)
+
+
+@needs_tensorboard
+def test_a_diverged_seed_has_its_epochs_and_no_results(lab: Lab) -> None:
+    run = write_run(lab.runs, "toy", [0.97, 0.96], diverged=[1])
+    tracking.complete(run)
+    assert len(scalars(run.path, 0)["val_loss"]) == 3 and len(scalars(run.path, 0)) > len(scalars(run.path, 1))
+    assert scalars(run.path, 1).keys() == {*runs.COLUMNS[2:]}
+
+
+@needs_tensorboard
+def test_an_interruption_closes_the_files(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = execution.Writers.record
+
+    def interrupted(self: execution.Writers, unit: Any, message: Any) -> Any:
+        for event in original(self, unit, message):
+            yield event
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(execution.Writers, "record", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            api.train("tiny.yaml", track="tensorboard")
+    assert scalars(lab.runs / "tiny", 0)["val_loss"].keys() == {1}
+    lab("train tiny.yaml --track tensorboard")
+    check(lab.runs / "tiny")
+
+
+@needs_tensorboard
+def test_events_that_cannot_be_written_are_a_failure(lab: Lab) -> None:
+    lab("train tiny.yaml")
+    (lab.runs / "tiny/tensorboard").write_text("in the way")
+    outcome = lab("train tiny.yaml --track tensorboard")
+    assert outcome.code == 1 and "tensorboard/seed-0: cannot be written" in outcome.err
+
+
+@needs_tensorboard
+@pytest.mark.parametrize("step", ["add_scalar", "add_hparams", "close"])
+def test_a_disk_that_is_full_is_a_failure_too(step: str, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    close = SummaryWriter.close
+
+    def full(writer: SummaryWriter, *_: object, **__: object) -> None:
+        close(writer)  # else its thread would go on
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(SummaryWriter, step, full)
+    outcome = lab("train tiny.yaml --track tensorboard --quiet")
+    path = "runs/tiny/tensorboard/seed-0"
+    assert outcome.code == 1 and f"error: {path}: cannot be written: No space left on device" in outcome.err
+
+
+@pytest.mark.parametrize("line", ["train tiny.yaml", "compare tiny.yaml tiny.yaml", "sweep --rates 0.5"])
+def test_refusals(line: str, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = lab.tree()
+    unknown = lab(f"{line} --track wandb")
+    assert unknown.err == "dropout-lab: error: command line: --track: must be tensorboard (got wandb)\n"
+    monkeypatch.setattr("dropout_lab.execution.environment.find_spec", lambda name: None)
+    missing = lab(f"{line} --track tensorboard")
+    reason = "needs the package tensorboard: pip install 'dropout-lab[tensorboard]'"
+    assert missing.err == f"dropout-lab: error: command line: --track: {reason} (got tensorboard)\n"
+    assert (unknown.code, missing.code) == (2, 2) and lab.tree() == before

@@ -1,0 +1,535 @@
+"""The laws of a sweep: the plan is what was asked for and repeats nothing; the choice is made on validation."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from commandline import TINY, Lab
+from comparable import write_run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dropout_lab.comparison import inference as statistics
+from dropout_lab.comparison.metrics import Metric
+from dropout_lab.config import resolve as configs
+from dropout_lab.config.resolve import RUN_NAME, Config, TrainingConfig
+from dropout_lab.errors import Refused
+from dropout_lab.execution import execute as execution
+from dropout_lab.execution import lanes as schedule
+from dropout_lab.sweeps import judge as sweep_table
+from dropout_lab.sweeps import next_steps
+from dropout_lab.sweeps import plan as sweeps
+from dropout_lab.sweeps.plan import Sweep
+from dropout_lab.text import as_html, as_markdown
+
+BASE = configs.resolve({"data": {"dataset": "digits"}}, where="test", name="base")
+
+
+def plan(rates: str | None, *vary: str, base: Config = BASE, baseline: bool = True) -> Sweep:
+    return sweeps.plan(base, rates, vary, name="test", baseline=baseline)
+
+
+def names(planned: Sweep) -> list[str]:
+    return [member.name for member in planned.members]
+
+
+def refused(rates: str | None, *vary: str) -> list[str]:
+    with pytest.raises(Refused) as caught:
+        plan(rates, *vary)
+    return [f"{problem.key}: {problem.reason}" for problem in caught.value.problems]
+
+
+# The plan
+
+
+def test_a_range_of_rates_is_that_many_runs_and_one_baseline() -> None:
+    planned = plan("0.1..0.5")
+    assert names(planned) == ["rate-0", "rate-0.1", "rate-0.2", "rate-0.3", "rate-0.4", "rate-0.5"]
+    assert [member.config.dropout.rate for member in planned.members] == [0, 0.1, 0.2, 0.3, 0.4, 0.5]
+    assert {member.baseline for member in planned.members} == {"rate-0"}
+    assert [member.is_baseline for member in planned.members] == [True] + [False] * 5
+    assert planned.keys == ("dropout.rate",)
+
+
+def test_rate_0_is_the_baseline_and_is_not_run_twice() -> None:
+    assert names(plan("0,0.2")) == names(plan("0.2")) == names(plan("0,0.2", baseline=False)) == ["rate-0", "rate-0.2"]
+    assert names(plan("0")) == ["rate-0"]
+    assert names(plan(None, "dropout.rate=[0,0],0.2,[0.1,0.2]")) == ["rate-0", "rate-0.2", "rate-0.1-0.2"]
+
+
+def test_without_a_baseline_only_what_is_asked_for_runs() -> None:
+    planned = plan("0.1,0.2", baseline=False)
+    assert names(planned) == ["rate-0.1", "rate-0.2"]
+    assert {member.baseline for member in planned.members} == {None}
+    assert plan("0,0.2", baseline=False).member("rate-0.2").baseline == "rate-0"
+
+
+def test_every_combination_of_what_is_not_dropout_has_its_own_baseline() -> None:
+    planned = plan("0.2,0.4", "network.hidden=[64],[64,64]", "dropout.placement=before,after")
+    hidden = {"hidden-64": [64], "hidden-64-64": [64, 64]}
+    assert len(planned.members) == 2 * (1 + 2 * 2)
+    for member in planned.members:
+        first = member.name.partition("_")[0]
+        assert member.baseline == f"{first}_rate-0"
+        assert list(member.config.network.hidden) == hidden[first]
+    baselines = [member for member in planned.members if member.is_baseline]
+    assert [member.settings for member in baselines] == [
+        {"network.hidden": value, "dropout.rate": 0} for value in hidden.values()
+    ]
+    assert names(planned)[:2] == ["hidden-64_rate-0", "hidden-64_placement-before_rate-0.2"]
+
+
+def test_a_baseline_has_no_input_dropout_where_that_is_varied() -> None:
+    planned = plan("0,0.2", "dropout.input_rate=0,0.3")
+    assert names(planned) == [
+        "input-rate-0_rate-0",
+        "input-rate-0_rate-0.2",
+        "input-rate-0.3_rate-0",
+        "input-rate-0.3_rate-0.2",
+    ]
+    assert {member.baseline for member in planned.members} == {"input-rate-0_rate-0"}
+
+
+def test_what_comes_to_the_same_network_is_one_run() -> None:
+    assert names(plan("0,0.2", "dropout.placement=before,after")) == [
+        "rate-0",
+        "placement-before_rate-0.2",
+        "placement-after_rate-0.2",
+    ]
+    base = configs.resolve({"dropout": {"rate": 0}}, where="test", name="base")
+    assert names(plan(None, "network.hidden=[8],[9]", base=base)) == ["hidden-8_rate-0", "hidden-9_rate-0"]
+
+
+def test_names_tell_values_apart_whatever_they_are() -> None:
+    assert names(plan(None, "training.learning_rate=1e-30,1e30", baseline=False)) == [
+        "learning-rate-1.0e-30",
+        "learning-rate-1.0e30",
+    ]
+    assert names(plan(None, "regularization.max_norm=null,3", baseline=False)) == ["max-norm-null", "max-norm-3"]
+    assert names(plan(None, "network.hidden=[],[8]"))[0] == "hidden-none_rate-0"
+
+
+def test_hostile_values_make_harmless_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = ["../a b.npz", "../a-b.npz", f"{'x' * 200}.npz", f"{'x' * 201}.npz", "$(rm *).npz"]
+    (tmp_path / "in").mkdir()
+    for file in files:
+        (tmp_path / "in" / file).touch()
+    monkeypatch.chdir(tmp_path / "in")
+    planned = plan("0.5", "data.dataset=" + ",".join(json.dumps(file) for file in files), baseline=False)
+    assert [member.config.data.dataset for member in planned.members] == files
+    assert len(set(names(planned))) == len(files)
+    assert all(
+        RUN_NAME.fullmatch(name) and member.config.name == name
+        for name, member in zip(names(planned), planned.members, strict=True)
+    )
+    alone = plan("0.5", f"data.dataset={json.dumps(files[3])}", baseline=False)
+    assert names(alone)[0] in names(planned)  # a name does not depend on the other runs
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.integers(0, 100), min_size=1, max_size=6, unique=True),
+    st.lists(st.integers(1, 9), min_size=1, max_size=4, unique=True),
+)
+def test_the_plan_is_the_product_and_the_same_every_time(percents: list[int], epochs: list[int]) -> None:
+    rates = ",".join(f"{percent / 100}" for percent in percents)
+    asked = f"training.epochs={','.join(map(str, epochs))}"
+    planned = plan(rates, asked)
+    assert planned == plan(rates, asked)
+    found = {(member.config.training.epochs, member.config.dropout.rate) for member in planned.members}
+    assert found == {(count, rate) for count in epochs for rate in {0, *(percent / 100 for percent in percents)}}
+    assert len(planned.members) == len(found) == len(set(names(planned)))
+    baselines = [member.config for member in planned.members if member.is_baseline]
+    assert [(config.training.epochs, config.rates) for config in baselines] == [(count, (0, 0)) for count in epochs]
+
+
+def test_every_problem_is_named_once() -> None:
+    assert refused("1.5,0.1,-1", "training.epochs=0,5") == [
+        "dropout.rate: must be a number from 0 to 1",
+        "training.epochs: must be a whole number from 1 to 100000",
+        "dropout.rate: must be a number from 0 to 1",
+    ]
+    assert refused("0.1", "training.epochs.x=1") == [
+        f"training.epochs.x: unknown key, must be one of {', '.join(TrainingConfig.model_fields)}"
+    ]
+
+
+def test_too_many_runs_are_refused_before_they_are_counted_out() -> None:
+    (reason,) = refused(
+        "0..0.9:0.1", *(f"training.{key}=1..1000:1" for key in ("epochs", "batch_size")), "data.train_size=1..1000:1"
+    )
+    assert reason == "--vary: must come to at most 10,000 runs"
+
+
+def test_the_written_plan_says_all_of_it() -> None:
+    planned = plan("0.2", "network.hidden=[8]")
+    assert yaml.safe_load(planned.to_yaml()) == {
+        "name": "test",
+        "runs": [
+            {
+                "name": "hidden-8_rate-0",
+                "settings": {"network.hidden": [8], "dropout.rate": 0},
+                "baseline": "hidden-8_rate-0",
+            },
+            {
+                "name": "hidden-8_rate-0.2",
+                "settings": {"network.hidden": [8], "dropout.rate": 0.2},
+                "baseline": "hidden-8_rate-0",
+            },
+        ],
+    }
+
+
+# The table
+
+
+def judged(
+    tmp_path: Path, test: Sequence[Sequence[float]], val: Sequence[float], **more: Any
+) -> sweep_table.SweepTable:
+    """A table of rates 0, 0.1, .. with these test accuracies by seed, and one mean validation accuracy each."""
+    planned = plan(",".join(f"{index / 10}" for index in range(len(test))))
+    runs = {}
+    for member, accuracies in zip(planned.members, test, strict=True):
+        runs[member.name] = write_run(tmp_path, member.name, accuracies, rate=member.settings["dropout.rate"], **more)
+    for name, accuracy in zip(runs, val, strict=True):
+        for facts in runs[name].summary["seeds"].values():
+            if facts["status"] == "finished":
+                facts["last"]["val_accuracy"] = accuracy
+    return sweep_table.judge(planned, runs)
+
+
+def test_the_choice_is_made_on_validation_whatever_the_test_split_says(tmp_path: Path) -> None:
+    result = judged(tmp_path, [[0.9, 0.91, 0.92], [0.93, 0.94, 0.96], [0.7, 0.71, 0.72]], [0.95, 0.96, 0.97])
+    assert result.chosen and result.chosen.member.name == "rate-0.2"
+    assert "chosen    on validation (>): rate-0.2; its test accuracy is 71.00 ±1.00 %" in sweep_table.to_text(result)
+    assert "| \\> rate-0.2 |" in as_markdown(sweep_table.parts(result))
+    assert sweep_table.chosen_point(result) == 0.2
+
+
+def test_of_equals_the_first_is_chosen_which_is_the_baseline(tmp_path: Path) -> None:
+    result = judged(tmp_path, [[0.9, 0.91], [0.93, 0.94]], [0.95, 0.95])
+    assert result.chosen and result.chosen.member.is_baseline
+
+
+def test_differences_are_paired_by_seed_and_holm_covers_the_family(tmp_path: Path) -> None:
+    tests = [[0.9, 0.92, 0.91], [0.91, 0.94, 0.92], [0.95, 0.96, 0.97], [0.9, 0.93, 0.9]]
+    result = judged(tmp_path, tests, [0.9, 0.9, 0.9, 0.9])
+    differences = [statistics.paired(tests[0], own) for own in tests[1:]]
+    assert [line.difference for line in result.lines] == [None, *differences]
+    p_values = [difference.p for difference in differences if difference.p is not None]
+    assert [line.holm_p for line in result.lines] == [None, *statistics.holm(p_values)]
+    assert "Holm over the family of 3" in sweep_table.to_text(result)
+
+
+def test_a_diverged_seed_is_a_result_and_is_never_chosen(tmp_path: Path) -> None:
+    planned = plan("0.1,0.2")
+    runs = {
+        "rate-0": write_run(tmp_path, "rate-0", [0.9, 0.9]),
+        "rate-0.1": write_run(tmp_path, "rate-0.1", [0.9, 0.99], rate=0.1, diverged=[0]),
+    }
+    runs["rate-0.1"].summary["seeds"]["1"]["last"]["val_accuracy"] = 0.999
+    result = sweep_table.judge(planned, runs)
+    assert [line.diverged for line in result.lines] == [0, 1, 0]
+    assert result.chosen and result.chosen.member.name == "rate-0"
+    text = sweep_table.to_text(result)
+    assert "1 ok, 1 diverged" in text and "2 ok" in text and re.search(r"rate-0.2 +unfinished", text)
+    rows = list(csv.DictReader(sweep_table.to_csv(result).splitlines()))
+    assert [(row["run"], row["seed"], row["status"]) for row in rows] == [
+        ("rate-0", "0", "finished"),
+        ("rate-0", "1", "finished"),
+        ("rate-0.1", "0", "diverged"),
+        ("rate-0.1", "1", "finished"),
+    ]
+    assert rows[2]["test_accuracy"] == rows[2]["gap"] == "" and rows[3]["test_accuracy"] == "0.99"
+
+
+def test_a_difference_is_marked_as_compare_would_judge_it(tmp_path: Path) -> None:
+    base = [0.9, 0.9, 0.9, 0.9]
+    tests = [
+        base,
+        [0.95, 0.951, 0.952, 0.95],
+        [0.85, 0.851, 0.85, 0.849],
+        [0.8, 0.99, 0.85, 0.97],
+        [0.9, 0.9, 0.9, 0.9],
+    ]
+    result = judged(tmp_path, tests, [0.9] * 5)
+    words = [run["verdict"] for run in sweep_table.to_json_dict(result)["runs"]]
+    assert words == [None, "better", "worse", "inconclusive", None], "no verdict where all are equal"
+    rows = [line.rstrip()[-1] for line in sweep_table.to_text(result).splitlines() if "rate-" in line][1:4]
+    assert rows == ["+", "-", "~"]
+    assert "+ better, - worse, = equivalent, ~ inconclusive, by a margin of 0.10 pp" in sweep_table.to_text(result)
+    assert "| better |" in as_markdown(sweep_table.parts(result))
+
+
+# Two settings
+
+
+def cells(rates: str | None, *vary: str, baseline: bool = True) -> sweeps.Grid | None:
+    return sweeps.grid({member.name: member.settings for member in plan(rates, *vary, baseline=baseline).members})
+
+
+def test_two_settings_make_a_grid_of_which_the_rates_go_across() -> None:
+    found = cells("0.2,0.1", "network.hidden=[9],[16, 8]")
+    assert found and found.keys == ("network.hidden", "dropout.rate")
+    assert (found.rows, found.columns) == (("[9]", "[16, 8]"), ("0", "0.1", "0.2"))
+    assert found.names["[16, 8]", "0.1"] == "hidden-16-8_rate-0.1" and len(found.names) == 6
+    numbers = cells(None, "training.epochs=10,9", "training.learning_rate=0.01,0.001", baseline=False)
+    assert numbers and (numbers.rows, numbers.columns) == (("9", "10"), ("0.001", "0.01")), "numbers by size"
+
+
+def test_a_setting_that_never_changes_is_none_of_the_two() -> None:
+    found = cells("0,0.1", "network.hidden=[9],[8]", "training.epochs=3")
+    assert found and found.keys == ("network.hidden", "dropout.rate")
+    assert cells("0.1,0.2") is None
+    assert cells("0.1", "network.hidden=[9],[8]", "training.epochs=3,4") is None
+
+
+def test_a_baseline_stands_where_its_rate_is_whatever_the_kind() -> None:
+    found = cells("0.1,0.2", "dropout.kind=bernoulli,gaussian")
+    assert found and found.rows == ("bernoulli", "gaussian") and found.columns == ("0", "0.1", "0.2")
+    assert {found.names[kind, "0"] for kind in found.rows} == {"rate-0"}
+
+
+def test_a_baseline_that_has_no_value_stands_apart() -> None:
+    """The base's rate is 0.5: no value of what varies says that the baseline has none."""
+    found = cells(None, "network.hidden=[9],[8]", "dropout.placement=before,after")
+    assert found and found.columns == ("no dropout", "before", "after") and len(found.names) == 6
+    assert found.names["[9]", "no dropout"] == "hidden-9_rate-0"
+    both = cells(None, "dropout.kind=bernoulli,gaussian", "dropout.input_rate=0,0.2")
+    assert both and both.names["no dropout", "no dropout"] == "input-rate-0_rate-0" and len(both.names) == 5
+
+
+def crossed(tmp_path: Path, count: int) -> sweep_table.SweepTable:
+    planned = plan(",".join(f"{0.05 * i:.2f}" for i in range(count)), "network.hidden=[8],[16, 16, 16, 16]")
+    runs = {member.name: write_run(tmp_path, member.name, [0.9, 0.91, 0.92]) for member in planned.members}
+    runs["hidden-8_rate-0.1"].summary["seeds"]["0"]["last"]["val_accuracy"] = 0.999
+    return sweep_table.judge(planned, runs)
+
+
+def test_two_settings_have_a_table_with_the_choice(tmp_path: Path) -> None:
+    result = crossed(tmp_path, 3)
+    rows = [line.split() for line in sweep_table.to_text(result).splitlines()[-3:]]
+    assert rows == [
+        ["mean", "test", "acc.", "%", "0", "0.05", "0.1"],
+        ["[8]", "91.00", "91.00", ">", "91.00"],
+        ["[16,", "16,", "16,", "16]", "91.00", "91.00", "91.00"],
+    ]
+    markdown = as_markdown(sweep_table.parts(result))
+    assert "- **grid** network.hidden down, dropout.rate across\n\n| mean test acc. % | 0 | 0.05 | 0.1 |" in markdown
+    assert "| \\[8\\] | 91.00 | 91.00 | \\> 91.00 |" in markdown
+    page = as_html(sweep_table.parts(result))
+    assert page.count("<table") == 2 and "&gt; 91.00" in page
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_the_tables_fit(width: int, tmp_path: Path) -> None:
+    for line in sweep_table.to_text(crossed(tmp_path, 12), width).splitlines():
+        assert len(line) <= width
+
+
+# From end to end
+
+
+def test_the_article_is_swept_without_a_config(lab: Lab) -> None:
+    before = lab.tree()
+    outcome = lab("sweep --rates 0.1..0.5 --dry-run")
+    assert outcome.code == 0 and not outcome.err
+    head, *lines, how = outcome.out.splitlines()
+    assert head == "plan: 6 runs, 6 networks to train" and how.startswith("  on cpu: ")
+    assert [line.split("  ")[1].strip() for line in lines] == [
+        f"runs/mnist-sweep/{name}" for name in names(plan("0.1..0.5"))
+    ]
+    assert all("mnist 128-128" in line and "10 epochs" in line for line in lines)
+    assert lab.tree() == before
+
+
+def test_kinds_and_schedules_are_swept_like_any_setting(lab: Lab) -> None:
+    kinds = "bernoulli,bernoulli-scaled,gaussian,gaussian-additive,dropconnect"
+    assert lab(f"sweep tiny.yaml --vary dropout.kind={kinds} --rates 0.3 --seeds 2 --quiet --name kinds").code == 0
+    with (lab.runs / "kinds/sweep.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["status"] for row in rows} == {"finished"} and len(rows) == 2 * (1 + kinds.count(",") + 1)
+    schedules = "constant,early,early-linear,late,curriculum"
+    (lab.path / "cut.yaml").write_text("data: {dataset: digits}\ndropout: {cutoff: 1}\ntraining: {epochs: 2}\n")
+    assert lab(f"sweep cut.yaml --vary dropout.schedule={schedules} --rates 0.4 --quiet --name schedules").code == 0
+    rates = {}
+    for path in (lab.runs / "schedules").glob("*/metrics.csv"):
+        rates[path.parent.name.removeprefix("schedule-").removesuffix("_rate-0.4")] = [
+            float(line.rpartition(",")[2]) for line in path.read_text().splitlines()[1:]
+        ]
+    rising = rates.pop("curriculum")
+    assert 0.2 < rising[0] < rising[1] < 0.4
+    assert rates == {
+        "rate-0": [0.0, 0.0],
+        "constant": [0.4, 0.4],
+        "early": [0.4, 0.0],
+        "early-linear": [pytest.approx(0.2), 0.0],
+        "late": [0.0, 0.4],
+    }
+
+
+def test_a_sweep_in_two_processes_leaves_a_tidy_table_and_is_done_once(lab: Lab) -> None:
+    outcome = lab("sweep tiny.yaml --rates 0.2,0.5 --seeds 2 --jobs 2")
+    assert outcome.code == 0
+    folder = lab.runs / "tiny-sweep"
+    assert {path.name for path in folder.iterdir()} == {
+        "rate-0",
+        "rate-0.2",
+        "rate-0.5",
+        "sweep.csv",
+        "sweep.png",
+        "sweep.yaml",
+    }
+    rows = list(csv.DictReader((folder / "sweep.csv").read_text().splitlines()))
+    assert [(row["run"], row["dropout.rate"], row["seed"]) for row in rows] == [
+        (f"rate-{rate:g}", str(rate), str(seed)) for rate in (0.0, 0.2, 0.5) for seed in (0, 1)
+    ]
+    for row in rows:
+        seeds = json.loads((folder / row["run"] / "summary.json").read_text())["seeds"]
+        assert float(row["test_accuracy"]) == seeds[row["seed"]]["last"]["test_accuracy"]
+    assert (folder / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    assert re.search(r"^chosen +on validation", outcome.out, re.MULTILINE)
+    assert "written   runs/tiny-sweep: " in outcome.err
+    before = lab.tree()
+    again = lab("sweep tiny.yaml --rates 0.2,0.5 --seeds 2")
+    assert again.out == outcome.out and lab.tree() == before
+    assert (
+        "plan: 4 runs, 2 networks to train" in lab("sweep tiny.yaml --rates 0.2..0.4:0.2,0.5 --seeds 2 --dry-run").out
+    )
+    assert "tiny-sweep/rate-0.5" in lab("list").out
+
+
+def test_a_diverged_run_in_a_sweep_is_no_failure(lab: Lab) -> None:
+    line = "sweep tiny.yaml --vary training.learning_rate=0.01,1e30 --no-baseline --name steps"
+    (lab.path / "tiny.yaml").write_text(TINY.replace("epochs: 2", "epochs: 1, optimizer: sgd"))
+    outcome = lab(line, "--json")
+    assert outcome.code == 0
+    report = json.loads(outcome.out)
+    assert (report["schema_version"], report["sweep"], report["chosen"]) == (1, "steps", "learning-rate-0.01")
+    assert [run["diverged"] for run in report["runs"]] == [0, 1]
+    assert report["runs"][1]["test_accuracy"] is None and report["confirmation"] is None
+
+
+def test_of_six_runs_two_fail_and_both_are_named_and_the_others_shown(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = execution.execute
+
+    def fail_two(jobs: Sequence[Any], settings: Any) -> Any:
+        bad = [job for job in jobs if job.path.name in ("rate-0.3", "rate-0.5")]
+        for job in bad:
+            yield execution.UnitFailed((schedule.Task(job, 0),), "out of memory")
+        yield from done([job for job in jobs if job not in bad], settings)
+
+    monkeypatch.setattr(execution, "execute", fail_two)
+    outcome = lab("sweep tiny.yaml --rates 0.1..0.5")
+    assert outcome.code == 1
+    for rate in ("0.3", "0.5"):
+        assert re.search(rf"rate-{rate} +unfinished", outcome.out)
+        assert f"dropout-lab: error: runs/tiny-sweep/rate-{rate} seed 0: out of memory" in outcome.err
+    assert {path.parent.name for path in lab.runs.glob("tiny-sweep/*/summary.json")} == {
+        *("rate-0", "rate-0.1", "rate-0.2", "rate-0.4")
+    }
+    stopped = lab("sweep tiny.yaml --rates 0.2,0.5 --name other --fail-fast")
+    assert stopped.code == 1 and not (lab.runs / "other/rate-0").exists()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_choice_is_confirmed_on_seeds_that_it_has_not_seen(
+    sign: int, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_rate = Metric("rate", "%", True, lambda run: dict.fromkeys(run.seeds, sign * run.config.rates[0]))
+    monkeypatch.setattr(sweep_table, "SELECTION", by_rate)
+    line = "sweep tiny.yaml --rates 0.5 --seeds 2 --confirm"
+    outcome, report = lab(line), json.loads(lab(line, "--json").out)
+    assert outcome.code == 0
+    assert report["chosen"] == ("rate-0.5" if sign == 1 else "rate-0")
+    assert [run["seeds"] for run in report["runs"]] == [[0, 1]] * 2
+    if sign == 1:
+        assert "candidate rate-0.5  2 seeds (2-3)" in outcome.out and "verdict" in outcome.out
+        assert report["confirmation"]["candidates"][0]["seeds"] == [2, 3]
+    else:
+        assert "nothing to confirm" in outcome.err and report["confirmation"] is None
+
+
+def test_a_smoke_sweep_has_no_verdict(lab: Lab) -> None:
+    outcome = lab("sweep tiny.yaml --rates 0.5 --smoke")
+    assert outcome.code == 0 and "runs/tiny-smoke-sweep/rate-0 " in outcome.err and "seeds 0-1" in outcome.err
+    assert outcome.out.splitlines()[-1] == "smoke run: no statistical verdict"
+
+
+NEXT = re.compile(r"^next      (.+):\n  dropout-lab (.+)$", re.MULTILINE)
+
+
+def test_the_next_commands_run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_rate = Metric("rate", "%", True, lambda run: dict.fromkeys(run.seeds, -abs(run.config.rates[0] - 0.2)))
+    monkeypatch.setattr(sweep_table, "SELECTION", by_rate)
+    outcome = lab("sweep tiny.yaml --rates 0.1..0.3 --seeds 2 --runs-dir 'my runs' --vary training.epochs=1")
+    steps = dict(NEXT.findall(outcome.err))
+    assert list(steps) == [
+        "see whether the choice holds, on fresh seeds",
+        "look at the chosen run",
+        "try rates around 0.2",
+    ]
+    confirm, evaluate, finer = steps.values()
+    assert (
+        confirm == "sweep tiny.yaml --rates 0.1..0.3 --seeds 2 --runs-dir 'my runs' --vary training.epochs=1 --confirm"
+    )
+    assert evaluate == "evaluate tiny-sweep/epochs-1_rate-0.2 '--runs-dir=my runs'"
+    confirmed = lab(confirm)
+    assert confirmed.code == 0 and "candidate epochs-1_rate-0.2" in confirmed.out
+    assert list(dict(NEXT.findall(confirmed.err))) == list(steps)[1:]
+    assert lab(evaluate, "--samples", "2").code == 0
+    plan = lab(finer, "--dry-run").out
+    assert "rate-0.15" in plan and "rate-0.25" in plan and "4 networks to train" in plan
+    assert lab(finer).code == 0
+
+
+def test_a_smoke_sweep_leads_nowhere(lab: Lab) -> None:
+    assert "next" not in lab("sweep tiny.yaml --rates 0.5 --smoke").err
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rates", "expected"),
+    [
+        (0.2, "0.1..0.3", [0.15, 0.25]),
+        (0.3, "0.1..0.3", [0.25, 0.35]),
+        (0, "0.1..0.3", [0.05]),
+        (0.9, "0.5,0.9", [0.7, 0.95]),
+    ],
+)
+def test_finer_rates_lie_around_the_chosen_one(
+    chosen: float, rates: str, expected: list[float], tmp_path: Path
+) -> None:
+    planned = plan(rates)
+    runs = {member.name: write_run(tmp_path, member.name, [0.9]) for member in planned.members}
+    runs[f"rate-{chosen:g}"].summary["seeds"]["0"]["last"]["val_accuracy"] = 0.99
+    assert next_steps.finer(sweep_table.judge(planned, runs)) == expected
+
+
+def test_a_sweep_is_drawn_again_from_its_files(lab: Lab) -> None:
+    line = "sweep tiny.yaml --rates 0.2,0.5 --vary network.hidden=[8],[4] --seeds 2 --quiet"
+    assert lab(line).code == 0
+    picture = lab.runs / "tiny-sweep/sweep.png"
+    drawn = picture.read_bytes()
+    picture.unlink()
+    assert lab("plot tiny-sweep").out == "runs/tiny-sweep/sweep.png\n"
+    assert picture.read_bytes() == drawn
+    outcome = lab("plot tiny-sweep tiny-sweep/hidden-8_rate-0 tiny-sweep/hidden-4_rate-0 --format svg --style dark")
+    assert outcome.code == 0
+    files = outcome.out.splitlines()
+    assert len(files) == 4 and all((lab.path / file).read_text().startswith("<?xml") for file in files)
+    assert "runs/tiny-sweep/sweep.svg" in files and picture.read_bytes() == drawn
+    (lab.runs / "tiny-sweep/sweep.yaml").write_text("runs: 3")
+    refused = lab("plot tiny-sweep")
+    assert refused.code == 2 and "runs/tiny-sweep: sweep: must hold sweep.yaml and sweep.csv" in refused.err
+    bad = lab("plot tiny-sweep --format bmp")
+    assert bad.code == 2 and "--format: 'bmp' is not one of" in bad.err
