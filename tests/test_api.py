@@ -243,7 +243,7 @@ def blocks(document: str) -> list[str]:
 def test_three_lines_of_plain_pytorch_have_the_network_back(kind: str, here: Path) -> None:
     file = ROOT / "configs/digits-dropout.yaml"
     run = lab.train(file, f"dropout.kind={kind}", "dropout.samples=1", "training.epochs=2", "dropout.mask=batch")
-    (lines,) = (block for block in blocks((ROOT / "README.md").read_text()) if "load_state_dict" in block)
+    (lines,) = (block for block in blocks((ROOT / "docs/runs.md").read_text()) if "load_state_dict" in block)
     assert len([line for line in lines.splitlines() if line and not line.startswith("from ")]) == 3
     (more,) = (block for block in blocks((ROOT / "docs/dropout.md").read_text()) if "layer.weight" in block)
     more = {"bernoulli": "", "bernoulli-scaled": more, "dropconnect": more.replace("2], model[4", "0], model[2")}[kind]
@@ -256,8 +256,10 @@ def test_three_lines_of_plain_pytorch_have_the_network_back(kind: str, here: Pat
 
 
 @pytest.mark.slow
-def test_the_readmes_lines_run(here: Path) -> None:
-    (lines,) = (block for block in blocks((ROOT / "README.md").read_text()) if "import dropout_lab as lab" in block)
+def test_the_lines_of_the_python_api_run(here: Path) -> None:
+    (lines,) = (
+        block for block in blocks((ROOT / "docs/how-to.md").read_text()) if "import dropout_lab as lab" in block
+    )
     (here / "configs").symlink_to(ROOT / "configs")
     names: dict[str, Any] = {}
     exec(lines.replace("seeds=5", "seeds=2").replace("seeds=3", "seeds=1").replace("100", "5"), names)
