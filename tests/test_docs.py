@@ -46,3 +46,14 @@ def test_the_reference_is_what_the_code_says() -> None:
 def test_every_page_is_linked_from_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     assert not [page.name for page in PAGES if f"docs/{page.name}" not in readme]
+
+
+def test_the_files_and_tests_that_the_pages_name_exist() -> None:
+    """The log and the changelog are left out: they also name what was there at their dates."""
+    tests = "".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
+    for page in {*ROOT.glob("*.md"), *PAGES} - {ROOT / "CHANGELOG.md", ROOT / "docs/log.md"}:
+        text = page.read_text()
+        for path in re.findall(r"\b(?:dropout_lab|tests|docs|benchmarks|configs)/[\w/-]+\.\w+", text):
+            assert (ROOT / path).exists(), f"{page.name}: {path}"
+        for name in re.findall(r"`(test_\w+)\.\.\.`", text):
+            assert f"def {name}" in tests, f"{page.name}: {name}"

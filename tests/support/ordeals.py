@@ -1,7 +1,7 @@
 """Real trainings, killed and interrupted at random times; each must come to the bytes of one that was left in peace.
 
-    python tests/ordeals.py              all of them, as the table of docs/reliability.md; takes about 20 minutes
-    python tests/ordeals.py killed 3     one of them, with 3 blows
+    python tests/support/ordeals.py             all of them, as the table of docs/reliability.md; takes about 20 minutes
+    python tests/support/ordeals.py killed 3    one of them, with 3 blows
 
 Every function takes an empty directory and how many blows to give, and returns what it counted. An AssertionError says
 what did not hold. Where a blow falls follows from a fixed stream, and from how fast the machine is at that moment.
