@@ -1,9 +1,9 @@
-"""What a few seeds can say: measure runs, pair their seeds, judge, and put the verdict into words.
+"""Comparing runs: measure each seed, pair the seeds, decide the verdict, and put it into words.
 
-metrics    METRICS: what is measured once a seed
-inference  intervals, tests and verdicts: numbers in, numbers out
-compare    check the conditions, pair the seeds, judge
-verdict    the verdict as a sentence
+metrics    METRICS: what is measured for each seed; add a metric here
+inference  intervals, p-values, and the rule that decides the verdict; numbers in, numbers out
+compare    two or more runs: check their conditions, pair their seeds, apply inference to each metric
+verdict    the words of a comparison: the verdict as a sentence, conditions, notes
 tables     a comparison as text, Markdown, CSV and JSON
-gate       --fail-if
+gate       --fail-if: parse a condition and test a comparison against it
 """

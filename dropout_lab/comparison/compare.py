@@ -2,7 +2,7 @@
 
 The first run is the baseline; every other one is a candidate that is compared with it. The unit is the seed: would
 re-training change the answer? Whether other images would is a second question, which McNemar's test answers for two
-networks at a time. Only the primary metric is judged. `metrics.py` says what is measured, `wording.py` puts the verdict
+networks at a time. Only the primary metric is judged. `metrics.py` says what is measured, `verdict.py` puts the verdict
 into words, `tables.py` makes tables.
 """
 

@@ -1,4 +1,4 @@
-"""A comparison in parts, of which `layout.py` makes text, Markdown and HTML, and as CSV and JSON. Nothing is printed.
+"""A comparison in parts, of which `text.py` makes text, Markdown and HTML, and as CSV and JSON. Nothing is printed.
 
 Two runs are laid out with one line per metric, three or more with one line per run. CSV and JSON hold values as on disk
 (accuracies are fractions from 0 to 1); text and Markdown show percent.

@@ -1,9 +1,9 @@
-"""What a run is made of: every setting, the one check of all of them, and the YAML that they are written in.
+"""The config of a run: every setting, the one check of all settings, and the YAML that configs are written in.
 
-settings     every setting: its default, its bounds and its meaning
-resolve      a config: read, changed by overrides, checked, written again
-check        the one check: what was given becomes a Config or a list of problems
-rules        what a message says about a setting
-ranges       0.1..0.5 and its kin
+settings     every setting: its default, its bounds and its meaning; add a setting here
+resolve      the entrance for other rooms: read a config, apply overrides, check it, write it again
+check        the one check: the values given become a Config or a list of problems
+rules        the words of a problem: what a setting allows, and "did you mean"
+ranges       lists and ranges such as 0.1..0.5
 strict_yaml  the plain part of YAML 1.2, with line numbers
 """

@@ -1,6 +1,6 @@
 """The config of a run: read from a file, changed by overrides, checked once for all commands, and written again.
 
-The settings with their defaults and bounds are in `settings.py`, the check is in `draft.py`, the grammar of ranges in
+The settings with their defaults and bounds are in `settings.py`, the check is in `check.py`, the grammar of ranges in
 `ranges.py`. Other modules import from here.
 """
 

@@ -1,6 +1,6 @@
-"""The data sets: found, verified, read, scaled and split.
+"""The data sets: downloaded, verified, read, scaled and split.
 
-datasets  DATASETS; load, scale and split a data set
-idx       MNIST and its kin: verify, read, download
+datasets  DATASETS: add a data set here; load, scale and split one
+idx       MNIST and other image sets in its file format: verify, read, download
 npz       a user's own data in one .npz file
 """

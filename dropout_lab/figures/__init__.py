@@ -1,5 +1,5 @@
-"""Pictures: what is drawn, and how it looks.
+"""The pictures of runs, comparisons and sweeps.
 
-plots  PLOTS: loaded runs become figures
-style  the sheet that a figure is: panels, legends, styles, sizes
+plots  PLOTS: each draws loaded runs; add a plot here
+style  the page that a picture stands on: panels, legends, colours, sizes, file formats
 """

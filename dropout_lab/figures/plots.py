@@ -1,7 +1,7 @@
 """Loaded runs -> figures: the curves of the articles, comparisons, sweeps. PLOTS names them all.
 
 Every figure says what it shows: run, data set, network, dropout, number of seeds, and what the band is. Accuracies and
-errors are drawn in percent; a loss is a mean cross-entropy in nats. The page and its looks are in figures.py.
+errors are drawn in percent; a loss is a mean cross-entropy in nats. The page and its looks are in style.py.
 """
 
 from __future__ import annotations

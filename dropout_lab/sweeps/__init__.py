@@ -1,6 +1,6 @@
-"""One run for each setting: planned, and judged against the baseline.
+"""A sweep: one run for each setting, judged against the baseline.
 
-plan        settings become runs
-judge       each setting against its baseline, and the choice on validation
-next_steps  the commands that go on from a sweep
+plan        settings become a list of runs
+judge       each setting against its baseline; the setting chosen on validation; the table of a sweep
+next_steps  the commands that a sweep suggests at its end
 """

@@ -1,4 +1,4 @@
-"""Plan a sweep: settings -> runs. Pure, no torch; `execution.py` trains the plan, `sweep_table.py` reads it."""
+"""Plan a sweep: settings become runs. Pure, no torch. `execution/` trains the plan, `judge.py` reads the runs."""
 
 from __future__ import annotations
 
