@@ -90,13 +90,15 @@ def test_imports_point_one_way_between_the_rooms() -> None:
 
 
 def test_the_readmes_tree_is_the_house() -> None:
-    """Every folder and every module at the root stands there once, and nothing else."""
+    """Every folder and every module at the root stands there once; a word before a colon is a module of the folder."""
     tree = re.search(r"^dropout_lab/\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     assert tree
     named = re.findall(r"^    (\w+)(/|\.py) ", tree[1], re.MULTILINE)
     at_root = [module for module in MODULES if "/" not in module and not module.startswith("__")]
     assert sorted(name for name, kind in named if kind == "/") == FOLDERS
     assert sorted(name for name, kind in named if kind == ".py") == at_root
+    for folder, words in re.findall(r"^    (\w+)/ (.*)$", tree[1], re.MULTILINE):
+        assert not [name for name in re.findall(r"(\w+): ", words) if f"{folder}/{name}" not in MODULES], folder
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

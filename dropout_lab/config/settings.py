@@ -1,7 +1,7 @@
 """Every setting of a run: its default, its bounds and its meaning, and the rules that span several settings.
 
 The models below are the only source: messages, the JSON schema, the commented file and the docs derive from them. To
-add a setting, add a field. `config.py` reads them from files and is what other modules import.
+add a setting, add a field. `resolve.py` reads them from files and is what other modules import.
 """
 
 from __future__ import annotations
