@@ -1,6 +1,6 @@
-"""A finished run looked at closely: averaging, uncertainty, features.
+"""One finished run in depth: averaged passes, ensembles, calibration, uncertainty, features.
 
-evaluate  what is measured
+evaluate  measure all of it
 tables    an evaluation as text, JSON and CSV
-figures   its pictures
+figures   the pictures of an evaluation; add one here
 """
