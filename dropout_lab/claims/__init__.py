@@ -1,6 +1,6 @@
 """The claims of articles and papers: each has its experiment and a criterion that decides it.
 
-registry       CLAIMS: all claims by their ids; THEOREMS
+registry       CLAIMS: all claims by their ids; the sentences of the theorems
 definition     what a claim consists of: sentence, source, the runs that it needs, its judge
 articles       the claims of the articles, S1 to S30; add a claim of an article here
 papers         the claims of the papers, P1 to P18; add a claim of a paper here
