@@ -46,11 +46,7 @@ def footprint(config: Config, lanes: int) -> int:
     logits = 4 * max(16, of.classes) * 4 * of.train  # one epoch's, and what becomes of them
     step = 4 * batch * (of.features + 8 * sum(hidden)) + 4 * CHUNK * 2 * max(hidden, default=0)
     step += 4 * 4 * batch * of.features * (config.dropout.input_rate > 0)  # numbers, scale, shift, and what they leave
-    masks = 0  # of weights: numbers, masks, what they leave; and three more while the largest layer's gradient is made
-    if DROPOUTS[config.dropout.kind].of_weights:
-        layers = zip(pairwise((of.features, *hidden)), config.rates, strict=True)
-        sizes = [a * b for (a, b), rate in layers if rate > 0]
-        examples = max(batch, FEWEST_ROWS) if config.dropout.mask == "example" else 1
-        masks = 4 * examples * (4 * sum(sizes) + 3 * max(sizes, default=0))
+    examples = max(batch, FEWEST_ROWS) if config.dropout.mask == "example" else 1
+    masks = examples * DROPOUTS[config.dropout.kind].mask_bytes((of.features, *hidden), config.rates)
     noise = 4 * 17 * of.train * (config.data.label_noise > 0)  # labels and targets of its own
     return int(TORCH + images + lanes * (parameters + logits + step + masks + noise))

@@ -6,14 +6,14 @@ In training, a kind of dropout turns its input x, the outputs of a layer, into
 
 where scale, shift or both are random; evaluation leaves x as it is, or multiplies it by a constant. The gradient with
 respect to x is the incoming one times the same scale, which is why `network.py` needs nothing else to train with any
-kind. Of DropConnect, x are the weights into a layer. To add a kind: write its function, enter it in `DROPOUTS`.
+kind. With DropConnect, x is the weights into a layer. To add a kind: write its function and enter it in `DROPOUTS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import pairwise, repeat
 from typing import TYPE_CHECKING, Any
 
 from dropout_lab.streams import stream
@@ -37,14 +37,16 @@ Fill = Callable[["Tensor", "Tensor", "Tensor"], Draw]  # random numbers, and two
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of dropout.
+    """One kind of dropout, and all that the rest of the lab asks about it.
 
-    title: what it is called in a table. below_one: whether its rate must be, for its noise grows without bound.
-    normals: whether it takes standard normal numbers, float32, or else words, int32, uniform over all 32-bit values.
-    prepare: from the rates, float64, (lanes,) or (steps, lanes), and the float type, what turns such numbers, (steps,
-    lanes or 1, batch, units), into noise, (steps, lanes, batch, units). at_test: from a rate, the factor of evaluation.
-    of_weights: whether it is for the weights into a layer, and not for the layer's outputs. needs: the settings, by
-    section and key, that a config must have with it; because: why.
+    title: its name in a table.
+    prepare: takes the rates, float64, (lanes,) or (steps, lanes), and the float type; returns a function that turns
+    random numbers (steps, lanes or 1, batch, units) into noise (steps, lanes, batch, units).
+    below_one: whether its rate must be below 1, because its noise grows without bound.
+    normals: whether its random numbers are standard normal, float32; if not, they are uniform words, int32.
+    at_test: takes a rate, returns the factor by which evaluation multiplies.
+    of_weights: whether it drops the weights into a hidden layer, and not the layer's outputs. Only this class reads it.
+    needs: the settings, by section and key, that a config with this kind must have; because: the reason.
     """
 
     title: str
@@ -55,6 +57,49 @@ class Kind:
     of_weights: bool = False
     needs: Mapping[tuple[str, str], object] = field(default_factory=dict)
     because: str = ""
+
+    @property
+    def has_placement(self) -> bool:
+        """Whether it can come before or after the activation."""
+        return not self.of_weights
+
+    def units(self, sizes: Sequence[int], layer: int) -> int:
+        """Return how many numbers the noise of hidden layer 1, 2, ... has for one example; of the input with layer 0.
+
+        sizes: the layers' widths, from the input on.
+        """
+        return sizes[layer - 1] * sizes[layer] if self.of_weights else sizes[layer]
+
+    def samples(self, samples: int) -> int | None:
+        """Return how many `samples` of each unit's output a network averages at test; None: it has no such average."""
+        return samples if self.of_weights else None
+
+    def inference(self, samples: int) -> str:
+        """Return the name of the prediction with dropout off."""
+        if not self.of_weights:
+            return "weight scaling"
+        return f"moment matching, {samples} samples" if samples > 1 else "mean weights"
+
+    def masks_all_weights(self, mask: str) -> bool:
+        """Return whether every example has a mask of all weights, which takes much memory. mask: example or batch."""
+        return self.of_weights and mask == "example"
+
+    def mask_bytes(self, sizes: Sequence[int], rates: Sequence[float]) -> int:
+        """Return about how many bytes one step's masks of weights take for one example; 0 if outputs are dropped.
+
+        sizes: the widths of the input and of the hidden layers. rates: of each hidden layer.
+        """
+        if not self.of_weights:
+            return 0
+        weights = [a * b for (a, b), rate in zip(pairwise(sizes), rates, strict=True) if rate > 0]
+        return 4 * (4 * sum(weights) + 3 * max(weights, default=0))  # the largest layer's gradient takes three more
+
+    def shared_by_lanes(self, rates: Sequence[float]) -> float | tuple[float, ...]:
+        """Return what of the hidden layers' `rates` lanes must have in common to train side by side.
+
+        With masks of weights, a layer of rate 0 is computed in another way.
+        """
+        return tuple(float(rate > 0) for rate in rates) if self.of_weights else 0.0
 
 
 def kept(rates: Tensor) -> tuple[Tensor, Tensor]:

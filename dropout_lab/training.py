@@ -299,7 +299,7 @@ def network(lanes: Sequence[Lane], data: Data, device: str = "cpu", products: to
         config.dropout.placement,
         device=device,
         products=products,
-        samples=config.dropout.samples if DROPOUTS[config.dropout.kind].of_weights else None,
+        samples=DROPOUTS[config.dropout.kind].samples(config.dropout.samples),
     )
     result.at_test = [at_test(lanes, layer, device) for layer in range(len(result.sizes) - 1)]
     return result
@@ -313,8 +313,7 @@ def noise(
     dropout, rates = lanes[0].config.dropout, rates_of(lanes, layer)
     if not any(rates):
         return None
-    units = sizes[layer - 1] * sizes[layer] if DROPOUTS[dropout.kind].of_weights else sizes[layer]
-    shape = (rows if dropout.mask == "example" else 1, units)
+    shape = (rows if dropout.mask == "example" else 1, DROPOUTS[dropout.kind].units(sizes, layer))
     return Noise(dropout.kind, rates, [lane.seed for lane in lanes], layer, shape, device, purpose=purpose)
 
 

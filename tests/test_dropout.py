@@ -220,6 +220,31 @@ def test_streams_are_named_and_reproducible() -> None:
     assert first == {purpose: stream(0, purpose, 1).integers(0, 2**62) for purpose in PURPOSES}
 
 
+def test_nobody_else_asks_whether_a_kind_drops_weights() -> None:
+    """`Kind` answers what they really want to know, so that a new kind is one entry in `DROPOUTS`."""
+    files = sorted(Path(dropout_lab.__file__).parent.rglob("*.py"))
+    assert len(files) > 60 and len({file.parent for file in files}) > 10, "the scan has lost the folders"
+    assert [file.name for file in files if "of_weights" in file.read_text()] == ["dropout.py"]
+
+
+@pytest.mark.parametrize("name", DROPOUTS)
+def test_a_kind_answers_what_the_lab_asks_about_it(name: str) -> None:
+    kind, sizes = DROPOUTS[name], (7, 5, 3)
+    if name == "dropconnect":
+        assert [kind.units(sizes, layer) for layer in (1, 2)] == [35, 15] and not kind.has_placement
+        assert kind.samples(4) == 4 and kind.inference(4) == "moment matching, 4 samples"
+        assert kind.inference(1) == "mean weights"
+        assert kind.masks_all_weights("example") and not kind.masks_all_weights("batch")
+        assert kind.mask_bytes(sizes, (0.0, 0.5)) == 4 * (4 * 15 + 3 * 15) and kind.mask_bytes(sizes, (0.0, 0.0)) == 0
+        assert kind.mask_bytes(sizes, (0.5, 0.5)) == 4 * (4 * 50 + 3 * 35)
+        assert kind.shared_by_lanes((0.0, 0.3)) == (0.0, 1.0)
+    else:
+        assert [kind.units(sizes, layer) for layer in range(3)] == [7, 5, 3] and kind.has_placement
+        assert kind.samples(4) is None and kind.inference(4) == "weight scaling"
+        assert not kind.masks_all_weights("example") and not kind.mask_bytes(sizes, (0.5, 0.5))
+        assert kind.shared_by_lanes((0.0, 0.3)) == kind.shared_by_lanes((0.5, 0.5))
+
+
 def test_no_other_module_draws_a_mask_or_uses_global_randomness() -> None:
     """Masks come from dropout.py alone, and nobody touches a global generator."""
     banned = {"bernoulli_", "bernoulli", "manual_seed", "dropout", "rand", "randn", "randperm", "default_rng", "seed"}

@@ -153,14 +153,14 @@ class DropoutConfig(Section):
             "late": f"from epoch {(self.cutoff or 0) + 1} on",
             "curriculum": "rising",
         }
-        place = "" if DROPOUTS[self.kind].of_weights else self.placement
+        place = self.placement if DROPOUTS[self.kind].has_placement else ""
         masks = "one mask a batch" if self.mask == "batch" else ""
         return ", ".join(filter(None, (place, masks, when.get(self.schedule))))
 
     @property
     def described(self) -> str:
         """Kind and manner for a picture: "gaussian dropout after the activation", "dropconnect, one mask a batch"."""
-        if DROPOUTS[self.kind].of_weights:
+        if not DROPOUTS[self.kind].has_placement:
             return ", ".join(filter(None, (self.kind, self.manner)))
         return f"{self.kind} dropout " + self.manner.replace(self.placement, f"{self.placement} the activation", 1)
 

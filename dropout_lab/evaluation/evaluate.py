@@ -111,9 +111,7 @@ class Evaluation:
     def scaling(self) -> str:
         """What the prediction with dropout off is called."""
         dropout = self.run.config.dropout
-        if not DROPOUTS[dropout.kind].of_weights:
-            return "weight scaling"
-        return f"moment matching, {dropout.samples} samples" if dropout.samples > 1 else "mean weights"
+        return DROPOUTS[dropout.kind].inference(dropout.samples)
 
 
 def evaluate(run: Run, data: Data, samples: int, show: Callable[[str], None] = lambda text: None) -> Evaluation:
@@ -207,7 +205,8 @@ def passes(config: Config, seed: int, net: Network, images: Tensor, count: int, 
     Each pass draws from its own streams (seed, "evaluation", layer, pass). With `mask: batch` a pass has one mask.
     """
     kind, per_example = DROPOUTS[config.dropout.kind], config.dropout.mask == "example"
-    rows = max(config.training.batch_size, FEWEST_ROWS) if kind.of_weights and per_example else CHUNK
+    few = kind.masks_all_weights(config.dropout.mask)
+    rows = max(config.training.batch_size, FEWEST_ROWS) if few else CHUNK
     lane, chunks = Lane(config, seed), torch.split(images, rows)
     noises = [noise([lane], layer, net.sizes, rows, purpose="evaluation") for layer in range(len(net.sizes) - 1)]
     for number in paced(range(1, count + 1), count, torch.get_num_threads()):

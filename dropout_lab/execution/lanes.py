@@ -111,8 +111,7 @@ def lane_key(config: Config) -> str:
 
     Of widened networks the widths count. With DropConnect a layer is computed otherwise where its rate is 0.
     """
-    of_weights = DROPOUTS[config.dropout.kind].of_weights
-    rate = tuple(float(rate > 0) for rate in config.rates) if of_weights else 0.0
+    rate = DROPOUTS[config.dropout.kind].shared_by_lanes(config.rates)
     dropout = config.dropout.model_copy(update={"rate": rate, "input_rate": 0.0})
     network = config.network.model_copy(update={"hidden": config.widths, "widen": False})
     return config.model_copy(update={"dropout": dropout, "network": network}).identity
@@ -136,7 +135,7 @@ def layout(
         if result.memory <= free:
             return result
     reason = f"is too little for this plan ({result}); ask for fewer --jobs or --lanes, or for a smaller network"
-    if any(DROPOUTS[config.dropout.kind].of_weights and config.dropout.mask == "example" for config, _ in wanted):
+    if any(DROPOUTS[config.dropout.kind].masks_all_weights(config.dropout.mask) for config, _ in wanted):
         reason += ", or for dropout.mask=batch: every example has a mask of all weights"
     raise Refused(Problem("this machine", "free memory", reason, f"{free / GIB:.1f} GiB"))
 
