@@ -127,23 +127,25 @@ class Network:
         self.parameters = torch.nn.Parameter(torch.zeros(lanes, starts[-1], dtype=dtype, device=device))
         self.parameters.grad = torch.zeros_like(self.parameters)
 
-        def views(rows: Tensor) -> list[Tensor]:
-            parts = zip(starts, shapes, strict=False)
-            return [rows[:, at : at + math.prod(shape)].view(lanes, *shape) for at, shape in parts]
-
-        self._padded = views(self.parameters.data)
-        self._padded_gradients = views(self.parameters.grad)
+        self._parts = list(zip(starts, shapes, strict=False))
+        self._padded = self._views(self.parameters.data)
+        self._padded_gradients = self._views(self.parameters.grad)
         self._padded[-1][..., sizes[-1] :] = -math.inf
-        self.weights, self.biases = self._used(self._padded)
-        self.weight_gradients, self.bias_gradients = self._used(self._padded_gradients)
+        self.weights, self.biases = self.layers(self.parameters.data)
+        self.weight_gradients, self.bias_gradients = self.layers(self.parameters.grad)
         self.rounded = products is not None and products != dtype
         self._factors, self._results = self._padded, self._padded_gradients  # what training multiplies, and gets
         if self.rounded:
             self._factors, self._results = ([t.to(products) for t in ts] for ts in (self._factors, self._results))
 
-    def _used(self, tensors: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Return weights and biases without the columns beyond the classes."""
-        used = [tensor[..., : self.sizes[index // 2 + 1]] for index, tensor in enumerate(tensors)]
+    def _views(self, parameters: Tensor) -> list[Tensor]:
+        """Return views of `parameters` (lanes, padded): each layer's weights and its biases, in turn."""
+        parts = ((at, at + math.prod(shape), shape) for at, shape in self._parts)
+        return [parameters[:, start:end].view(len(parameters), *shape) for start, end, shape in parts]
+
+    def layers(self, parameters: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Return views of `parameters` (lanes, padded): weights and biases, without the columns beyond the classes."""
+        used = [tensor[..., : self.sizes[index // 2 + 1]] for index, tensor in enumerate(self._views(parameters))]
         return used[::2], used[1::2]
 
     def initialize(self, lane: int, init: str, seed: int) -> None:
@@ -154,19 +156,21 @@ class Network:
             weight.copy_(torch.from_numpy(draw(generator, (fan_in, fan_out))))
             bias.copy_(torch.from_numpy(draw(generator, (1, fan_out))) if init == "pytorch" else torch.zeros(1))
 
-    def predict(self, x: Tensor, outputs: list[Tensor] | None = None) -> Tensor:
+    def predict(self, x: Tensor, outputs: list[Tensor] | None = None, parameters: Tensor | None = None) -> Tensor:
         """Return the logits (lanes, batch, padded classes) of x (lanes or 1, batch, inputs) with dropout off.
 
-        `outputs` takes what each hidden layer hands on, (lanes, batch, units).
+        `outputs` takes what each hidden layer hands on, (lanes, batch, units). `parameters`, of the same shape, take
+        the place of the network's own.
         """
+        tensors = self._padded if parameters is None else self._views(parameters)
         h = x.expand(len(self.parameters), -1, -1)
         if self.at_test[0] is not None:
             h = torch.mul(x, self.at_test[0], out=empty_like(h))
-        for layer, factor in enumerate(self.at_test[1:]):
+        for weight, bias, factor in zip(tensors[:-2:2], tensors[1:-2:2], self.at_test[1:], strict=True):
             if self.samples and factor is not None:
-                h = self._expected(layer, h, factor)
+                h = self._expected(weight, bias, h, factor)
             else:
-                z = _affine(h, *self._padded[2 * layer : 2 * layer + 2])
+                z = _affine(h, weight, bias)
                 if self.placement == "before":
                     disturb(z, factor, None)
                 h = self.activation(z)
@@ -174,9 +178,9 @@ class Network:
                     disturb(h, factor, None)
             if outputs is not None:
                 outputs.append(h)
-        return _affine(h, *self._padded[-2:])
+        return _affine(h, *tensors[-2:])
 
-    def _expected(self, layer: int, h: Tensor, keep: Tensor) -> Tensor:
+    def _expected(self, weight: Tensor, bias: Tensor, h: Tensor, keep: Tensor) -> Tensor:
         """Return the mean output of a hidden layer whose weights are kept with probability `keep`, (lanes, 1, 1).
 
         A unit's input u is nearly normal, N(keep W h + b, keep (1 - keep) (W * W)(h * h)), and its mean output that of
@@ -184,7 +188,6 @@ class Network:
         random, and a sole one is the mean weight's output. What the mean weights give comes first and the rest is
         added, so that nothing is, to the last bit, where nothing is dropped.
         """
-        weight, bias = self._padded[2 * layer : 2 * layer + 2]
         mean = _affine(h, torch.mul(weight, keep, out=empty_like(weight)), bias)
         middle = self.activation(mean.clone())
         if len(self.samples) == 1:

@@ -19,7 +19,7 @@ from dropout_lab.config.resolve import Config
 from dropout_lab.data.datasets import Data, load, split
 from dropout_lab.dropout import NONE, WORDS, Noise
 from dropout_lab.network import cross_entropy
-from dropout_lab.optimizer import pace
+from dropout_lab.optimizer import learning_rate_and_momentum
 from dropout_lab.training import Lane, State, batches, train_epoch
 
 os.environ["KERAS_BACKEND"] = "torch"
@@ -94,10 +94,10 @@ def losses(state: State, config: Config, data: Data, order: Tensor) -> tuple[lis
             yield draw
 
     targets = torch.nn.functional.one_hot(data.labels, 16)[None].float()
-    paces = [pace(config.training, 1, step, STEPS) for step in range(STEPS)]
+    moves = [learning_rate_and_momentum(config.training, 1, step, STEPS) for step in range(STEPS)]
     with torch.no_grad():
         steps = batches(data.images, targets, order, BATCH)
-        logits = train_epoch(state, steps, [masks(layer) for layer in range(3)], paces, config)
+        logits = train_epoch(state, steps, [masks(layer) for layer in range(3)], moves, config)
         each, _ = cross_entropy(logits, data.labels[order])
     return each[0].view(STEPS, BATCH).double().mean(1).tolist(), numbers
 

@@ -1,4 +1,4 @@
-"""The rules that move the weights, against torch.optim, and their pace in time against the papers' formulas."""
+"""The rules that move the weights, against torch.optim; learning rate and momentum, against the formulas of papers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dropout_lab.config.resolve import TrainingConfig
-from dropout_lab.optimizer import Optimizer, pace
+from dropout_lab.optimizer import Optimizer, learning_rate_and_momentum
 
 STEPS = 60
 REFERENCE: dict[str, tuple[dict[str, Any], Callable[[list[Tensor]], torch.optim.Optimizer]]] = {
@@ -40,7 +40,7 @@ def trained(config: TrainingConfig, steps: int = 10) -> Tensor:
     optimizer = Optimizer(config, weights, gradient)
     for number, own in enumerate(gradients()):
         gradient.copy_(own)
-        optimizer.step(*pace(config, number // steps + 1, number % steps, steps))
+        optimizer.step(*learning_rate_and_momentum(config, number // steps + 1, number % steps, steps))
     return weights
 
 
@@ -89,9 +89,13 @@ def test_hintons_momentum_rises_and_dampens_the_step() -> None:
 def test_the_learning_rate_falls_with_the_steps() -> None:
     """The released config of Srivastava et al.: base / (1 + step / 10000)."""
     config = TrainingConfig(optimizer="sgd", learning_rate=1.0, decay_steps=10_000)
-    paces = [pace(config, epoch, step, 500)[0] for epoch in range(1, 41) for step in range(500)]
-    assert paces == pytest.approx([1 / (1 + t / 10_000) for t in range(20_000)])
-    assert paces[10_000] == 0.5
-    assert {pace(TrainingConfig(momentum=0.3, optimizer="sgd"), e, s, 9) for e in (1, 7) for s in (0, 8)} == {
-        (0.001, 0.3)
-    }
+    learning_rates = [
+        learning_rate_and_momentum(config, epoch, step, 500)[0] for epoch in range(1, 41) for step in range(500)
+    ]
+    assert learning_rates == pytest.approx([1 / (1 + t / 10_000) for t in range(20_000)])
+    assert learning_rates[10_000] == 0.5
+    assert {
+        learning_rate_and_momentum(TrainingConfig(momentum=0.3, optimizer="sgd"), e, s, 9)
+        for e in (1, 7)
+        for s in (0, 8)
+    } == {(0.001, 0.3)}

@@ -15,6 +15,7 @@ import pytest
 import torch
 from variants import VARIANTS, config
 
+from dropout_lab import threads as torch_threads
 from dropout_lab import training
 from dropout_lab.commands import listing
 from dropout_lab.comparison.metrics import METRICS
@@ -27,7 +28,8 @@ from dropout_lab.runs import read as runs
 from dropout_lab.runs.job import Job
 from dropout_lab.runs.read import Row
 from dropout_lab.text import as_text
-from dropout_lab.training import Epoch, Lane, denormals_flushed, evaluate, paced, train
+from dropout_lab.threads import Threads, denormals_flushed
+from dropout_lab.training import Epoch, Lane, evaluate, train
 
 
 def run(directory: Path, wanted: Config, seeds: list[int], jobs: int = 1, name: str = "run") -> bytes:
@@ -79,10 +81,10 @@ from pathlib import Path
 from dropout_lab import training
 from dropout_lab.config.resolve import resolve
 from dropout_lab.data.datasets import load
-def forced(steps, count, threads):  # as if these were always the fastest
-    torch.set_num_threads(threads)
+def forced(threads, steps, count):  # as if the most were always the fastest
+    torch.set_num_threads(threads.most)
     return steps
-training.paced = forced
+training.Threads.fastest = forced
 data = load("digits", "unit", Path())
 for hidden in ([64, 64], [7], [33, 10], [97, 1], [5, 64], [250]):
     training_ = {"epochs": 6, "learning_rate": 0.05}
@@ -450,12 +452,36 @@ def test_cuda_agrees_with_the_cpu() -> None:
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
 def test_each_epoch_finds_out_how_many_threads_are_faster(slow: int) -> None:
     used = []
-    for _ in paced(range(256), 256, 2):
-        used.append(torch.get_num_threads())
-        time.sleep(0.004 if used[-1] == slow else 0.001)
+    with Threads(2) as threads:
+        for _ in threads.fastest(range(256), 256):
+            used.append(torch.get_num_threads())
+            time.sleep(0.004 if used[-1] == slow else 0.001)
+        assert list(Threads(1).fastest(range(5), 5)) == [0, 1, 2, 3, 4]
     assert used[:16] == [1] * 4 + [2] * 4 + [1] * 4 + [2] * 4  # two trials of each
     assert set(used[16:]) == {3 - slow}
-    assert list(paced(range(5), 5, 1)) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("until", ["the end", "its first epoch", "an error"])
+def test_torchs_number_of_threads_is_set_back(until: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However a training ends, and also after the passes of an evaluation."""
+    found = torch.get_num_threads()
+    data, wanted = load("digits", "unit", Path()), config(training={"epochs": 2})
+    torch.set_num_threads(3)
+    try:
+        events = train([Lane(wanted, 0)], data)
+        next(events)
+        assert torch.get_num_threads() == 1, "the control: training has changed it"
+        if until == "the end":
+            list(events)
+        elif until == "an error":
+            monkeypatch.setattr(training, "train_epoch", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                next(events)
+        else:
+            events.close()  # type: ignore[attr-defined]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(found)
 
 
 @pytest.mark.parametrize("hidden, most", [([32, 48], 8), ([97, 32], 2)])
@@ -464,11 +490,11 @@ def test_a_network_with_an_odd_width_uses_two_threads_at_most(
 ) -> None:
     """For 3 threads and more split its products elsewhere, and so round them differently."""
     asked: list[int] = []
-    monkeypatch.setattr(training, "threads_flush", lambda threads: True)
+    monkeypatch.setattr(torch_threads, "threads_flush", lambda threads: True)
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
     wanted = config(network={"hidden": hidden}, training={"epochs": 1})
     assert len(list(train([Lane(wanted, 0)], load("digits", "unit", Path()), threads=8))) == 2
-    assert max(asked) == most
+    assert asked.pop() == torch.get_num_threads() and max(asked) == most
 
 
 def test_denormals_are_flushed_in_training_and_nowhere_else() -> None:
@@ -486,7 +512,7 @@ import sys, torch
 torch.set_num_threads(2)
 if sys.argv[1] == "late":
     torch.rand(2**21).mul_(2)  # another program has started torch's threads, which do not flush
-from dropout_lab.training import threads_flush
+from dropout_lab.threads import threads_flush
 print(threads_flush(2), torch.get_num_threads())
 """
 
@@ -525,4 +551,4 @@ def test_a_process_of_its_own_tries_two_threads(tmp_path: Path) -> None:
     found = subprocess.run(
         [sys.executable, "-c", TWO, tmp_path], env=environment, check=True, capture_output=True, text=True
     )
-    assert int(found.stdout) >= 3  # to start them, and in two trials
+    assert int(found.stdout) >= 5  # to start them, to set back what was found twice, and in two trials

@@ -34,7 +34,7 @@ from dropout_lab.storage import read_file
 from dropout_lab.sweeps.plan import LONGEST, Member, Sweep, run_name
 
 if TYPE_CHECKING:
-    from dropout_lab.evaluation.evaluate import Close, Evaluation
+    from dropout_lab.evaluation.evaluate import Evaluation, NetworkEvaluation
 
 FOLDER = "claims"  # in the runs directory
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
@@ -281,7 +281,7 @@ class Records:
         means = {own.seed: own.activity.mean(0).tolist() for own in self._seeds(arm)}
         return {seed: mean for seed, (mean, _) in means.items()}, {seed: zeros for seed, (_, zeros) in means.items()}
 
-    def _seeds(self, arm: str) -> Sequence[Close]:
+    def _seeds(self, arm: str) -> Sequence[NetworkEvaluation]:
         return self.evaluations[arm].seeds if arm in self.evaluations else ()
 
 

@@ -1,6 +1,9 @@
-"""One finished run in depth: averaged passes, ensembles, calibration, uncertainty, features.
+"""A finished run looked at closely: averaging, uncertainty, features.
 
-evaluate  measure all of it
-tables    an evaluation as text, JSON and CSV
-figures   the pictures of an evaluation; add one here
+evaluate     the entry function, and all that it finds, ensembles included
+averaging    passes with dropout on, the error of their mean, scores, calibration
+uncertainty  how much the passes disagree, and what they say about a turned digit
+features     what the hidden layers hand on, and the error without some units
+tables       an evaluation as text, JSON and CSV
+figures      its pictures, by name in FIGURES
 """

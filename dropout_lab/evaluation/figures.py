@@ -11,7 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from dropout_lab.evaluation.evaluate import ANGLES, Evaluation
+from dropout_lab.evaluation.evaluate import Evaluation
+from dropout_lab.evaluation.uncertainty import ANGLES
 from dropout_lab.figures.plots import conditions
 from dropout_lab.figures.style import Entries, colours, compose, panels, styled
 
@@ -28,15 +29,15 @@ def averaging(evaluation: Evaluation) -> Figure:
     )
     grey, *inks = colours()[2:]
     entries: Entries = []
-    for close, ink in zip(evaluation.seeds, inks * len(evaluation.seeds), strict=False):
-        mean, sd = 100 * close.averaging.T
+    for network, ink in zip(evaluation.seeds, inks * len(evaluation.seeds), strict=False):
+        mean, sd = 100 * network.averaging.T
         k = np.arange(1, len(mean) + 1)
-        for axis, base in (error, 0.0), (ratio, 100 * close.weight_scaling.error):
+        for axis, base in (error, 0.0), (ratio, 100 * network.weight_scaling.error):
             (line,) = axis.plot(k, mean - base, color=ink)
             axis.fill_between(k, mean - base - sd, mean - base + sd, color=ink, alpha=0.16, linewidth=0)
-        (level,) = (error.axhline(100 * close.weight_scaling.error, color=ink, linestyle="--", linewidth=1),)
-        entries.append((line, f"seed {close.seed}: mean of k passes"))
-        entries.append((level, f"seed {close.seed}: {evaluation.scaling}"))
+        (level,) = (error.axhline(100 * network.weight_scaling.error, color=ink, linestyle="--", linewidth=1),)
+        entries.append((line, f"seed {network.seed}: mean of k passes"))
+        entries.append((level, f"seed {network.seed}: {evaluation.scaling}"))
     for axis in error, ratio:
         axis.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     ratio.axhline(0, color=grey, linewidth=1, linestyle="--")
@@ -147,7 +148,7 @@ def activations(evaluation: Evaluation) -> Figure | None:
 @styled
 def ablation(evaluation: Evaluation) -> Figure | None:
     """Draw the test error without the k most important units of the first hidden layer: do a few do it all?"""
-    found = [close.ablation for close in evaluation.seeds]
+    found = [network.ablation for network in evaluation.seeds]
     if not len(found[0]):
         return None
     figure, (axis,) = panels("test error (%)", over="units taken out, k")

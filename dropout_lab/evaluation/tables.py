@@ -9,17 +9,21 @@ from typing import Any
 
 from dropout_lab.comparison.inference import interval
 from dropout_lab.comparison.verdict import count, shown_seeds
-from dropout_lab.evaluation.evaluate import ANGLES, Close, Evaluation, Scores
+from dropout_lab.evaluation.averaging import Scores
+from dropout_lab.evaluation.evaluate import Evaluation, NetworkEvaluation
+from dropout_lab.evaluation.uncertainty import ANGLES
 from dropout_lab.text import Line, Parts, as_html, as_text, labelled
 
 SCHEMA_VERSION = 1
 WIDTH = 100  # columns, where there is no terminal to ask
 HEAD: Line = ("", "test error %", "test loss", "calibration error %")
-WAYS: dict[str, tuple[str, Callable[[Close], Scores | None]]] = {  # how one network comes to its probabilities
-    "weight_scaling": ("{scaling}", lambda close: close.weight_scaling),
-    "mean_weights": ("mean weights", lambda close: close.mean_weights),
-    "monte_carlo": ("Monte-Carlo mean of {passes} passes", lambda close: close.monte_carlo),
-    "geometric": ("geometric mean of {passes} passes", lambda close: close.geometric),
+WAYS: dict[
+    str, tuple[str, Callable[[NetworkEvaluation], Scores | None]]
+] = {  # how one network comes to its probabilities
+    "weight_scaling": ("{scaling}", lambda network: network.weight_scaling),
+    "mean_weights": ("mean weights", lambda network: network.mean_weights),
+    "monte_carlo": ("Monte-Carlo mean of {passes} passes", lambda network: network.monte_carlo),
+    "geometric": ("geometric mean of {passes} passes", lambda network: network.geometric),
 }
 
 
@@ -35,7 +39,7 @@ class ShownEvaluation(Evaluation):
 
 def parts(evaluation: Evaluation) -> Parts:
     """Return what was evaluated, a table, and what else was found."""
-    run, seeds = evaluation.run, [close.seed for close in evaluation.seeds]
+    run, seeds = evaluation.run, [network.seed for network in evaluation.seeds]
     spread = ", ± is sd over seeds" if len(seeds) > 1 else ""
     about = labelled("run", f"{run.name}  {count(len(seeds), 'seed')} ({shown_seeds(seeds)}){spread}")
     notes = [labelled("averaging", reached(evaluation)), labelled("uncertain", uncertain(evaluation))]
@@ -48,7 +52,7 @@ def rows(evaluation: Evaluation) -> list[Line]:
     """Return a line for each way to make one prediction of a network, or of all together."""
     lines: list[Line] = []
     for text, of in WAYS.values():
-        found = [own for close in evaluation.seeds if (own := of(close))]
+        found = [own for network in evaluation.seeds if (own := of(network))]
         if not found:
             continue
         cells = (
@@ -66,7 +70,7 @@ def rows(evaluation: Evaluation) -> list[Line]:
 
 def reached(evaluation: Evaluation) -> str:
     """Say from how many passes on averaging is as good as weight scaling."""
-    numbers = sorted(close.reached for close in evaluation.seeds if close.reached)
+    numbers = sorted(network.reached for network in evaluation.seeds if network.reached)
     never = f"the mean of k passes stays off the error of {evaluation.scaling} by more than one sd, up to k = "
     never += str(evaluation.samples)
     if not numbers:
@@ -82,10 +86,10 @@ def reached(evaluation: Evaluation) -> str:
 def uncertain(evaluation: Evaluation) -> str:
     """Say how much more the passes disagree about the images that they get wrong."""
     right, wrong = [], []
-    for close in evaluation.seeds:
-        good = close.probabilities.argmax(1) == evaluation.labels
-        right += close.information[good].tolist()
-        wrong += close.information[~good].tolist()
+    for network in evaluation.seeds:
+        good = network.probabilities.argmax(1) == evaluation.labels
+        right += network.information[good].tolist()
+        wrong += network.information[~good].tolist()
     means = [f"{sum(values) / len(values):.4f}" if values else "-" for values in (wrong, right)]
     return f"mutual information {means[0]} where the network is wrong, {means[1]} where it is right (nats, mean)"
 
@@ -110,19 +114,19 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
         return {**facts, "reliability": reliability}
 
     seeds = {
-        str(close.seed): {
-            **{key: scored(of(close)) for key, (_, of) in WAYS.items()},
+        str(network.seed): {
+            **{key: scored(of(network)) for key, (_, of) in WAYS.items()},
             "averaging": [
-                {"k": k, "error": mean, "sd": sd} for k, (mean, sd) in enumerate(close.averaging.tolist(), start=1)
+                {"k": k, "error": mean, "sd": sd} for k, (mean, sd) in enumerate(network.averaging.tolist(), start=1)
             ],
-            "reached": close.reached,
-            "mean_entropy": float(close.entropy.mean()),
-            "mean_mutual_information": float(close.information.mean()),
+            "reached": network.reached,
+            "mean_entropy": float(network.entropy.mean()),
+            "mean_mutual_information": float(network.information.mean()),
             "ablation": [
-                dict(zip(("k", "error", "random_error"), row, strict=True)) for row in close.ablation.tolist()
+                dict(zip(("k", "error", "random_error"), row, strict=True)) for row in network.ablation.tolist()
             ],
         }
-        for close in evaluation.seeds
+        for network in evaluation.seeds
     }
     return {
         "schema_version": SCHEMA_VERSION,
@@ -148,16 +152,16 @@ def images_csv(evaluation: Evaluation) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(("seed", "image", "label", "prediction", "probability", "entropy", "mutual_information"))
-    for close in evaluation.seeds:
+    for network in evaluation.seeds:
         columns = (
             evaluation.labels,
-            close.probabilities.argmax(1),
-            close.probabilities.max(1),
-            close.entropy,
-            close.information,
+            network.probabilities.argmax(1),
+            network.probabilities.max(1),
+            network.entropy,
+            network.information,
         )
         lines = zip(*(column.tolist() for column in columns), strict=True)
-        writer.writerows((close.seed, number, *line) for number, line in enumerate(lines))
+        writer.writerows((network.seed, number, *line) for number, line in enumerate(lines))
     return buffer.getvalue()
 
 

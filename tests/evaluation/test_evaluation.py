@@ -20,9 +20,12 @@ from dropout_lab.config.resolve import Config
 from dropout_lab.data.datasets import Data, load
 from dropout_lab.dropout import DROPOUTS
 from dropout_lab.evaluation import evaluate as evaluation
-from dropout_lab.evaluation.evaluate import Evaluation, ablation, averaging, majority, passes, scores, uncertainty
+from dropout_lab.evaluation.averaging import averaging, majority, passes, scores
+from dropout_lab.evaluation.evaluate import Evaluation
+from dropout_lab.evaluation.features import ablation
 from dropout_lab.evaluation.figures import FIGURES
 from dropout_lab.evaluation.tables import rows
+from dropout_lab.evaluation.uncertainty import uncertainty
 from dropout_lab.execution import execute as execution
 from dropout_lab.network import Network
 from dropout_lab.runs import read as runs
