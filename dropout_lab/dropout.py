@@ -4,9 +4,9 @@ In training, a kind of dropout turns its input x, the outputs of a layer, into
 
     y = x * scale + shift
 
-where scale, shift or both are random; evaluation leaves x as it is, or multiplies it by a constant. The gradient with
-respect to x is the incoming one times the same scale, which is why `network.py` needs nothing else to train with any
-kind. With DropConnect, x is the weights into a layer. To add a kind: write its function and enter it in `DROPOUTS`.
+where scale, shift or both are random. Evaluation leaves x as it is, or multiplies it by a constant. The gradient with
+respect to x is the gradient with respect to y times the same scale, so `network.py` can train with any kind and knows
+none. With DropConnect, x is the weights into a layer. To add a kind: write its function and enter it in `DROPOUTS`.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ class Kind:
 def kept(rates: Tensor) -> tuple[Tensor, Tensor]:
     """Return the fraction kept, (..., 1, 1), and the largest signed word that is kept with this probability.
 
-    It is exact to within 2**-33. At rate 0 all words are kept; at rate 1 one in 2**32 is, and must be multiplied by 0.
+    The probability is exact to within 2**-33. At rate 0 all words are kept. At rate 1 one word in 2**32 is kept, so the
+    caller must multiply by 0.
     """
     import torch
 
@@ -129,7 +130,7 @@ def bernoulli(rates: Tensor, dtype: dtype) -> Fill:
 def bernoulli_scaled(rates: Tensor, dtype: dtype) -> Fill:
     """The papers' form: scale = m, and evaluation multiplies by 1 - rate (Srivastava et al. 2014, section 4).
 
-    Of weights, this is DropConnect (Wan et al. 2013): y = a((M * W) x + b), with M not scaled, and no mask of b.
+    Applied to weights, this is DropConnect (Wan et al. 2013): y = a((M * W) x + b), with M not scaled; b has no mask.
     """
     import torch
 
@@ -141,7 +142,7 @@ def bernoulli_scaled(rates: Tensor, dtype: dtype) -> Fill:
 def gaussian(rates: Tensor, dtype: dtype) -> Fill:
     """Multiplicative noise (Srivastava et al. 2014, section 10): scale = 1 + s z, s^2 = rate / (1 - rate), z ~ N(0, 1).
 
-    Mean and variance are those of `bernoulli`; nothing is exactly 0, and with probability Phi(-1 / s) a sign turns.
+    Mean and variance are those of `bernoulli`. Nothing is exactly 0; with probability Phi(-1 / s) the sign changes.
     """
     import torch
 
@@ -158,10 +159,10 @@ def gaussian_additive(rates: Tensor, dtype: dtype) -> Fill:
 
 
 def alpha(rates: Tensor, dtype: dtype) -> Fill:
-    """Alpha dropout (Klambauer et al. 2017), for selu: what is dropped becomes selu's limit l, then mean and variance
+    """Alpha dropout (Klambauer et al. 2017), for selu: a dropped output becomes selu's limit l, then mean and variance
     are restored: y = A (m x + (1 - m) l) + B, A = ((1 - rate) (1 + rate l^2))^(-1/2), B = -A rate l.
 
-    An input of mean 0 and variance 1 keeps both exactly.
+    If x has mean 0 and variance 1, y has them too, exactly.
     """
     import torch
 
@@ -216,9 +217,10 @@ DROPOUTS = {
 }
 
 
-# What share of the rates is in force, (steps,), from the steps done before, t (steps,), and from the cutoff in steps or
-# from gamma. Early and late dropout are those of Liu et al. 2023; early-linear is 0 at the cutoff's last step. In the
-# curriculum of Morerio et al. 2017 keep(t) = (1 - keep) exp(-gamma t) + keep: the rate is rate (1 - exp(-gamma t)).
+# Each schedule takes the steps done before, t (steps,), the cutoff in steps, and gamma; it returns the share of the
+# rates that is in force, (steps,). Early and late dropout are those of Liu et al. 2023; early-linear is 0 at the last
+# step before the cutoff. In the curriculum of Morerio et al. 2017 keep(t) = (1 - keep) exp(-gamma t) + keep: at step t
+# the rate is rate (1 - exp(-gamma t)).
 
 
 def constant(t: NDArray[Any], cutoff: int, gamma: float) -> NDArray[Any]:
@@ -250,11 +252,11 @@ SCHEDULES = {
     "late": late,
     "curriculum": curriculum,
 }
-CUT = ("early", "early-linear", "late")  # those that need a cutoff
+CUT = ("early", "early-linear", "late")  # schedules that need a cutoff
 
 
 def shares(schedule: str, cutoff: int | None, gamma: float | None, epoch: int, steps: int, epochs: int) -> NDArray[Any]:
-    """Return what share of the rates is in force, 0 to 1, at each of the `steps` of `epoch` (from 1), float64.
+    """Return the share of the rates, 0 to 1, in force at each of the `steps` of `epoch` (from 1), float64.
 
     schedule: a key of SCHEDULES. cutoff: in epochs. gamma: per step; None stands for 10 / (steps * epochs).
     """
@@ -268,7 +270,8 @@ def shares(schedule: str, cutoff: int | None, gamma: float | None, epoch: int, s
 def normal_parts(count: int) -> list[float]:
     """Return the means of `count` equally likely parts of the standard normal distribution, in order.
 
-    As samples they have its mean exactly, and that of its positive half too where their number is even.
+    The mean of these values is exactly that of the distribution; if `count` is even, the mean of the positive values is
+    exactly that of its positive half.
     """
     import numpy as np
     from scipy.special import ndtri
@@ -281,8 +284,8 @@ def normal_parts(count: int) -> list[float]:
 class Noise:
     """The noise of one layer for many lanes, drawn for a block of steps at a time.
 
-    Each lane draws from its own stream (seed, purpose, layer, epoch), whatever its neighbours do, and at rate 0 it
-    draws nothing. Lanes of one seed read the same numbers, so what is kept at a high rate is kept at every lower one.
+    Each lane draws from its own stream (seed, purpose, layer, epoch), whatever the other lanes do; a lane of rate 0
+    draws nothing. Lanes of one seed read the same numbers: a unit that is kept at a high rate is kept at a lower one.
     """
 
     def __init__(
@@ -303,7 +306,7 @@ class Noise:
         self.seeds = {lane: seed for lane, (seed, rate) in enumerate(zip(seeds, rates, strict=True)) if rate > 0}
         shared = len({*self.seeds.values()}) == 1
         if shared:
-            self.seeds = {0: next(iter(self.seeds.values()))}  # one row of numbers for all lanes
+            self.seeds = {0: next(iter(self.seeds.values()))}  # one set of numbers for all lanes
         self.units = shape[0] * shape[1]
         self.block = max(1, BLOCK // (len(seeds) * self.units))
         size = self.block, 1 if shared else len(seeds), (self.units + 1) // 2 * 2
@@ -313,9 +316,9 @@ class Noise:
         self.fill = self.kind.prepare(self.rates, self.scale.dtype)
 
     def steps(self, epoch: int, shares: NDArray[Any]) -> Iterator[Draw]:
-        """Yield scale and shift, (lanes, batch, units), of each step of `epoch`, valid for one step.
+        """Yield scale and shift, (lanes, batch, units), of each step of `epoch`. The next step overwrites them.
 
-        shares: (steps,), what share of the rates is in force.
+        shares: (steps,), the share of the rates in force at each step.
         """
         if not shares.any():
             yield from repeat(NONE, len(shares))
@@ -324,8 +327,8 @@ class Noise:
         numbers = self.numbers.numpy()
         for first in range(0, len(shares), self.block):
             drawn = {seed: self.draw(generator) for seed, generator in generators.items()}
-            for row, seed in self.seeds.items():
-                numbers[:, row] = drawn[seed]
+            for lane, seed in self.seeds.items():
+                numbers[:, lane] = drawn[seed]
             used = self.numbers[..., : self.units].view(self.block, -1, *self.scale.shape[2:])
             block = shares[first : first + self.block]
             scale, shift = self.filling(block)(used.to(self.scale.device), self.scale, self.shift)
@@ -333,7 +336,7 @@ class Noise:
                 yield scale if scale is None else scale[step], shift if shift is None else shift[step]
 
     def filling(self, shares: NDArray[Any]) -> Fill:
-        """Return what makes noise of a block's numbers, with these shares, (steps,), of the rates."""
+        """Return the function that turns a block's numbers into noise, with these shares, (steps,), of the rates."""
         import numpy as np
         import torch
 

@@ -1,8 +1,9 @@
 """READ SECOND: forward and backward of many perceptrons side by side; the one place where dropout is applied.
 
-A *lane* is one network. All lanes have one shape, and every product is a batched one, so that training 8 networks takes
-far less than 8 times as long as one. Forward and backward are written out: for a perceptron they are short, they show
-exactly where a mask multiplies, and one step costs 0.6 of what autograd needs (tests hold them against autograd).
+A *lane* is one network. All lanes have one shape and every product is a batched one, so training 8 networks takes far
+less than 8 times as long as training one. Forward and backward are written out: for a perceptron they are short, they
+show exactly where a mask multiplies, and a step takes 0.6 of the time that autograd takes. Tests compare them with
+autograd.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ from torch import Tensor
 from dropout_lab.dropout import NONE, SELU_LIMIT, SELU_SCALE, Draw, normal_parts
 from dropout_lab.streams import stream
 
-# What gives a lane the same bits alone, beside others, and with any number of threads: matrix products round alike only
-# where every lane's operands start at a multiple of 64 bytes, and the CPU's kernels for fewer rows than 12 split their
-# sums by threads (FEWEST_ROWS in cost.py). tests/test_training.py holds this; docs/log.md has the measurements.
+# A lane has the same bits alone, beside others, and with any number of threads. Two things are needed for that. Every
+# lane's operands start at a multiple of 64 bytes: otherwise matrix products round in another way. Every product has at
+# least FEWEST_ROWS examples (cost.py): with fewer than 12, the CPU's kernels divide their sums among threads.
+# tests/test_training.py tests it; docs/log.md has the measurements.
 ALIGNMENT = 16  # float32 numbers in 64 bytes
 
 
-# torch's own sigmoid and selu round the last few numbers of a block otherwise, and where blocks end depends on what is
-# computed beside and on the number of threads. tanh does not, so both are written with it.
+# torch's own sigmoid and selu round the last few numbers of a block in another way, and where blocks end depends on the
+# other lanes and on the number of threads. tanh rounds all numbers alike, so both are written with tanh.
 
 
 def _sigmoid(z: Tensor) -> Tensor:
@@ -61,17 +63,17 @@ def _normal(deviation: float) -> Callable[[np.random.Generator, tuple[int, ...]]
     return lambda generator, shape: deviation * generator.standard_normal(shape)
 
 
-# name -> f(fan_in, fan_out) -> how a weight matrix is drawn. Biases start at 0, but for PyTorch's.
+# name -> f(fan_in, fan_out) -> how a weight matrix is drawn. Biases start at 0, except with "pytorch".
 INITS = {
     "glorot-uniform": lambda fan_in, fan_out: _uniform(math.sqrt(6 / (fan_in + fan_out))),  # Keras's default
-    "lecun-normal": lambda fan_in, fan_out: _normal(math.sqrt(1 / fan_in)),  # what SELU asks for
+    "lecun-normal": lambda fan_in, fan_out: _normal(math.sqrt(1 / fan_in)),  # which selu needs
     "pytorch": lambda fan_in, fan_out: _uniform(math.sqrt(1 / fan_in)),  # torch.nn.Linear, biases too
     "normal": lambda fan_in, fan_out: _normal(0.01),  # Hinton et al. 2012
 }
 
 
 def padded(size: int) -> int:
-    """Return the multiple of `ALIGNMENT` that is not smaller than `size`."""
+    """Return the smallest multiple of `ALIGNMENT` that is at least `size`."""
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
@@ -92,17 +94,17 @@ def empty_like(tensor: Tensor) -> Tensor:
 class Network:
     """`lanes` perceptrons with layer widths `sizes` = (inputs, hidden..., classes).
 
-    All parameters of a lane are one row of a matrix (lanes, padded); weights (lanes, in, out) and biases
-    (lanes, 1, out) are aligned views into it, and their gradients are views into its gradient.
+    The parameters of all lanes are one matrix (lanes, padded). Weights (lanes, in, out) and biases (lanes, 1, out) are
+    aligned views into this matrix, and their gradients are views into its gradient.
 
-    The last layer has columns up to a multiple of 16, for which products and softmax are several times faster. Those
-    beyond the classes have weights 0 and bias -inf: probability 0, gradient 0, so that nothing ever changes there.
+    The last layer is filled up to a multiple of 16 columns, because products and softmax are then several times faster.
+    The columns beyond the classes have weights 0 and bias -inf: probability 0 and gradient 0, so they never change.
 
-    With `products` bfloat16, the products of training take weights and activations rounded to 8 bits, and so give
-    gradients that are off by 1 to 3 %; the weights themselves, the optimizer and `predict` stay in float32.
+    With `products` bfloat16, the products of training take weights and activations rounded to 8 bits, so gradients are
+    off by 1 to 3 %. The weights themselves, the optimizer and `predict` stay in float32.
 
-    With `samples`, noise and `at_test` are not for the outputs of a hidden layer but for the weights into it
-    (DropConnect), and `predict` averages so many samples of each unit's output.
+    With `samples`, noise and `at_test` are for the weights into a hidden layer, not for its outputs (DropConnect), and
+    `predict` averages so many samples of each unit's output.
     """
 
     def __init__(
@@ -134,7 +136,10 @@ class Network:
         self.weights, self.biases = self.layers(self.parameters.data)
         self.weight_gradients, self.bias_gradients = self.layers(self.parameters.grad)
         self.rounded = products is not None and products != dtype
-        self._factors, self._results = self._padded, self._padded_gradients  # what training multiplies, and gets
+        self._factors, self._results = (
+            self._padded,
+            self._padded_gradients,
+        )  # factors and results of training's products
         if self.rounded:
             self._factors, self._results = ([t.to(products) for t in ts] for ts in (self._factors, self._results))
 
@@ -149,7 +154,7 @@ class Network:
         return used[::2], used[1::2]
 
     def initialize(self, lane: int, init: str, seed: int) -> None:
-        """Draw the first weights of one lane; layer k from the stream (seed, "init", k)."""
+        """Draw the first weights of one lane, those of layer k from the stream (seed, "init", k)."""
         for layer, (fan_in, fan_out) in enumerate(pairwise(self.sizes)):
             draw, generator = INITS[init](fan_in, fan_out), stream(seed, "init", layer)
             weight, bias = self.weights[layer][lane], self.biases[layer][lane]
@@ -183,10 +188,10 @@ class Network:
     def _expected(self, weight: Tensor, bias: Tensor, h: Tensor, keep: Tensor) -> Tensor:
         """Return the mean output of a hidden layer whose weights are kept with probability `keep`, (lanes, 1, 1).
 
-        A unit's input u is nearly normal, N(keep W h + b, keep (1 - keep) (W * W)(h * h)), and its mean output that of
-        a(u) over samples of u (Wan et al. 2013, section 3.2). Ours are the means of equally likely parts: they are not
-        random, and a sole one is the mean weight's output. What the mean weights give comes first and the rest is
-        added, so that nothing is, to the last bit, where nothing is dropped.
+        A unit's input u is nearly normal, N(keep W h + b, keep (1 - keep) (W * W)(h * h)). Its mean output is the mean
+        of a(u) over samples of u (Wan et al. 2013, section 3.2). The samples here are `normal_parts`, which are not
+        random; one sample alone gives the output of the mean weights. The sum starts with that output and adds each
+        sample's difference from it, so with keep = 1 exactly nothing is added, to the last bit.
         """
         mean = _affine(h, torch.mul(weight, keep, out=empty_like(weight)), bias)
         middle = self.activation(mean.clone())
@@ -203,8 +208,8 @@ class Network:
         """Return the logits (lanes, batch, padded classes) of x (lanes or 1, batch, inputs), ready for `backward`.
 
         noise: scale and shift (lanes, batch or 1, width) of the input and of each hidden layer; NONE is no dropout.
-        Beside each layer's input we keep the slope of its output, dh/dz, in which the scale is one more factor. Of
-        DropConnect, scale is (lanes, batch or 1, inputs * width), and beside the input we keep the weights left.
+        For `backward`, the input of each layer and the slope of its output, dh/dz, are kept; the scale is a factor of
+        this slope. With DropConnect, scale is (lanes, batch or 1, inputs * width), and the weights left are kept too.
         """
         h = x.expand(len(self.parameters), -1, -1)
         if noise[0] != NONE:
@@ -233,7 +238,7 @@ class Network:
         return _affine(h, *self._factors[-2:]).to(x.dtype)
 
     def backward(self, delta: Tensor) -> None:
-        """Fill the gradients from `delta`, the loss's gradient with respect to the logits, of their shape."""
+        """Fill the gradients. `delta` is the gradient of the loss with respect to the logits, and has their shape."""
         delta = delta.to(self._factors[0].dtype)
         for layer in reversed(range(len(self.weights))):
             _outer_product(self.inputs[layer], delta, self.masks[layer], self._results[2 * layer])
@@ -245,7 +250,7 @@ class Network:
             torch._foreach_copy_(self._padded_gradients, self._results)
 
     def _disconnect(self, layer: int, mask: Tensor) -> None:
-        """Note a layer's mask, (lanes, batch or 1, inputs * width), and the weights that it leaves for this step."""
+        """Keep a layer's mask, (lanes, batch or 1, inputs * width), and the weights that it leaves in this step."""
         weight = self._factors[2 * layer]
         mask = mask.view(len(weight), -1, *weight.shape[1:])
         if mask.shape[1] == 1:
@@ -256,7 +261,7 @@ class Network:
         self.masks[layer] = mask
 
     def _space(self, what: str, layer: int, like: Tensor) -> Tensor:
-        """Return the tensor for `what` of a hidden layer, with as many rows as `like`; the next step overwrites it."""
+        """Return the buffer for `what` of a hidden layer, with the examples of `like`; each step overwrites it."""
         key = what, layer, like.shape[1]
         if key not in self._spaces:
             self._spaces[key] = empty(like, len(self.parameters), like.shape[1], self.sizes[layer + 1])
@@ -295,8 +300,8 @@ def _affine(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.baddbmm(bias, h, weight, out=empty(h, len(weight), h.shape[1], weight.shape[2]))
 
 
-# The products of one step. A weight of four dimensions, (lanes, batch, in, out), is every example's own: with sums, not
-# matrix products, whose bits would depend on what is computed beside.
+# The products of one step. A weight of four dimensions, (lanes, batch, in, out), has a matrix for every example. Its
+# products are written as sums: the bits of a batched matrix product would depend on the other lanes.
 
 
 def _product(h: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Tensor:
@@ -307,14 +312,14 @@ def _product(h: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Tensor:
 
 
 def _product_below(delta: Tensor, weight: Tensor, out: Tensor) -> Tensor:
-    """Return the gradient (lanes, batch, in) of what went in, from `delta` (lanes, batch, out), of what came out."""
+    """Return the gradient of a layer's input, (lanes, batch, in); `delta`: that of its output, (lanes, batch, out)."""
     if weight.dim() == 3:
         return torch.bmm(delta, weight.mT, out=out)
     return torch.sum(delta[:, :, None] * weight, 3, out=out)
 
 
 def _outer_product(h: Tensor, delta: Tensor, mask: Tensor | None, out: Tensor) -> None:
-    """Write the gradient of the weights, (lanes, in, out): that of the masked ones, times their mask."""
+    """Write the gradient of the weights, (lanes, in, out): that of the masked weights, times the mask."""
     if mask is None or mask.dim() == 3:
         torch.bmm(h.mT, delta, out=out)
         if mask is not None:
@@ -324,9 +329,9 @@ def _outer_product(h: Tensor, delta: Tensor, mask: Tensor | None, out: Tensor) -
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the losses (lanes, examples) of logits (lanes, examples, classes), and which examples are right (bool).
+    """Return the losses (lanes, examples) of logits (lanes, examples, classes), and which predictions are right (bool).
 
-    The loss of an example is -log of the probability that softmax gives to its label, (lanes or 1, examples), int64.
+    labels: (lanes or 1, examples), int64. The loss of an example is -log of the probability of its label by softmax.
     """
     log_p, labels = torch.log_softmax(logits, 2), labels.expand(logits.shape[:2])
     return -log_p.gather(2, labels[..., None])[..., 0], logits.argmax(2) == labels

@@ -1,6 +1,6 @@
 """Every random number comes from a named stream, derived from (seed, purpose, ...) and never from global state.
 
-Streams with different names are independent, so two runs that differ only in dropout share their first weights and
+Streams with different names are independent. So two runs that differ only in dropout share their first weights and
 their batch order, and a resumed run needs no saved generator: epoch 7 draws from the stream of epoch 7.
 """
 
@@ -15,9 +15,9 @@ PURPOSES = {"init": 0, "order": 1, "masks": 2, "split": 3, "subset": 4, "label n
 
 
 def stream(seed: int, purpose: str, *more: int) -> Generator:
-    """Return a fresh generator for `purpose`, a key of PURPOSES, further named by integers.
+    """Return a new generator, named by the seed, by `purpose` (a key of PURPOSES), and by `more` integers.
 
-    SFC64 is the fastest of NumPy's generators; `SeedSequence` keeps streams of neighbouring names apart.
+    SFC64 is the fastest of NumPy's generators. `SeedSequence` makes streams independent, however alike their names are.
     """
     from numpy.random import SFC64, Generator, SeedSequence
 

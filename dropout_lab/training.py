@@ -73,12 +73,8 @@ def train(lanes: Sequence[Lane], data: Data, device: str = "cpu", threads: int =
     config = lanes[0].config
     threads = usable_threads(threads, (data.images.shape[1], *config.widths, data.classes))
     state, examples = State(lanes, data, device), Examples(lanes, data)
-    batch, epochs, steps, sizes = (
-        config.training.batch_size,
-        config.training.epochs,
-        examples.steps,
-        state.network.sizes,
-    )
+    batch, epochs = config.training.batch_size, config.training.epochs
+    steps, sizes = examples.steps, state.network.sizes
     noises = [noise(lanes, layer, sizes, max(batch, FEWEST_ROWS), device) for layer in range(len(sizes) - 1)]
     unfinished = set(range(len(lanes)))
     first = lanes[0].snapshot.last.epoch + 1 if lanes[0].snapshot else 1
@@ -94,10 +90,10 @@ def train(lanes: Sequence[Lane], data: Data, device: str = "cpu", threads: int =
             force = shares(config.dropout.schedule, config.dropout.cutoff, config.dropout.gamma, epoch, steps, epochs)
             masks = [layer.steps(epoch, force) if layer else repeat(NONE) for layer in noises]
             order = examples.shuffled(epoch).to(device)
-            mini_batches = batches(data.images, examples.targets, order, batch)
+            mini_batches = torch_threads.fastest(batches(data.images, examples.targets, order, batch), steps)
             moves = [learning_rate_and_momentum(config.training, epoch, step, steps) for step in range(steps)]
             with denormals_flushed():
-                logits = train_epoch(state, torch_threads.fastest(mini_batches, steps), masks, moves, config)
+                logits = train_epoch(state, mini_batches, masks, moves, config)
                 losses, right = cross_entropy(logits, torch.take_along_dim(examples.labels, order, 1))
                 clean = evaluate(state.network, *examples.clean)
                 validation = evaluate(state.network, *examples.validation)
@@ -159,8 +155,8 @@ def diverged(losses: Tensor, batch: int, epoch: int, data: Data) -> Outcome:
 class Examples:
     """The examples that lanes learn from and are evaluated on. If all lanes have one seed, one copy stands for all.
 
-    labels: (lanes or 1, n), of all training images, with label noise. targets: the same as one-hot rows, (lanes or 1,
-    n, padded classes). clean: as many training images as there are validation images. validation: with true labels.
+    labels: (lanes or 1, n), of all training images, with label noise. targets: the same, one-hot, (lanes or 1, n,
+    padded classes). clean: as many training images as there are validation images. validation: with true labels.
     steps: of one epoch.
     """
 
@@ -254,7 +250,7 @@ def predict(network: Network, images: Tensor, parameters: Tensor | None = None) 
 
 
 def means(values: Tensor) -> list[float]:
-    """Return each lane's mean, summed in float64 by NumPy: the same order of summation for any number of lanes."""
+    """Return each lane's mean. NumPy sums in float64, in the same order for any number of lanes."""
     return [float(of_lane.mean(dtype=np.float64)) for of_lane in values.cpu().numpy()]
 
 
@@ -347,7 +343,7 @@ class State:
         return Snapshot(last, best, {key: value.detach().cpu().numpy().copy() for key, value in arrays.items()})
 
     def restore(self, saved: Sequence[Mapping[str, np.ndarray]]) -> None:
-        """Go on from the arrays of one snapshot per lane; without any, from the first weights."""
+        """Continue from the arrays of one snapshot per lane; without any, stay at the first weights."""
         if not saved:
             return
         stacked = {key: torch.from_numpy(np.stack([arrays[key] for arrays in saved])) for key in saved[0]}

@@ -95,7 +95,10 @@ GUARDS = {
         "test_hostile.py::forged_weights and cut",
     ),
     "weights have the network's shape": Guard(
-        "evaluation/evaluate", "stored.shape != own.shape or", "False or", "test_hostile.py::forged_weights and spread"
+        "evaluation/evaluate",
+        "stored.shape != tensor.shape or",
+        "False or",
+        "test_hostile.py::forged_weights and spread",
     ),
     "weights are of 32 bits": Guard(
         "evaluation/evaluate", "stored.dtype != np.float32 or", "False or", "test_hostile.py::forged_weights and double"

@@ -1,4 +1,4 @@
-"""What evaluation.py finds, drawn. FIGURES names the pictures; one that does not apply to a run is left out."""
+"""The pictures of an evaluation, by name in FIGURES. A picture returns None if it does not apply to the run."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from dropout_lab.figures.style import Entries, colours, compose, panels, styled
 
 SHEET = 24  # images of the contact sheet
 FEATURES = 60  # units of the first layer
-COLUMNS = 12  # tiles in a row
+COLUMNS = 12  # tiles beside each other
 
 
 @styled
 def averaging(evaluation: Evaluation) -> Figure:
-    """Draw the error of k averaged passes against k beside weight scaling's (Srivastava et al. 2014, figure 11)."""
+    """Draw the error of k averaged passes over k, beside weight scaling's (Srivastava et al. 2014, figure 11)."""
     figure, (error, ratio) = panels(
         "test error (%)", f"difference from {evaluation.scaling} (pp)", over="passes averaged, k"
     )
@@ -55,14 +55,14 @@ def calibration(evaluation: Evaluation) -> Figure:
     (yellow, red), first = colours()[:2], evaluation.seeds[0]
     reliability.plot([0, 100], [0, 100], color=colours()[2], linestyle=":", linewidth=1)
     entries: Entries = []
-    for text, own, colour, form in (
+    for text, score, colour, form in (
         (evaluation.scaling, first.weight_scaling, red, "s-"),
         (f"Monte-Carlo mean of {evaluation.passes} passes", first.monte_carlo, yellow, "o--"),
     ):
-        count, accuracy, confidence = own.bins[own.bins[:, 0] > 0].T
+        count, accuracy, confidence = score.bins[score.bins[:, 0] > 0].T
         (line,) = reliability.plot(100 * confidence, 100 * accuracy, form, color=colour)
         share.plot(100 * confidence, 100 * count / count.sum(), form, color=colour)
-        entries.append((line, f"{text}: calibration error {100 * own.calibration_error:.2f} %"))
+        entries.append((line, f"{text}: calibration error {100 * score.calibration_error:.2f} %"))
     _logarithmic(share)
     notes = (
         f"Seed {first.seed}. Points: test images in {len(first.weight_scaling.bins)} equal bins of confidence. "
@@ -91,21 +91,21 @@ def uncertain(evaluation: Evaluation) -> Figure | None:
 
 @styled
 def rotated(evaluation: Evaluation) -> Figure | None:
-    """Draw one digit turned by twelve angles, and what the passes make of it (Gal & Ghahramani 2016, figure 4)."""
-    found = evaluation.seeds[0].rotated
-    if found is None:
+    """Draw a digit turned by twelve angles, and what the passes say about it (Gal & Ghahramani 2016, figure 4)."""
+    turned = evaluation.seeds[0].rotated
+    if turned is None:
         return None
     figure, (pictures, curves) = panels("the image, turned", "mean probability and uncertainty", over="")
-    best = found["probabilities"].argmax(1)
+    best = turned["probabilities"].argmax(1)
     captions = [f"{angle}°\n→ {c}" for angle, c in zip(ANGLES, best, strict=True)]
-    _tiles(pictures, found["images"], captions, columns=6)
+    _tiles(pictures, turned["images"], captions, columns=6)
     red, grey, *inks = colours()[1:]
     curves.set_xlabel("angle (degrees)")
-    (entropy,) = curves.plot(ANGLES, found["entropy"], "--", color=red)
-    (information,) = curves.plot(ANGLES, found["information"], "-", color=grey)
+    (entropy,) = curves.plot(ANGLES, turned["entropy"], "--", color=red)
+    (information,) = curves.plot(ANGLES, turned["information"], "-", color=grey)
     entries: Entries = [(entropy, "entropy (nats)"), (information, "mutual information (nats)")]
     for number, label in enumerate(dict.fromkeys(best.tolist())):
-        (line,) = curves.plot(ANGLES, found["probabilities"][:, label], "o-", color=inks[number % len(inks)])
+        (line,) = curves.plot(ANGLES, turned["probabilities"][:, label], "o-", color=inks[number % len(inks)])
         entries.append((line, f"probability of {label}"))
     notes = f"Seed {evaluation.seeds[0].seed}. {evaluation.passes} passes with dropout on for each angle."
     return _page(figure, evaluation, "does it know what it has not seen?", notes, entries)
@@ -147,16 +147,16 @@ def activations(evaluation: Evaluation) -> Figure | None:
 
 @styled
 def ablation(evaluation: Evaluation) -> Figure | None:
-    """Draw the test error without the k most important units of the first hidden layer: do a few do it all?"""
-    found = [network.ablation for network in evaluation.seeds]
-    if not len(found[0]):
+    """Draw the test error without the k most important units of the first hidden layer, and without k random ones."""
+    tables = [network.ablation for network in evaluation.seeds]
+    if not len(tables[0]):
         return None
     figure, (axis,) = panels("test error (%)", over="units taken out, k")
     _, red, grey = colours()[:3]
     entries: Entries = []
     for column, text, colour, form in (1, "the most important ones", red, "s-"), (2, "random ones", grey, "o--"):
-        values = 100 * np.stack([own[:, column] for own in found])
-        k = found[0][:, 0]
+        values = 100 * np.stack([table[:, column] for table in tables])
+        k = tables[0][:, 0]
         (line,) = axis.plot(k, values.mean(0), form, color=colour)
         if len(values) > 1:
             axis.fill_between(k, values.min(0), values.max(0), color=colour, alpha=0.16, linewidth=0)
@@ -187,17 +187,20 @@ def _tiles(
     columns: int = COLUMNS,
     limits: tuple[float, float] | None = None,
 ) -> Entries:
-    """Draw images (n, height, width) in rows, each with its caption below; limits: of the values, black and white."""
+    """Draw images (n, height, width) side by side, each with its caption below.
+
+    columns: images beside each other. limits: the values that are drawn black and white.
+    """
     count, height, width = images.shape
-    row = height * (2.0 if captions else 1.1)  # the height of a row, in pixels
+    line = height * (2.0 if captions else 1.1)  # the height of a line of images, in pixels
     low, high = limits or (float(images.min()), float(images.max()))
     for number, image in enumerate(images):
-        x, y = number % columns * width * 1.1, number // columns * row
+        x, y = number % columns * width * 1.1, number // columns * line
         axis.imshow(image, cmap="gray", vmin=low, vmax=high, extent=(x, x + width, y + height, y))
         if captions:
             axis.text(x + width / 2, y + height * 1.1, captions[number], ha="center", va="top", fontsize="x-small")
-    rows = -(-count // columns)
-    axis.set(xlim=(0, min(count, columns) * width * 1.1), ylim=(rows * row, 0), xticks=[], yticks=[], aspect="equal")
+    lines = -(-count // columns)
+    axis.set(xlim=(0, min(count, columns) * width * 1.1), ylim=(lines * line, 0), xticks=[], yticks=[], aspect="equal")
     axis.spines[:].set_visible(False)
     return [(Line2D([], [], linestyle="none"), f"{count} images")]
 

@@ -1,4 +1,4 @@
-"""An evaluation as people and programs read it: a table, plain data, and one line per test image."""
+"""An evaluation as a table for people, as plain data, and as one line per test image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WIDTH = 100  # columns, where there is no terminal to ask
 HEAD: Line = ("", "test error %", "test loss", "calibration error %")
 WAYS: dict[
     str, tuple[str, Callable[[NetworkEvaluation], Scores | None]]
-] = {  # how one network comes to its probabilities
+] = {  # ways to get probabilities from one network
     "weight_scaling": ("{scaling}", lambda network: network.weight_scaling),
     "mean_weights": ("mean weights", lambda network: network.mean_weights),
     "monte_carlo": ("Monte-Carlo mean of {passes} passes", lambda network: network.monte_carlo),
@@ -28,7 +28,7 @@ WAYS: dict[
 
 
 class ShownEvaluation(Evaluation):
-    """An evaluation that shows itself, for the Python API."""
+    """An evaluation that a Python prompt or a notebook shows as a table."""
 
     def __repr__(self) -> str:
         return as_text(parts(self), WIDTH)
@@ -38,7 +38,7 @@ class ShownEvaluation(Evaluation):
 
 
 def parts(evaluation: Evaluation) -> Parts:
-    """Return what was evaluated, a table, and what else was found."""
+    """Return the name of the run, a table of scores, and notes on averaging, uncertainty and zeros."""
     run, seeds = evaluation.run, [network.seed for network in evaluation.seeds]
     spread = ", ± is sd over seeds" if len(seeds) > 1 else ""
     about = labelled("run", f"{run.name}  {count(len(seeds), 'seed')} ({shown_seeds(seeds)}){spread}")
@@ -49,27 +49,27 @@ def parts(evaluation: Evaluation) -> Parts:
 
 
 def rows(evaluation: Evaluation) -> list[Line]:
-    """Return a line for each way to make one prediction of a network, or of all together."""
+    """Return one line for each of WAYS, and for the networks of all seeds together."""
     lines: list[Line] = []
     for text, of in WAYS.values():
-        found = [own for network in evaluation.seeds if (own := of(network))]
-        if not found:
+        scored = [score for network in evaluation.seeds if (score := of(network))]
+        if not scored:
             continue
         cells = (
-            _mean([100 * own.error for own in found], 2),
-            _mean([own.loss for own in found], 4),
-            _mean([100 * own.calibration_error for own in found], 2),
+            _mean([100 * score.error for score in scored], 2),
+            _mean([score.loss for score in scored], 4),
+            _mean([100 * score.calibration_error for score in scored], 2),
         )
         lines.append((text.format(scaling=evaluation.scaling, passes=evaluation.passes), *cells))
-    if (own := evaluation.ensemble) and evaluation.vote is not None:
+    if (score := evaluation.ensemble) and evaluation.vote is not None:
         name = f"{len(evaluation.seeds)} networks"
-        cells = (f"{100 * own.error:.2f}", f"{own.loss:.4f}", f"{100 * own.calibration_error:.2f}")
+        cells = (f"{100 * score.error:.2f}", f"{score.loss:.4f}", f"{100 * score.calibration_error:.2f}")
         lines += [(f"{name}, mean", *cells), (f"{name}, majority vote", f"{100 * evaluation.vote:.2f}", "-", "-")]
     return lines
 
 
 def reached(evaluation: Evaluation) -> str:
-    """Say from how many passes on averaging is as good as weight scaling."""
+    """Say how many passes must be averaged for an error within one sd of that of weight scaling."""
     numbers = sorted(network.reached for network in evaluation.seeds if network.reached)
     never = f"the mean of k passes stays off the error of {evaluation.scaling} by more than one sd, up to k = "
     never += str(evaluation.samples)
@@ -84,7 +84,7 @@ def reached(evaluation: Evaluation) -> str:
 
 
 def uncertain(evaluation: Evaluation) -> str:
-    """Say how much more the passes disagree about the images that they get wrong."""
+    """Say how much the passes disagree about the images that the network gets wrong, and about the others."""
     right, wrong = [], []
     for network in evaluation.seeds:
         good = network.probabilities.argmax(1) == evaluation.labels
@@ -95,7 +95,7 @@ def uncertain(evaluation: Evaluation) -> str:
 
 
 def sparsity(evaluation: Evaluation) -> str:
-    """Say of each hidden layer what share of its outputs is 0, and the mean of all."""
+    """Say, for each hidden layer, what share of its outputs is 0, and their mean."""
     activity = evaluation.seeds[0].activity
     parts = [f"{100 * zeros:.1f} % of layer {n}" for n, (_, zeros) in enumerate(activity, 1)]
     means = [f"{mean:.3g}" for mean, _ in activity]
@@ -103,14 +103,14 @@ def sparsity(evaluation: Evaluation) -> str:
 
 
 def as_dict(evaluation: Evaluation) -> dict[str, Any]:
-    """Return an evaluation as plain data, fractions from 0 to 1; that of single images is in `images_csv`."""
+    """Return an evaluation as plain data, fractions from 0 to 1. Single images are in `images_csv`."""
 
-    def scored(own: Scores | None) -> dict[str, Any] | None:
-        if own is None:
+    def scored(score: Scores | None) -> dict[str, Any] | None:
+        if score is None:
             return None
         keys = ("count", "accuracy", "confidence")
-        reliability = [dict(zip(keys, row, strict=True)) for row in own.bins.tolist()]
-        facts = {"error": own.error, "loss": own.loss, "calibration_error": own.calibration_error}
+        reliability = [dict(zip(keys, values, strict=True)) for values in score.bins.tolist()]
+        facts = {"error": score.error, "loss": score.loss, "calibration_error": score.calibration_error}
         return {**facts, "reliability": reliability}
 
     seeds = {
@@ -123,11 +123,12 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
             "mean_entropy": float(network.entropy.mean()),
             "mean_mutual_information": float(network.information.mean()),
             "ablation": [
-                dict(zip(("k", "error", "random_error"), row, strict=True)) for row in network.ablation.tolist()
+                dict(zip(("k", "error", "random_error"), point, strict=True)) for point in network.ablation.tolist()
             ],
         }
         for network in evaluation.seeds
     }
+    first = evaluation.seeds[0]
     return {
         "schema_version": SCHEMA_VERSION,
         "name": evaluation.run.name,
@@ -137,13 +138,12 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
         "passes": evaluation.passes,
         "seeds": seeds,
         "scaling": evaluation.scaling,
-        "rotated": evaluation.seeds[0].rotated
-        and {"angles": list(ANGLES)}
-        | {key: own.tolist() for key, own in evaluation.seeds[0].rotated.items() if key != "images"},
+        "rotated": first.rotated
+        and {"angles": list(ANGLES)} | {key: array.tolist() for key, array in first.rotated.items() if key != "images"},
         "ensemble": scored(evaluation.ensemble),
         "vote": None if evaluation.vote is None else {"error": evaluation.vote},
-        "zeros": [float(zeros) for _, zeros in evaluation.seeds[0].activity],
-        "mean_output": [float(mean) for mean, _ in evaluation.seeds[0].activity],
+        "zeros": [float(zeros) for _, zeros in first.activity],
+        "mean_output": [float(mean) for mean, _ in first.activity],
     }
 
 
