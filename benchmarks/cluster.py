@@ -37,7 +37,8 @@ from dropout_lab.execution.execute import SeedDone, Settings, UnitFailed, Writer
 from dropout_lab.execution.lanes import plan
 from dropout_lab.execution.workers import Progress, Stopped
 from dropout_lab.runs.job import Job
-from dropout_lab.runs.read import Outcome, Row
+from dropout_lab.runs.row import Outcome, Row
+from dropout_lab.runs.summary import FinishedSeed, Results
 from dropout_lab.training import Ended, Lane
 
 MEAN = 60.0  # seconds of a stub's training of one network, on average
@@ -73,7 +74,7 @@ def stub(lanes: Sequence[Lane], sha256: str, run: str = "stub") -> Returned:
 
 def outcome(widths: Sequence[int], sha256: str) -> Outcome:
     sizes = [64, *widths, 10]
-    result = {"val_loss": 0.1, "val_accuracy": 0.9, "test_loss": 0.2, "test_accuracy": 0.8}
+    result = Results(val_loss=0.1, val_accuracy=0.9, test_loss=0.2, test_accuracy=0.8)
     arrays: dict[str, Any] = {}
     for when in ("last", "best"):
         for layer, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
@@ -81,9 +82,7 @@ def outcome(widths: Sequence[int], sha256: str) -> Outcome:
             arrays[f"{when}.{layer}.bias"] = np.zeros(outputs, np.float32)
     arrays |= {"labels": np.zeros(360, np.int64), "predictions": np.zeros(360, np.int64)}
     arrays["probabilities"] = np.full((360, 10), 0.1, np.float32)
-    return Outcome(
-        {"status": "finished", "epochs": 10, "best_epoch": 1, "last": result, "best": result}, arrays, sha256
-    )
+    return Outcome(FinishedSeed(epochs=10, best_epoch=1, last=result, best=result), arrays, sha256)
 
 
 class Simulated:

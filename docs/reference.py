@@ -17,7 +17,7 @@ from dropout_lab.config.strict_yaml import written
 from dropout_lab.data.datasets import DATASETS, SCALES
 from dropout_lab.dropout import DROPOUTS, SCHEDULES
 from dropout_lab.figures.plots import PLOTS
-from dropout_lab.runs.read import COLUMNS
+from dropout_lab.runs.row import COLUMNS
 from dropout_lab.text import markdown_row
 
 TARGET = Path(__file__).with_name("reference.md")

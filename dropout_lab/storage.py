@@ -139,8 +139,8 @@ def seal(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def seal_json(facts: Mapping[str, Any]) -> bytes:
-    """Return facts as JSON whose last key is the SHA-256 of all lines above it."""
-    body = json.dumps(facts, indent=1, allow_nan=False).removesuffix("\n}") + ",\n"
+    """Return facts as JSON whose last key is the SHA-256 of all lines above it; what is not finite becomes null."""
+    body = json.dumps(plain(facts), indent=1, allow_nan=False).removesuffix("\n}") + ",\n"
     return f'{body} "{SEAL}": "{sha256(body.encode())}"\n}}\n'.encode()
 
 

@@ -23,7 +23,8 @@ from dropout_lab.data.datasets import Data, noisy, split_as
 from dropout_lab.dropout import DROPOUTS, MASKS, NONE, Draw, Noise, shares
 from dropout_lab.network import ALIGNMENT, Network, cross_entropy, empty, empty_like, padded
 from dropout_lab.optimizer import Optimizer, learning_rate_and_momentum
-from dropout_lab.runs.read import Outcome, Row, Snapshot
+from dropout_lab.runs.row import Outcome, Row, Snapshot
+from dropout_lab.runs.summary import DivergedSeed, FinishedSeed, Results
 from dropout_lab.streams import stream
 from dropout_lab.threads import Threads, denormals_flushed, usable_threads
 
@@ -149,7 +150,7 @@ def diverged(losses: Tensor, batch: int, epoch: int, data: Data) -> Outcome:
     """Return the outcome of a lane whose `losses` (examples,) in this epoch, or its validation loss, are not finite."""
     bad = (~torch.isfinite(losses)).nonzero()
     step = (int(bad[0]) if len(bad) else len(losses) - 1) // batch + 1
-    return Outcome({"status": "diverged", "epoch": epoch, "step": step}, {}, data.sha256)
+    return Outcome(DivergedSeed(epoch=epoch, step=step), {}, data.sha256)
 
 
 class Examples:
@@ -370,13 +371,12 @@ class State:
         for lane in lanes:
             last, best = self.last[lane], self.best[lane]
             assert last and best
-            facts = {
-                "status": "finished",
-                "epochs": last.epoch,
-                "best_epoch": best.epoch,
-                "last": final(last if self.patience is None else best, *at_last[lane]),
-                "best": final(best, *at_best[lane]),
-            }
+            facts = FinishedSeed(
+                epochs=last.epoch,
+                best_epoch=best.epoch,
+                last=final(last if self.patience is None else best, *at_last[lane]),
+                best=final(best, *at_best[lane]),
+            )
             test = {
                 "labels": data.test_labels,
                 "predictions": logits[lane].argmax(1),
@@ -394,11 +394,8 @@ class State:
         return {name: np.array(tensor.cpu().numpy(), order="C") for name, tensor in named.items()}
 
 
-def final(row: Row, test_loss: float, test_accuracy: float) -> dict[str, float]:
+def final(row: Row, test_loss: float, test_accuracy: float) -> Results:
     """Return what summary.json says about one epoch."""
-    return {
-        "val_loss": row.val_loss,
-        "val_accuracy": row.val_accuracy,
-        "test_loss": test_loss,
-        "test_accuracy": test_accuracy,
-    }
+    return Results(
+        val_loss=row.val_loss, val_accuracy=row.val_accuracy, test_loss=test_loss, test_accuracy=test_accuracy
+    )

@@ -25,7 +25,7 @@ from dropout_lab.commands import names as targets
 from dropout_lab.config import resolve as configs
 from dropout_lab.data import datasets as data
 from dropout_lab.evaluation import evaluate as evaluation
-from dropout_lab.runs import read as runs
+from dropout_lab.runs.find import find
 
 TINY = {"data": {"dataset": "digits"}, "network": {"hidden": [8]}, "training": {"epochs": 2}}
 
@@ -263,7 +263,7 @@ def test_the_lines_of_the_python_api_run(here: Path) -> None:
     (here / "configs").symlink_to(ROOT / "configs")
     names: dict[str, Any] = {}
     exec(lines.replace("seeds=5", "seeds=2").replace("seeds=3", "seeds=1").replace("100", "5"), names)
-    assert names["baseline"].seeds == (0, 1) and runs.find(here / "runs")
+    assert names["baseline"].seeds == (0, 1) and find(here / "runs")
 
 
 # The notebook

@@ -126,7 +126,7 @@ def test_a_forged_checkpoint_fails_in_a_line(shape: tuple[int, ...], trained: La
     """Its seal is right and its arrays are no network's: a failure, and the other runs of the sweep go on."""
     from dropout_lab.config.resolve import load as load_config
     from dropout_lab.runs.checkpoint import Checkpoints, Origin, Record, pack
-    from dropout_lab.runs.read import Row, Snapshot
+    from dropout_lab.runs.row import Row, Snapshot
 
     path = trained.runs / "drop"
     summary = json.loads((path / "summary.json").read_text())

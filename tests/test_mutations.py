@@ -56,22 +56,22 @@ GUARDS = {
     ),
     "nohup is heeded": Guard("cli", "if stopping != signal.SIGHUP or", "if True or", "test_cli.py::nohup"),
     "the seal of summary.json": Guard(
-        "runs/read", "if not is_sealed_json(data) and", "if False and", "test_record.py::no_flipped_bit_in_a_summary"
+        "runs/summary", "if not is_sealed_json(data) and", "if False and", "test_record.py::no_flipped_bit_in_a_summary"
     ),
     "a summary without a seal is of format 2": Guard(
-        "runs/read", "(version == FORMAT or SEAL in summary)", "SEAL in summary", "test_record.py::older_summary"
+        "runs/summary", "(version == FORMAT or SEAL in facts)", "SEAL in facts", "test_record.py::older_summary"
     ),
     "the seal is of every byte": Guard(
         "storage", "return digest == f", "return bool(digest) or digest == f", "test_record.py::no_flipped_bit_in"
     ),
     "files of a run have the hash that the summary says": Guard(
-        "runs/read",
-        'if sha256(data) != summary["files"].get(file.name):',
+        "runs/summary",
+        "if sha256(data) != summary.files.get(file.name):",
         "if False:",
         "test_fuzzing.py::no_flipped_bit",
     ),
     "a summary names no file outside": Guard(
-        "runs/read", "if not RUN_NAME.fullmatch(name)]:", "if False]:", "test_record.py::summary_that_makes_no_sense"
+        "runs/summary", "if not RUN_NAME.fullmatch(name):", "if False:", "test_record.py::summary_that_makes_no_sense"
     ),
     "only regular files are read": Guard(
         "storage", "if not stat.S_ISREG(", "if False and (", "test_record.py::never_end and seed"
@@ -122,10 +122,10 @@ GUARDS = {
         "commands/names", " or texts[0] not in good", "", "test_hostile.py::left_out_of_a_comparison"
     ),
     "links are not followed": Guard(
-        "runs/read", " and not path.is_symlink()]", "]", "test_hostile.py::neither_odd_names_nor_links"
+        "runs/find", " and not path.is_symlink()]", "]", "test_hostile.py::neither_odd_names_nor_links"
     ),
     "odd names are not listed": Guard(
-        "runs/read", "if RUN_NAME.fullmatch(path.name) and", "if", "test_hostile.py::neither_odd_names_nor_links"
+        "runs/find", "if RUN_NAME.fullmatch(path.name) and", "if", "test_hostile.py::neither_odd_names_nor_links"
     ),
     "a run directory that is a link is not written to": Guard(
         "runs/job", "places = path, path /", "places = path /", "test_hostile.py::neither_odd_names_nor_links"
@@ -341,7 +341,7 @@ GUARDS = {
         "test_report.py::refers_to_nothing",
     ),
     "a run may go while runs are listed": Guard(
-        "runs/read", "with contextlib.suppress(FileNotFoundError):", "if True:", "test_listing.py::moved_aside"
+        "runs/find", "with contextlib.suppress(FileNotFoundError):", "if True:", "test_listing.py::moved_aside"
     ),
     "a damaged run that is not finished is left out": Guard(
         "commands/names",

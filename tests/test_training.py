@@ -25,8 +25,10 @@ from dropout_lab.data.datasets import load
 from dropout_lab.execution import execute as execution
 from dropout_lab.network import ACTIVATIONS, Network
 from dropout_lab.runs import read as runs
+from dropout_lab.runs.find import state
 from dropout_lab.runs.job import Job
-from dropout_lab.runs.read import Row
+from dropout_lab.runs.row import Row, Snapshot
+from dropout_lab.runs.summary import DivergedSeed
 from dropout_lab.text import as_text
 from dropout_lab.threads import Threads, denormals_flushed
 from dropout_lab.training import Epoch, Lane, evaluate, train
@@ -147,7 +149,7 @@ def test_resume_without_the_optimizers_state_is_noticed() -> None:
     snapshot = next(iter(train([Lane(wanted, 0)], data))).snapshot(0)  # type: ignore[union-attr]
     kept = {key: array for key, array in snapshot.arrays.items() if not key.startswith("optimizer.exp_avg")}
     kept |= {key: np.zeros_like(array) for key, array in snapshot.arrays.items() if key.startswith("optimizer.exp_avg")}
-    broken = runs.Snapshot(snapshot.last, snapshot.best, kept)
+    broken = Snapshot(snapshot.last, snapshot.best, kept)
     resumed = [event.rows[0] for event in train([Lane(wanted, 0, broken)], data) if isinstance(event, Epoch)]
     assert resumed != [event.rows[0] for event in events[1:]]
 
@@ -168,7 +170,7 @@ def test_killed_and_resumed_is_the_same_bytes(kill: int, tmp_path: Path, monkeyp
     assert process.returncode == (-kill if kill == signal.SIGKILL else 128 + kill)
     if kill != signal.SIGKILL:
         assert "Go on with\n  dropout-lab train configs/digits-dropout.yaml" in errors
-    assert runs.state(tmp_path / "killed/digits-dropout") == "interrupted"
+    assert state(tmp_path / "killed/digits-dropout") == "interrupted"
     subprocess.run(arguments, check=True, capture_output=True)
     whole = configs.load(Path("configs/digits-dropout.yaml"), overrides)
     expected = run(tmp_path / "whole", whole, [0, 1, 2], name="digits-dropout")
@@ -352,13 +354,13 @@ def test_patience_ends_a_lane_at_its_best_epoch_and_disturbs_nobody(tmp_path: Pa
     run(tmp_path, free, [0, 1, 2, 3], name="free")
     whole, weights = runs.load(tmp_path / "free").metrics, stopped.weights()
     ends = []
-    for seed, facts in stopped.summary["seeds"].items():
-        rows = stopped.metrics[stopped.metrics["seed"] == int(seed)]
-        same = whole[(whole["seed"] == int(seed)) & (whole["epoch"] <= len(rows))]
+    for seed, facts in stopped.summary.finished.items():
+        rows = stopped.metrics[stopped.metrics["seed"] == seed]
+        same = whole[(whole["seed"] == seed) & (whole["epoch"] <= len(rows))]
         assert rows.to_numpy().tolist() == same.to_numpy().tolist()
         best = rows["val_loss"].tolist().index(rows["val_loss"].min()) + 1
-        assert facts["best_epoch"] == best and facts["epochs"] == len(rows) == best + 3
-        assert facts["last"] == facts["best"]
+        assert facts.best_epoch == best and facts.epochs == len(rows) == best + 3
+        assert facts.last == facts.best
         for name in ("0.weight", "2.bias"):
             assert np.array_equal(weights[f"{seed}.last.{name}"], weights[f"{seed}.best.{name}"])
         ends.append(len(rows))
@@ -366,7 +368,7 @@ def test_patience_ends_a_lane_at_its_best_epoch_and_disturbs_nobody(tmp_path: Pa
     assert set(METRICS["overfitting"].values(stopped).values()) == {0.0}  # of the weights that are kept
     for seed, gap in METRICS["gap"].values(stopped).items():
         (row,) = stopped.metrics.query(
-            f"seed == {seed} and epoch == {stopped.summary['seeds'][str(seed)]['best_epoch']}"
+            f"seed == {seed} and epoch == {stopped.summary.finished[seed].best_epoch}"
         ).itertuples()
         assert gap == row.val_loss - row.clean_train_loss
     assert "stopped" in as_text(listing.parts(stopped), 100)
@@ -386,8 +388,8 @@ def test_a_diverging_lane_ends_and_the_others_do_not_notice(tmp_path: Path) -> N
         events = list(train([Lane(wanted, 0)], load("digits", "unit", Path())))
     (ended,) = events
     assert isinstance(ended, execution.Ended)
-    assert ended.outcome.facts["status"] == "diverged" and ended.outcome.facts["epoch"] == 1
-    assert 1 <= ended.outcome.facts["step"] <= 41
+    assert isinstance(ended.outcome.facts, DivergedSeed) and ended.outcome.facts.epoch == 1
+    assert 1 <= ended.outcome.facts.step <= 41
     run(tmp_path, wanted, [0, 1])
     finished = runs.load(tmp_path / "run")
     assert finished.diverged == (0, 1) and (tmp_path / "run/metrics.csv").read_text().count("\n") == 1
@@ -412,27 +414,27 @@ def test_rows_of_a_diverged_neighbour_stay_out(monkeypatch: pytest.MonkeyPatch) 
     assert [list(row) for row in rows] == [[0, 1], [1], [1]]
     assert [row[1] for row in rows] == alone
     ended = [event for event in events if isinstance(event, execution.Ended)]
-    assert [(event.lane, event.outcome.facts["status"]) for event in ended] == [(0, "diverged"), (1, "finished")]
-    assert ended[0].outcome.facts == {"status": "diverged", "epoch": 2, "step": 1}
+    assert [(event.lane, event.outcome.facts.status) for event in ended] == [(0, "diverged"), (1, "finished")]
+    assert ended[0].outcome.facts == DivergedSeed(epoch=2, step=1)
 
 
 def test_test_split_is_scored_at_the_last_and_at_the_best_epoch(tmp_path: Path) -> None:
     run(tmp_path, config(training={"epochs": 25}, dropout={"rate": 0.0}), [0])
     finished = runs.load(tmp_path / "run")
-    facts, weights, test = finished.summary["seeds"]["0"], finished.weights(), finished.predictions()
+    facts, weights, test = finished.summary.finished[0], finished.weights(), finished.predictions()
     curve = finished.metrics["val_loss"].tolist()
-    assert facts["best_epoch"] == 1 + int(np.argmin(curve)) and facts["epochs"] == 25
+    assert facts.best_epoch == 1 + int(np.argmin(curve)) and facts.epochs == 25
     data = load("digits", "unit", Path())
-    for when in ("last", "best"):
+    for when, result in (("last", facts.last), ("best", facts.best)):
         network = Network(1, (64, 97, 100, 10))
         with torch.no_grad():
             for layer in range(3):
                 network.weights[layer][0] = torch.from_numpy(weights[f"0.{when}.{layer}.weight"]).T
                 network.biases[layer][0, 0] = torch.from_numpy(weights[f"0.{when}.{layer}.bias"])
             loss, accuracy = evaluate(network, data.test_images[None], data.test_labels[None])
-            assert (facts[when]["test_loss"], facts[when]["test_accuracy"]) == (loss[0], accuracy[0])
-        epoch = facts["best_epoch"] if when == "best" else 25
-        assert facts[when]["val_loss"] == curve[epoch - 1]
+            assert (result.test_loss, result.test_accuracy) == (loss[0], accuracy[0])
+        epoch = facts.best_epoch if when == "best" else 25
+        assert result.val_loss == curve[epoch - 1]
     assert test["probabilities"].shape == (1, 360, 10) and (test["labels"] == data.test_labels.numpy()).all()
     assert (test["predictions"] == test["probabilities"].argmax(2)).all()
 

@@ -39,7 +39,7 @@ img{max-width:100%;background:#fff}@media print{article{break-inside:avoid}}
 
 def write(results: Sequence[Judged], path: Path, command: str) -> None:
     """Write the page of judged claims: HTML, or Markdown with its pictures in images/ beside it, by the suffix."""
-    trained = [run.summary["environment"] for judged in results for run in judged.runs.values()]
+    trained = [run.summary.environment for judged in results for run in judged.runs.values()]
     where = sorted({f"{own['cpu']}, torch {own['torch']}" for own in trained}) or [cpu_model()]
     facts = f"`{command}`, {date.today()}; {'; '.join(where)}; {schedule.cores()} cores."
     pictures = {judged.claim.id: own for judged in results if (own := picture(judged))}

@@ -28,8 +28,10 @@ from dropout_lab.config.rules import did_you_mean, nearest
 from dropout_lab.data import datasets as data
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.runs import read as runs
+from dropout_lab.runs.find import find
 from dropout_lab.runs.job import Job
 from dropout_lab.runs.read import Run
+from dropout_lab.runs.summary import read_summary
 from dropout_lab.storage import read_file
 from dropout_lab.sweeps.plan import LONGEST, Member, Sweep, run_name
 
@@ -210,7 +212,7 @@ def check_folder(folder: Path) -> None:
 def recorded(directory: Path) -> dict[Path, Config]:
     """Return the configs of the runs in a directory, newest first; those that cannot be read are left out."""
     found: dict[Path, Config] = {}
-    for path in runs.find(directory):
+    for path in find(directory):
         with contextlib.suppress(Refused):
             found[path] = configs.load(path / "config.yaml", check_files=False)
     return found
@@ -226,7 +228,8 @@ def by_identity(found: Mapping[Path, Config]) -> dict[str, Path]:
         with contextlib.suppress(Refused):
             if ".old-" in path.name:
                 continue
-            seeds = len((runs.read_summary(path) or {"seeds": ()})["seeds"])
+            summary = read_summary(path)
+            seeds = len(summary.seeds) if summary else 0
             if own.identity not in best or seeds > best[own.identity][0]:
                 best[own.identity] = seeds, path
     return {identity: path for identity, (_, path) in best.items()}

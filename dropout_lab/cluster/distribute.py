@@ -16,7 +16,7 @@ from dropout_lab.errors import LabError
 from dropout_lab.execution.execute import ATTEMPTS, Source, Writers
 from dropout_lab.execution.lanes import Task, Unit, named
 from dropout_lab.execution.workers import Message, Progress, Stopped
-from dropout_lab.runs.read import Row
+from dropout_lab.runs.row import Row
 from dropout_lab.training import Ended
 
 if TYPE_CHECKING:

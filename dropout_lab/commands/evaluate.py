@@ -39,7 +39,7 @@ def evaluate(
         reason = f"needs about {needed / schedule.GIB:.1f} GiB of memory, more than is free; average fewer passes"
         raise Refused(Problem("command line", "--samples", reason, samples))
     loaded = data.load(dataset, scale, options.data)
-    if loaded.sha256 != run.summary["data_sha256"]:
+    if loaded.sha256 != run.summary.data_sha256:
         reason = "has changed since the run was trained; --fresh trains on what it is now"
         raise Refused(Problem(str(run.path), dataset, reason, loaded.sha256))
     from dropout_lab.evaluation import evaluate as evaluation

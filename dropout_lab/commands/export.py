@@ -19,7 +19,9 @@ from dropout_lab.errors import Failed, Problem, Refused
 from dropout_lab.execution.environment import require
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.job import Job
-from dropout_lab.runs.read import COLUMNS, Run
+from dropout_lab.runs.read import Run
+from dropout_lab.runs.row import COLUMNS
+from dropout_lab.runs.summary import FinishedSeed
 from dropout_lab.storage import make_directory, sha256
 
 if TYPE_CHECKING:
@@ -99,9 +101,9 @@ def _add(client: MlflowClient, experiment: str, run: Run, seed: int) -> bool:
     """Add one seed, unless it is there in full; what an export that was cut short has left is taken away."""
     from mlflow.entities import Metric, Param
 
-    facts = run.summary["seeds"][str(seed)]
+    facts = run.summary.seeds[seed]
     rows = run.metrics[run.metrics["seed"] == seed]
-    content = [run.config.identity, run.summary["data_sha256"], seed, facts, rows.to_csv(index=False)]
+    content = [run.config.identity, run.summary.data_sha256, seed, facts.model_dump(), rows.to_csv(index=False)]
     digest = sha256(json.dumps(content).encode())
     for same in client.search_runs([experiment], f"tags.`{DIGEST}` = '{digest}'"):
         if same.info.status != "RUNNING":
@@ -110,10 +112,10 @@ def _add(client: MlflowClient, experiment: str, run: Run, seed: int) -> bool:
     tags = {
         DIGEST: digest,
         "dropout_lab.identity": run.config.identity,
-        "dropout_lab.data_sha256": run.summary["data_sha256"],
+        "dropout_lab.data_sha256": run.summary.data_sha256,
         "dropout_lab.seed": str(seed),
-        "dropout_lab.status": facts["status"],
-        **{f"environment.{key}": str(value) for key, value in run.summary["environment"].items()},
+        "dropout_lab.status": facts.status,
+        **{f"environment.{key}": str(value) for key, value in run.summary.environment.items()},
     }
     ended = round((run.path / "summary.json").stat().st_mtime * 1000)  # in milliseconds, as MLflow counts
     began = ended - round(run.seconds.get(seed, 0) * 1000)
@@ -124,13 +126,13 @@ def _add(client: MlflowClient, experiment: str, run: Run, seed: int) -> bool:
         for column, value in row.items()
         if column in COLUMNS[2:]
     ]
-    final = results(facts) if facts["status"] == "finished" else {}
-    curves += [Metric(key, value, ended, facts["epochs"]) for key, value in final.items()]
+    if isinstance(facts, FinishedSeed):
+        curves += [Metric(key, value, ended, facts.epochs) for key, value in results(facts).items()]
     params = [Param(key, written(value)) for key, value in flatten(run.config).items() if key != "seeds"]
     client.log_batch(own, params=[*params, Param("seed", str(seed))])
     for first in range(0, len(curves), MOST):
         client.log_batch(own, curves[first : first + MOST])
     for name in ARTIFACTS:
         client.log_artifact(own, str(run.path / name))
-    client.set_terminated(own, "FINISHED" if final else "FAILED", ended)
+    client.set_terminated(own, "FINISHED" if facts.status == "finished" else "FAILED", ended)
     return True

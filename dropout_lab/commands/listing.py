@@ -17,8 +17,9 @@ from dropout_lab.config import resolve as configs
 from dropout_lab.config.resolve import Config
 from dropout_lab.config.strict_yaml import written
 from dropout_lab.errors import Refused
-from dropout_lab.runs import read as runs
-from dropout_lab.runs.read import RESULTS, Run
+from dropout_lab.runs.find import find, state
+from dropout_lab.runs.read import Run
+from dropout_lab.runs.summary import RESULTS, Results, check_hash, read_summary
 from dropout_lab.storage import read_file
 from dropout_lab.text import Line, Parts, flow, labelled, table
 
@@ -38,7 +39,7 @@ def run_as_dict(run: Run) -> dict[str, Any]:
         "name": run.name,
         "path": str(run.path),
         "identity": run.config.identity,
-        "seeds": run.summary["seeds"],
+        "seeds": {seed: facts.model_dump() for seed, facts in run.summary.seeds.items()},
         "mean": {
             when: {key: estimate.mean for key, estimate in _estimates(run, when).items()} for when in ("last", "best")
         },
@@ -48,14 +49,12 @@ def run_as_dict(run: Run) -> dict[str, Any]:
 def parts(run: Run) -> Parts:
     """Return what a run is and which seeds went their own way, its results, and its files."""
     lines = [labelled("run", f"{run.name}  {count(len(run.seeds), 'seed')} ({shown_seeds(run.seeds)})")]
-    for seed in run.diverged:
-        facts = run.summary["seeds"][str(seed)]
-        lines.append(labelled("diverged", f"seed {seed} at epoch {facts['epoch']}, step {facts['step']}"))
+    for seed, lost in run.summary.diverged.items():
+        lines.append(labelled("diverged", f"seed {seed} at epoch {lost.epoch}, step {lost.step}"))
     planned = run.config.training.epochs
-    for seed in run.seeds:
-        facts = run.summary["seeds"][str(seed)]
-        if facts["status"] == "finished" and facts["epochs"] < planned:
-            at = f"seed {seed} after epoch {facts['epochs']} of {planned}, gone back to epoch {facts['best_epoch']}"
+    for seed, facts in run.summary.finished.items():
+        if facts.epochs < planned:
+            at = f"seed {seed} after epoch {facts.epochs} of {planned}, gone back to epoch {facts.best_epoch}"
             lines.append(labelled("stopped", at))
     files = "metrics.csv, curves.png, summary.json, weights.safetensors, predictions.npz"
     results = [_table(run)] if len(run.diverged) < len(run.seeds) else []
@@ -71,8 +70,8 @@ def _table(run: Run) -> list[tuple[str, ...]]:
 
 def _estimates(run: Run, when: str) -> dict[str, statistics.Estimate]:
     """Return the estimate of every measure that has a finite value."""
-    facts = [facts[when] for facts in run.summary["seeds"].values() if facts["status"] == "finished"]
-    values = {key: [fact[key] for fact in facts if math.isfinite(fact[key])] for key in RESULTS}
+    results: list[Results] = [getattr(facts, when) for facts in run.summary.finished.values()]
+    values = {key: [value for result in results if math.isfinite(value := getattr(result, key))] for key in RESULTS}
     return {key: statistics.interval(own) for key, own in values.items() if own}
 
 
@@ -85,7 +84,7 @@ def _shown(key: str, estimates: dict[str, statistics.Estimate]) -> str:
 
 def list_runs(directory: Path) -> list[dict[str, Any]]:
     """Return what is in a runs directory, newest first: finished, running, interrupted and damaged runs."""
-    return [_describe(path, directory) for path in runs.find(directory)]
+    return [_describe(path, directory) for path in find(directory)]
 
 
 def _describe(path: Path, directory: Path) -> dict[str, Any]:
@@ -101,15 +100,14 @@ def _describe(path: Path, directory: Path) -> dict[str, Any]:
 def _facts(path: Path) -> dict[str, Any]:
     """Return how far a run has come, read without pandas: a list should come at once."""
     config = configs.load(path / "config.yaml", check_files=False)
-    summary, metrics = runs.read_summary(path), path / "metrics.csv"
+    summary, metrics = read_summary(path), path / "metrics.csv"
     unchecked = b"" if summary or not metrics.exists() else read_file(metrics)
-    curve = mean_curve((runs.check_hash(metrics, summary) if summary else unchecked).decode())
-    seeds = list(summary["seeds"].values()) if summary else []
-    test = [facts["last"]["test_accuracy"] for facts in seeds if facts["status"] == "finished"]
+    curve = mean_curve((check_hash(metrics, summary) if summary else unchecked).decode())
+    test = [facts.last.test_accuracy for facts in summary.finished.values()] if summary else []
     return {
-        "status": runs.state(path),
-        "seeds": len(seeds or config.seeds),
-        "diverged": sum(facts["status"] == "diverged" for facts in seeds),
+        "status": state(path),
+        "seeds": len((summary and summary.seeds) or config.seeds),
+        "diverged": len(summary.diverged) if summary else 0,
         "epochs": len(curve),
         "epochs_asked": config.training.epochs,
         "test_accuracy": sum(test) / len(test) if test else None,

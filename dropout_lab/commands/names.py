@@ -17,7 +17,9 @@ from dropout_lab.config.strict_yaml import written
 from dropout_lab.data import datasets as data
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.runs import read as runs
+from dropout_lab.runs.find import find, is_run, named, state
 from dropout_lab.runs.job import Job
+from dropout_lab.runs.summary import read_summary
 
 if TYPE_CHECKING:
     from dropout_lab.cluster.join import Cluster
@@ -106,7 +108,7 @@ def target(text: str | Config, options: Options, changes: Sequence[str]) -> Job:
         config = configs.load(path, changes)
         return Job(options.runs / config.name, config)
     for directory in (path, options.runs / path):
-        if runs.is_run(directory):
+        if is_run(directory):
             return Job(directory, configs.load(directory / "config.yaml", changes, check_files=False))
     configs_here = [str(file) for file in Path("configs").glob("*.yaml")]
     raise _nobody(text, [*_runs(options), *configs_here], "run and no config file", options)
@@ -121,8 +123,8 @@ def sound(texts: Sequence[str], options: Options) -> tuple[list[str], list[Probl
     problems: list[Problem] = []
     for text in texts:
         try:
-            here = next(filter(runs.is_run, (Path(text), options.runs / text)), None)
-            if here and runs.read_summary(here):
+            here = next(filter(is_run, (Path(text), options.runs / text)), None)
+            if here and read_summary(here):
                 runs.load(here)
             elif here:
                 configs.load(here / "config.yaml", check_files=False)
@@ -147,10 +149,10 @@ def recorded(texts: Sequence[str], options: Options) -> list[Path]:
 
 def _recorded(text: str, options: Options) -> Path:
     for directory in (Path(text), options.runs / text):
-        if runs.is_run(directory):
+        if is_run(directory):
             return directory
         if os.path.isfile(directory / "sweep.yaml"):
-            if not any(runs.is_run(path) and runs.state(path) == "finished" for path in runs.named(directory)):
+            if not any(is_run(path) and state(path) == "finished" for path in named(directory)):
                 raise Refused(Problem("command line", "sweep", "has no finished run", text))
             return directory
     sweeps = [str(file.parent.relative_to(options.runs)) for file in options.runs.glob("*/sweep.yaml")]
@@ -166,7 +168,7 @@ def _nobody(text: str, known: Sequence[str], kinds: str, options: Options) -> Re
 
 
 def _runs(options: Options) -> list[str]:
-    return [str(run.relative_to(options.runs)) for run in runs.find(options.runs)]
+    return [str(run.relative_to(options.runs)) for run in find(options.runs)]
 
 
 def label(path: Path, options: Options) -> str:

@@ -19,6 +19,7 @@ from dropout_lab.data import datasets as data
 from dropout_lab.execution import devices
 from dropout_lab.execution import lanes as schedule
 from dropout_lab.runs import read as runs
+from dropout_lab.runs.find import is_run
 from dropout_lab.runs.job import Job
 from dropout_lab.runs.read import Run
 from dropout_lab.runs.record import set_aside
@@ -41,7 +42,7 @@ def plan(jobs: Sequence[Job], options: Options, *, fresh: bool = False) -> list[
     Raises `Refused` where a run has another config, or there is no such device as is asked for.
     """
     each(jobs, lambda job: inside(options.runs, job.path.parent))
-    steps = each(jobs, lambda job: Step(job, job.config.seeds if fresh and runs.is_run(job.path) else job.missing()))
+    steps = each(jobs, lambda job: Step(job, job.config.seeds if fresh and is_run(job.path) else job.missing()))
     wanted = dict.fromkeys(step.job.config.device for step in steps if step.missing or options.device)
     check = options.cluster.device if options.cluster else devices.check
     each(wanted, lambda device: check(device, "command line" if options.device else "config"))
@@ -62,7 +63,7 @@ def carry_out(steps: Sequence[Step], options: Options, *, fresh: bool = False, s
             storage.make_directory(options.runs / sweep.name)
             storage.atomic_write(options.runs / sweep.name / "sweep.yaml", sweep.to_yaml().encode())
         for job, _ in todo if fresh else ():
-            if runs.is_run(job.path):
+            if is_run(job.path):
                 set_aside(job.path)
         epochs = {job.path: len(missing) * job.config.training.epochs for job, missing in todo}
         work_all = sum(len(missing) * cost(job.config) for job, missing in todo)
@@ -88,7 +89,7 @@ def notice_other_data(finished: Iterable[Job], note: Callable[[str], None]) -> N
         dataset = job.config.data.dataset
         if dataset not in data.DATASETS and os.path.isfile(dataset):
             (report,) = data.verify(dataset, Path())[:1]
-            if report.sha256 != runs.load(job.path).summary["data_sha256"]:
+            if report.sha256 != runs.load(job.path).summary.data_sha256:
                 note(f"{job.path}: {dataset} has changed since; --fresh trains on what it is now")
 
 

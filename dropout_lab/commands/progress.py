@@ -171,7 +171,7 @@ class Board:
                 self.runs[task.job.path].accuracy = row.val_accuracy
                 self.runs[task.job.path].where = event.where
         elif isinstance(event, SeedDone):
-            self.runs[event.task.job.path].diverged += event.facts.get("status") == "diverged"
+            self.runs[event.task.job.path].diverged += event.facts.status == "diverged"
         elif isinstance(event, UnitFailed):
             for task in event.unit:
                 self.runs[task.job.path].failed = True

@@ -6,17 +6,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dropout_lab.comparison.metrics import results
 from dropout_lab.config.resolve import Config, flatten
 from dropout_lab.config.strict_yaml import written
 from dropout_lab.errors import Failed, Problem, Refused
 from dropout_lab.execution.environment import require
-from dropout_lab.runs.read import Row, Run
+from dropout_lab.runs.read import Run
+from dropout_lab.runs.row import Row
+from dropout_lab.runs.summary import FinishedSeed, SeedFacts
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -70,7 +72,7 @@ def complete(run: Run) -> None:
             events = Events(run.path, seed)
             for row in rows.itertuples(index=False, name=None):
                 events.add(Row(*row))
-            events.end(run.config, run.summary["seeds"][str(seed)])
+            events.end(run.config, run.summary.seeds[seed])
 
 
 def folder(path: Path, seed: int) -> Path:
@@ -103,13 +105,13 @@ class Events:
                 if column not in ("seed", "epoch"):
                     self.writer.add_scalar(column, value, row.epoch)
 
-    def end(self, config: Config, facts: Mapping[str, Any]) -> None:
+    def end(self, config: Config, facts: SeedFacts) -> None:
         """Write the settings and, unless the seed diverged, what it came to; and close."""
         try:
-            if self.writer and facts["status"] == "finished":
+            if self.writer and isinstance(facts, FinishedSeed):
                 settings = {key: _plain(value) for key, value in flatten(config).items() if key != "seeds"}
                 with _failing(self.path):
-                    self.writer.add_hparams(settings, results(facts), run_name=".", global_step=facts["epochs"])
+                    self.writer.add_hparams(settings, results(facts), run_name=".", global_step=facts.epochs)
         finally:
             self.close()
 

@@ -172,7 +172,7 @@ def unlike(baseline: Run, run: Run) -> list[Problem]:
     """Return what forbids to compare: other data, or another split of them into training and validation."""
     problems = []
     before, after = settings(baseline), settings(run)
-    digests = baseline.summary["data_sha256"], run.summary["data_sha256"]
+    digests = baseline.summary.data_sha256, run.summary.data_sha256
     if digests[0] != digests[1]:
         other = f"{before['data.dataset']}, sha256 {digests[0][:12]}"
         reason = f"must be the data of {baseline.path} ({other}): runs on different data cannot be compared"
@@ -196,7 +196,7 @@ def settings(run: Run) -> dict[str, object]:
 
 def surroundings(run: Run) -> dict[str, object]:
     """Return under which data, code, versions and machine the run was made."""
-    return {"data": run.summary["data_sha256"], **run.summary["environment"]}
+    return {"data": run.summary.data_sha256, **run.summary.environment}
 
 
 def changes(before: Mapping[str, object], after: Mapping[str, object]) -> Changes:

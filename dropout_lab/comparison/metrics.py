@@ -7,8 +7,9 @@ fractions from 0 to 1, shown in percent, and their differences in percentage poi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from dropout_lab.comparison.inference import Estimate
     from dropout_lab.runs.read import Run
+    from dropout_lab.runs.summary import FinishedSeed
 
 REACHED = 0.97  # the accuracy on validation that epochs are counted up to
 
@@ -59,23 +61,19 @@ class Metric:
         return f"{self.shown(value, sign=sign)} {unit}".rstrip()
 
 
-def finished(run: Run) -> dict[int, dict[str, Any]]:
-    """Return what summary.json says of each seed that did not diverge."""
-    return {int(seed): facts for seed, facts in run.summary["seeds"].items() if facts["status"] == "finished"}
+def results(facts: FinishedSeed) -> dict[str, float]:
+    """Return the test results of a finished seed at the last epoch, and all its results at the best epoch.
 
-
-def results(facts: Mapping[str, Any]) -> dict[str, float]:
-    """Return what one finished seed came to, from its facts in the summary: test results, and those of the best epoch.
-
-    The validation results at the last epoch are in metrics.csv.
+    Its validation results at the last epoch are in metrics.csv.
     """
-    last = {key: float(facts["last"][key]) for key in ("test_loss", "test_accuracy")}
-    return last | {f"{key}_at_best": float(value) for key, value in facts["best"].items()}
+    last = {"test_loss": facts.last.test_loss, "test_accuracy": facts.last.test_accuracy}
+    return last | {f"{key}_at_best": value for key, value in facts.best}
 
 
 def _at(when: str, key: str) -> Callable[[Run], Values]:
     """Read `key` at the "last" or at the "best" epoch (lowest val_loss) from the summary."""
-    return lambda run: {seed: float(facts[when][key]) for seed, facts in finished(run).items()}
+    read = attrgetter(f"{when}.{key}")
+    return lambda run: {seed: read(facts) for seed, facts in run.summary.finished.items()}
 
 
 def _from_rows(measure: Callable[[pd.DataFrame], Any]) -> Callable[[Run], Values]:
@@ -86,7 +84,7 @@ def _from_rows(measure: Callable[[pd.DataFrame], Any]) -> Callable[[Run], Values
 
     def values(run: Run) -> Values:
         rows, patient = run.metrics, run.config.training.patience is not None
-        last = {seed: facts["best_epoch" if patient else "epochs"] for seed, facts in finished(run).items()}
+        last = {seed: facts.best_epoch if patient else facts.epochs for seed, facts in run.summary.finished.items()}
         own = {seed: rows[(rows["seed"] == seed) & (rows["epoch"] <= epoch)] for seed, epoch in last.items()}
         return {seed: float(measure(table)) for seed, table in own.items()}
 
@@ -112,7 +110,7 @@ def _clean_train_accuracy(rows: pd.DataFrame) -> Any:
 
 def _seconds_per_epoch(run: Run) -> Values:
     seconds = run.seconds
-    return {seed: seconds[seed] / facts["epochs"] for seed, facts in finished(run).items()}
+    return {seed: seconds[seed] / facts.epochs for seed, facts in run.summary.finished.items()}
 
 
 METRICS: dict[str, Metric] = {

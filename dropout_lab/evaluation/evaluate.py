@@ -19,7 +19,8 @@ from dropout_lab.evaluation.averaging import Array, Scores, averaging, majority,
 from dropout_lab.evaluation.features import ablation, activations
 from dropout_lab.evaluation.uncertainty import rotated, uncertainty
 from dropout_lab.network import Network
-from dropout_lab.runs.read import Run, damaged
+from dropout_lab.runs.read import Run
+from dropout_lab.runs.summary import damaged
 from dropout_lab.streams import stream
 from dropout_lab.training import Lane, network, predict
 

@@ -22,8 +22,9 @@ from dropout_lab.execution.environment import environment
 from dropout_lab.execution.lanes import Task, Unit, group, named, plan
 from dropout_lab.execution.workers import Message, Progress, Settings, Stopped, Worker, choose_device, dataset, work
 from dropout_lab.runs.job import Job
-from dropout_lab.runs.read import Row
 from dropout_lab.runs.record import RunWriter, writing
+from dropout_lab.runs.row import Row
+from dropout_lab.runs.summary import SeedFacts
 from dropout_lab.storage import atomic_write
 from dropout_lab.training import Ended, Lane
 
@@ -58,7 +59,7 @@ class SeedDone:
     """A seed has ended, with its facts as in summary.json."""
 
     task: Task
-    facts: Mapping[str, Any]
+    facts: SeedFacts
 
 
 @dataclass(frozen=True)

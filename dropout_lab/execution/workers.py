@@ -23,7 +23,7 @@ from dropout_lab.data.datasets import Data
 from dropout_lab.data.datasets import load as load_data
 from dropout_lab.errors import LabError, Problem, Refused
 from dropout_lab.execution.lanes import cores
-from dropout_lab.runs.read import Row, Snapshot
+from dropout_lab.runs.row import Row, Snapshot
 from dropout_lab.training import Ended, Lane, train
 
 

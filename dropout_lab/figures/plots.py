@@ -24,7 +24,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from dropout_lab.comparison.inference import interval
-from dropout_lab.comparison.metrics import METRICS, finished
+from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.config.resolve import flatten
 from dropout_lab.data.datasets import dimensions
 from dropout_lab.errors import shown
@@ -263,7 +263,7 @@ PLOTS: dict[str, Plot] = {
 def averaged(run: Run) -> pd.DataFrame:
     """Return the rows to average: those of the finished seeds or, if all diverged, all there are; inf becomes NaN."""
     rows = run.metrics.replace([np.inf, -np.inf], np.nan)
-    done = finished(run)
+    done = run.summary.finished
     rows = rows[rows["seed"].isin(list(done))] if done else rows
     return rows.assign(gap=rows["val_loss"] - rows["clean_train_loss"])
 
@@ -330,7 +330,7 @@ def _conditions(run: Run) -> dict[str, str]:
 
 def _seeds(runs: Sequence[Run]) -> str:
     """Say how many seeds of each run are drawn, and how many diverged in all."""
-    done = [len(finished(run)) for run in runs]
+    done = [len(run.summary.finished) for run in runs]
     diverged = sum(len(run.seeds) for run in runs) - sum(done)
     low, high = min(done), max(done)
     if not high:

@@ -30,7 +30,8 @@ from dropout_lab.report import curves as report_curves
 from dropout_lab.report import images as report_images
 from dropout_lab.report.curves import MEASURES, Curves
 from dropout_lab.report.runs import Gathered, gather
-from dropout_lab.runs import read as runs
+from dropout_lab.runs.find import is_run
+from dropout_lab.runs.summary import FinishedSeed
 from dropout_lab.storage import atomic_write, make_directory, read_file
 from dropout_lab.sweeps import judge as sweep_table
 from dropout_lab.sweeps.judge import SweepTable
@@ -217,9 +218,10 @@ def _seeds(own: Sequence[Run], found: Comparison | None) -> str:
     for run in own:
         values = {key: METRICS[key].finite(run) for key in keys}
         for seed in run.seeds:
-            facts = run.summary["seeds"][str(seed)]
+            facts = run.summary.seeds[seed]
+            best_epoch = str(facts.best_epoch) if isinstance(facts, FinishedSeed) else "-"
             cells = [METRICS[key].shown(values[key][seed]) if seed in values[key] else "-" for key in keys]
-            lines.append((run.name, str(seed), facts["status"], str(facts.get("best_epoch", "-")), *cells))
+            lines.append((run.name, str(seed), facts.status, best_epoch, *cells))
     return _table("Every seed of every run", lines) + (_pairs(found) if found else "")
 
 
@@ -245,7 +247,7 @@ def _images(own: Sequence[Run], directory: Path) -> str:
         "taken for if that is something else, and how probable the networks find that.</p>"
     ]
     for number, run in enumerate(own):
-        source = run.config.data.dataset, run.summary["data_sha256"]
+        source = run.config.data.dataset, run.summary.data_sha256
         if source not in known:
             known[source] = _pixels(*source, directory)
         content = _hardest(run, known[source])
@@ -305,7 +307,7 @@ def _environment(own: Sequence[Run]) -> str:
 
 def _reproduce(gathered: Gathered) -> str:
     own = gathered.runs
-    first = own[0].summary["environment"]
+    first = own[0].summary.environment
     versions = [f"{name}=={first[name]}" for name in PINNED if first.get(name)]
     lines = [f"git checkout {shlex.quote(str(first['git_commit']))}"] if first.get("git_commit") else []
     lines += [shlex.join(["pip", "install", "-e", ".", *versions])]
@@ -315,7 +317,7 @@ def _reproduce(gathered: Gathered) -> str:
         lines.append(shlex.join([*words, *["--runs-dir", str(run.path.parent)] * (run.path.parent != Path("runs"))]))
     lines.append(shlex.join(["dropout-lab", "report", *map(str, gathered.sources)]))
     texts = {_file(run): configs.to_yaml(run.config) for run in own}
-    planned = [path for path in gathered.sources if not runs.is_run(path)]
+    planned = [path for path in gathered.sources if not is_run(path)]
     texts |= {f"{path}/sweep.yaml": read_file(path / "sweep.yaml").decode() for path in planned}
     files = [
         f"<details><summary>{_text(name)}</summary><pre>{_lines(text)}</pre></details>" for name, text in texts.items()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.runs import read as runs
+from dropout_lab.runs.find import is_run
 from dropout_lab.runs.read import Run
 from dropout_lab.sweeps import judge as sweep_table
 from dropout_lab.sweeps.judge import SweepTable
@@ -43,7 +44,7 @@ def gather(paths: Sequence[Path]) -> Gathered:
             return None
 
     for path in paths:
-        if not runs.is_run(path):
+        if not is_run(path):
             table = sweep_table.read(path, load)
             own = {line.run.path.resolve(): line.run for line in table.lines if line.run}
             shown |= own

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from dropout_lab.errors import Failed, Problem, Refused, printable
-from dropout_lab.runs.read import Outcome, Row, Snapshot
+from dropout_lab.runs.row import Outcome, Row, Snapshot
+from dropout_lab.runs.summary import SEED_FACTS
 from dropout_lab.storage import atomic_write, make_directory, read_file, remove_leftovers, seal, sync, unseal
 
 NAME = re.compile(r"seed-([0-9]{1,20})(\.previous)?", re.ASCII)
@@ -126,7 +127,7 @@ def pack(record: Record, origin: Origin) -> bytes:
     facts: dict[str, Any] = {"origin": vars(origin), "rows": [row.values for row in record.rows]}
     facts["seconds"] = record.seconds
     if record.outcome:
-        return seal(facts | {"outcome": record.outcome.facts}, record.outcome.arrays)
+        return seal(facts | {"outcome": record.outcome.facts.model_dump()}, record.outcome.arrays)
     assert record.snapshot, "an unfinished record is saved with a snapshot"
     last, best = record.snapshot.last.epoch, record.snapshot.best.epoch
     return seal(facts | {"last": last, "best": best}, record.snapshot.arrays)
@@ -138,7 +139,7 @@ def unpack(data: bytes) -> tuple[Record, dict[str, Any]]:
     try:
         record, origin = Record([Row(*row) for row in facts["rows"]], list(facts["seconds"])), dict(facts["origin"])
         if "outcome" in facts:
-            record.outcome = Outcome(facts["outcome"], arrays, origin["data"])
+            record.outcome = Outcome(SEED_FACTS.validate_python(facts["outcome"]), arrays, origin["data"])
         else:
             record.snapshot = Snapshot(record.rows[facts["last"] - 1], record.rows[facts["best"] - 1], arrays)
     except (LookupError, TypeError) as error:

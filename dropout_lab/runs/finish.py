@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dropout_lab.runs.checkpoint import Origin, Record
-from dropout_lab.runs.read import COLUMNS, Outcome, Row, Run, damaged, load, read_summary
+from dropout_lab.runs.read import Run, load
+from dropout_lab.runs.row import COLUMNS, Outcome, Row
+from dropout_lab.runs.summary import damaged, read_summary
 from dropout_lab.storage import archive
 
 if TYPE_CHECKING:
@@ -63,16 +64,6 @@ def predictions_file(outcomes: Mapping[int, Outcome]) -> bytes:
     return buffer.getvalue()
 
 
-def strict(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts of one seed as strict JSON has them: a result that is not finite is null."""
-    results = {
-        when: {key: value if math.isfinite(value) else None for key, value in facts[when].items()}
-        for when in ("last", "best")
-        if when in facts
-    }
-    return {**facts, **results}
-
-
 def finished_records(path: Path, origin: Origin) -> dict[int, Record]:
     """Return the records of a finished run as they were before its final files were written; none where it is not.
 
@@ -81,7 +72,7 @@ def finished_records(path: Path, origin: Origin) -> dict[int, Record]:
     if read_summary(path) is None:
         return {}
     run = load(path)
-    origin.check(path, {"config": run.config.identity, "data": run.summary["data_sha256"]})
+    origin.check(path, {"config": run.config.identity, "data": run.summary.data_sha256})
     try:
         return _records(run, origin)
     except (LookupError, ValueError) as error:  # each file may be as it was written, and of another run
@@ -89,7 +80,7 @@ def finished_records(path: Path, origin: Origin) -> dict[int, Record]:
 
 
 def _records(run: Run, origin: Origin) -> dict[int, Record]:
-    outcomes = {int(seed): Outcome(facts, {}, origin.data) for seed, facts in run.summary["seeds"].items()}
+    outcomes = {seed: Outcome(facts, {}, origin.data) for seed, facts in run.summary.seeds.items()}
     for name, array in run.weights().items():
         seed, _, own_name = name.partition(".")
         outcomes[int(seed)].arrays[own_name] = array

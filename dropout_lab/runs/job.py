@@ -9,7 +9,8 @@ from pathlib import Path
 from dropout_lab.config import resolve as configs
 from dropout_lab.config.resolve import Config, flatten
 from dropout_lab.errors import Problem, Refused, shown
-from dropout_lab.runs.read import check_hash, is_run, read_summary
+from dropout_lab.runs.find import is_run
+from dropout_lab.runs.summary import check_hash, read_summary
 from dropout_lab.storage import holder, in_use
 
 FIRST = (".lock", ".config.yaml.*.tmp")  # all that is there where a new run's writer was killed at once
@@ -38,10 +39,10 @@ class Job:
         if not is_run(self.path):
             return self.config.seeds
         summary = read_summary(self.path)
-        done = there = tuple(map(int, summary["seeds"])) if summary else ()
+        done = there = tuple(summary.seeds) if summary else ()
         if summary:
             check_hash(self.path / "config.yaml", summary)
-        if summary is None or summary.get("identity") != self.config.identity:
+        if summary is None or summary.identity != self.config.identity:
             there = self._config_there().seeds  # slow: ten times all the rest, so only where the summary does not do
         missing = tuple(seed for seed in self.config.seeds if seed not in done)
         if missing:

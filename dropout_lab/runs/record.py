@@ -18,19 +18,18 @@ from dropout_lab.runs.finish import (
     finished_records,
     metrics_file,
     predictions_file,
-    strict,
     timing_file,
     weights_file,
 )
 from dropout_lab.runs.job import Job, refuse_foreign
-from dropout_lab.runs.read import FORMAT, Outcome, Row, Snapshot
+from dropout_lab.runs.row import Outcome, Row, Snapshot
+from dropout_lab.runs.summary import Summary
 from dropout_lab.storage import (
     atomic_write,
     locked,
     make_directory,
     remove,
     remove_leftovers,
-    seal_json,
     sha256,
     sync,
 )
@@ -146,17 +145,15 @@ class RunWriter:
         write("timing.csv", timing_file(ended))
         write("weights.safetensors", weights_file(outcomes))
         write("predictions.npz", predictions_file(outcomes))
-        summary = {
-            "format": FORMAT,
-            "status": "finished",
-            "name": self.path.name,
-            "identity": config.identity,
-            "data_sha256": self.data_sha256,
-            "seeds": {str(seed): strict(outcome.facts) for seed, outcome in outcomes.items()},
-            "environment": dict(environment),
-            "files": hashes,
-        }
-        atomic_write(self.path / "summary.json", seal_json(summary))
+        summary = Summary(
+            name=self.path.name,
+            identity=config.identity,
+            data_sha256=self.data_sha256,
+            seeds={seed: outcome.facts for seed, outcome in outcomes.items()},
+            environment=dict(environment),
+            files=hashes,
+        )
+        atomic_write(self.path / "summary.json", summary.to_bytes())
         self.checkpoints.drop(ended)
         with contextlib.suppress(OSError):
             (self.path / "error.txt").unlink()

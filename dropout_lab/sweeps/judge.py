@@ -239,7 +239,7 @@ def to_csv(result: SweepTable) -> str:
         settings = [written(config[key]) for key in keys]
         values = [METRICS[name].finite(line.run) for name in CSV_METRICS]
         for seed in line.run.seeds:
-            status = line.run.summary["seeds"][str(seed)]["status"]
+            status = line.run.summary.seeds[seed].status
             writer.writerow([line.member.name, *settings, seed, status, *(own.get(seed, "") for own in values)])
     return buffer.getvalue()
 

@@ -47,6 +47,7 @@ from dropout_lab.errors import Refused
 from dropout_lab.evaluation.figures import FIGURES
 from dropout_lab.figures.plots import PLOTS
 from dropout_lab.runs import read as runs
+from dropout_lab.runs.find import find
 
 SEEDS = range(6)
 Number = Callable[[str, str], float]  # of an arm and a metric
@@ -575,7 +576,7 @@ def test_runs_are_shared_between_claims_and_with_the_users_own(toys: Lab) -> Non
     again = toys("reproduce articles papers --json")
     assert "nothing to train" in again.err and json.loads(again.out)["claims"][0]["rulings"] == claims["S1"]["rulings"]
     assert toys.tree() == tree
-    assert {path.name for path in runs.find(toys.runs)} == {"mine", "toy_rate-0"}
+    assert {path.name for path in find(toys.runs)} == {"mine", "toy_rate-0"}
 
 
 DRIVER = """

@@ -38,6 +38,7 @@ from dropout_lab.errors import Failed, Problem, Refused
 from dropout_lab.execution.execute import Event, Noted, Settings, execute
 from dropout_lab.execution.lanes import GIB
 from dropout_lab.runs import read as runs
+from dropout_lab.runs.find import is_run, state
 from dropout_lab.runs.job import Job
 from dropout_lab.storage import is_locked
 
@@ -67,7 +68,7 @@ def test_the_bytes_are_those_of_a_local_run(shared: Dask, tmp_path: Path) -> Non
     events = train([*rates, wide], shared.address, tmp_path)
     assert not failures(events) and all(epochs == [1, 2, 3, 4] for epochs in epochs_of(events).values())
     assert all(metrics(job) == undisturbed(tmp_path, job) for job in [*rates, wide])
-    environment = runs.load(wide.path).summary["environment"]
+    environment = runs.load(wide.path).summary.environment
     assert environment["threads"] == 1 and environment["device"] == "cpu"
 
 
@@ -313,18 +314,18 @@ def test_a_scheduler_that_is_lost_ends_the_sweep_and_one_that_comes_back_does_no
             cluster.scheduler.wait()
             cluster.scheduler = cluster.start_scheduler(int(cluster.address.rpartition(":")[2]))
             cluster.workers = [cluster.start_worker()]
-            while not any(runs.is_run(job.path) and runs.state(job.path) == "finished" for job in jobs):
+            while not any(is_run(job.path) and state(job.path) == "finished" for job in jobs):
                 events.append(next(source))
             os.killpg(cluster.scheduler.pid, signal.SIGKILL)
             with pytest.raises(Failed, match="scheduler is gone; what is finished is kept"):
                 events += source
-        finished = {job.path: metrics(job) for job in jobs if runs.state(job.path) == "finished"}
+        finished = {job.path: metrics(job) for job in jobs if state(job.path) == "finished"}
         assert not failures(events) and not any(is_locked(job.path) for job in jobs)
         cluster.start_scheduler()
         cluster.start_worker()
         assert not failures(train(jobs, cluster.address, tmp_path))
     assert finished and all(metrics(Job(path, jobs[0].config)) == content for path, content in finished.items())
-    assert all(runs.state(job.path) == "finished" for job in jobs)
+    assert all(state(job.path) == "finished" for job in jobs)
 
 
 @pytest.mark.slow

@@ -28,6 +28,7 @@ from dropout_lab.execution.lanes import plan
 from dropout_lab.execution.workers import Progress, Settings, Stopped
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.job import Job
+from dropout_lab.runs.row import Row
 from dropout_lab.training import Ended, Lane
 
 EPOCHS = 6
@@ -58,7 +59,7 @@ def messages(lanes: Sequence[Lane], sha256: str, until: int = EPOCHS) -> list[An
     return told
 
 
-def row9(seed: int, epoch: int) -> runs.Row:
+def row9(seed: int, epoch: int) -> Row:
     return row(seed, epoch)
 
 

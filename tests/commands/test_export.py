@@ -15,6 +15,7 @@ from dropout_lab.commands import export
 from dropout_lab.config import resolve as configs
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.job import Job
+from dropout_lab.runs.row import COLUMNS
 
 needs_mlflow = pytest.mark.skipif(
     any(find_spec(package) is None for package in ("mlflow", "sqlalchemy", "alembic")),
@@ -49,16 +50,16 @@ def test_mlflows_client_reads_what_the_run_says(lab: Lab) -> None:
         assert own.info.status == "FINISHED" and own.info.start_time < own.info.end_time
         assert own.data.params.keys() == {*configs.flatten(run.config), "seed"} - {"seeds"}
         assert (own.data.params["dropout.rate"], own.data.params["network.hidden"]) == ("0.5", "[8]")
-        facts = run.summary["seeds"][str(seed)]
-        assert own.data.metrics["test_accuracy"] == facts["last"]["test_accuracy"]
-        assert own.data.metrics["test_loss_at_best"] == facts["best"]["test_loss"]
-        for column in runs.COLUMNS[2:]:
+        facts = run.summary.finished[seed]
+        assert own.data.metrics["test_accuracy"] == facts.last.test_accuracy
+        assert own.data.metrics["test_loss_at_best"] == facts.best.test_loss
+        for column in COLUMNS[2:]:
             rows = run.metrics[run.metrics["seed"] == seed].set_index("epoch")[column]
             history = client().get_metric_history(own.info.run_id, column)
             assert {point.step: point.value for point in history} == rows.to_dict()
         assert own.data.tags["dropout_lab.identity"] == run.config.identity
-        assert own.data.tags["dropout_lab.data_sha256"] == run.summary["data_sha256"]
-        assert own.data.tags["environment.torch"] == run.summary["environment"]["torch"]
+        assert own.data.tags["dropout_lab.data_sha256"] == run.summary.data_sha256
+        assert own.data.tags["environment.torch"] == run.summary.environment["torch"]
         names = [file.path for file in client().list_artifacts(own.info.run_id)]
         assert sorted(names) == sorted(export.ARTIFACTS)
         kept = Path(own.info.artifact_uri.removeprefix("file://"))

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from commandline import Lab
-from comparable import write_run
+from comparable import with_last, write_run
 from rich.console import Console
 
 from dropout_lab import terminal
@@ -24,8 +24,9 @@ from dropout_lab.commands.listing import sparkline
 from dropout_lab.config import resolve as configs
 from dropout_lab.cost import cost
 from dropout_lab.execution.lanes import Layout
-from dropout_lab.runs import read as runs
-from dropout_lab.runs.read import Row
+from dropout_lab.runs.find import is_run
+from dropout_lab.runs.row import Row
+from dropout_lab.runs.summary import DivergedSeed, FinishedSeed, Results
 from dropout_lab.text import as_text
 
 
@@ -107,7 +108,6 @@ def test_rows_that_make_no_sense_are_damage(rows: bytes, lab: Lab) -> None:
 def test_a_run_that_is_moved_aside_meanwhile_is_not_listed(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(lab.runs, "stays", [0.9])
     write_run(lab.runs, "goes", [0.9])
-    is_run = runs.is_run
 
     def late(path: Path) -> bool:
         found = is_run(path)
@@ -115,7 +115,7 @@ def test_a_run_that_is_moved_aside_meanwhile_is_not_listed(lab: Lab, monkeypatch
             path.rename(lab.path / "elsewhere")
         return found
 
-    monkeypatch.setattr(runs, "is_run", late)
+    monkeypatch.setattr("dropout_lab.runs.find.is_run", late)
     assert [entry["name"] for entry in listing.list_runs(lab.runs)] == ["stays"]
 
 
@@ -142,14 +142,11 @@ def test_a_sparkline_goes_from_lowest_to_highest_and_is_never_long() -> None:
 
 def test_numbers_too_large_or_missing_are_shown_for_what_they_are(tmp_path: Path) -> None:
     run = write_run(tmp_path, "run", [0.9, 0.8, 0.7])
-    results = [facts["last"] for facts in run.summary["seeds"].values()]
-    for facts, loss in zip(results, (1e30, 1e31, math.nan), strict=True):
-        facts["test_loss"] = loss
+    run = with_last(run, test_loss={0: 1e30, 1: 1e31, 2: math.nan})
     text = as_text(listing.parts(run), 100)
     assert "5.500e+30 ±6.364e+30" in text and "80.00 ±10.00" in text
     assert listing.run_as_dict(run)["mean"]["last"]["test_loss"] == 5.5e30
-    for facts in results:
-        facts["test_loss"] = math.inf
+    run = with_last(run, test_loss=math.inf)
     assert "test loss " in as_text(listing.parts(run), 100) and "inf" not in as_text(listing.parts(run), 100)
 
 
@@ -194,7 +191,7 @@ def test_a_tally_counts_what_was_done_before_and_what_ends_early() -> None:
     tally = progress.Tally(12)
     assert tally.take(epoch({0: 3, 1: 3})) and tally.done == 6  # both resumed after two epochs
     assert 0 < tally.seconds_left == pytest.approx(0.5 * 6, rel=0.1)
-    assert tally.take(SeedDone(task(2), {})) is None and tally.done == 10  # diverged
+    assert tally.take(SeedDone(task(2), DivergedSeed(epoch=1, step=1))) is None and tally.done == 10  # diverged
     tally.take(epoch({0: 4, 1: 4}))
     assert tally.done == 12 and tally.seconds_left == 0
 
@@ -228,7 +225,10 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch, width: int = 80) -> Terminal:
 def ended(number: int, status: str = "finished") -> Any:
     from dropout_lab.execution.execute import SeedDone
 
-    return SeedDone(task(number, f"run-{number}"), {"status": status})
+    last = Results(val_loss=0.1, val_accuracy=0.9, test_loss=0.1, test_accuracy=0.9)
+    finished = FinishedSeed(epochs=4, best_epoch=4, last=last, best=last)
+    facts = finished if status == "finished" else DivergedSeed(epoch=1, step=1)
+    return SeedDone(task(number, f"run-{number}"), facts)
 
 
 def board(runs: int, training: int, done: int) -> progress.Board:

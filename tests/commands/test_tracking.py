@@ -17,6 +17,7 @@ from dropout_lab import api
 from dropout_lab.commands import tracking
 from dropout_lab.execution import execute as execution
 from dropout_lab.runs import read as runs
+from dropout_lab.runs.row import COLUMNS, Row
 
 needs_tensorboard = pytest.mark.skipif(
     find_spec("tensorboard") is None, reason="needs tensorboard: pip install -e '.[tensorboard]'"
@@ -41,9 +42,9 @@ def check(path: Path) -> None:
         rows = run.metrics[run.metrics["seed"] == seed].set_index("epoch").drop(columns="seed")
         for column in rows:
             assert found.pop(str(column)) == pytest.approx(rows[column].to_dict(), rel=1e-6)
-        facts = run.summary["seeds"][str(seed)]
-        assert found["test_accuracy"] == pytest.approx({facts["epochs"]: facts["last"]["test_accuracy"]})
-        assert found["val_loss_at_best"] == pytest.approx({facts["epochs"]: facts["best"]["val_loss"]})
+        facts = run.summary.finished[seed]
+        assert found["test_accuracy"] == pytest.approx({facts.epochs: facts.last.test_accuracy})
+        assert found["val_loss_at_best"] == pytest.approx({facts.epochs: facts.best.val_loss})
         assert len(found) == 6
 
 
@@ -99,7 +100,7 @@ def test_epochs_that_come_again_are_there_once(tracked_before: bool, lab: Lab, t
     lab("train tiny.yaml training.epochs=4 --track tensorboard")
     run = runs.load(lab.runs / "tiny")
     shutil.rmtree(run.path / "tensorboard")
-    rows = [runs.Row(*row) for row in run.metrics.itertuples(index=False, name=None)]
+    rows = [Row(*row) for row in run.metrics.itertuples(index=False, name=None)]
     if tracked_before:
         events = tracking.Events(run.path, 0)
         for row in rows[:3]:
@@ -108,7 +109,7 @@ def test_epochs_that_come_again_are_there_once(tracked_before: bool, lab: Lab, t
     resumed = tracking.Events(run.path, 0, first=2)
     for row in [*rows[1:3], *rows[1:]]:  # from the checkpoint after epoch 1, and once more after a worker died
         resumed.add(row)
-    resumed.end(run.config, run.summary["seeds"]["0"])
+    resumed.end(run.config, run.summary.seeds[0])
     tracking.complete(run)
     check(run.path)
 
@@ -118,7 +119,7 @@ def test_a_diverged_seed_has_its_epochs_and_no_results(lab: Lab) -> None:
     run = write_run(lab.runs, "toy", [0.97, 0.96], diverged=[1])
     tracking.complete(run)
     assert len(scalars(run.path, 0)["val_loss"]) == 3 and len(scalars(run.path, 0)) > len(scalars(run.path, 1))
-    assert scalars(run.path, 1).keys() == {*runs.COLUMNS[2:]}
+    assert scalars(run.path, 1).keys() == {*COLUMNS[2:]}
 
 
 @needs_tensorboard

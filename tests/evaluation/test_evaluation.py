@@ -30,6 +30,7 @@ from dropout_lab.execution import execute as execution
 from dropout_lab.network import Network
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.job import Job
+from dropout_lab.runs.summary import DivergedSeed
 from dropout_lab.streams import stream
 from dropout_lab.training import Lane, network, predict
 
@@ -182,7 +183,8 @@ def test_rounded_products_are_for_training_only(tmp_path: Path, digits: Data) ->
 
 def test_a_diverged_seed_is_left_out_and_other_data_are_refused(tmp_path: Path, digits: Data, lab: Lab) -> None:
     run = trained(lab.runs, config(seeds=[0, 1]))
-    reseal(run.path, seeds=run.summary["seeds"] | {"1": {"status": "diverged", "epoch": 1, "step": 1}})
+    seeds = run.summary.seeds | {1: DivergedSeed(epoch=1, step=1)}
+    reseal(run.path, seeds={seed: facts.model_dump() for seed, facts in seeds.items()})
     assert [close.seed for close in evaluation.evaluate(runs.load(run.path), digits, 1).seeds] == [0]
     reseal(run.path, data_sha256="0" * 64)
     refused = lab("evaluate run")
@@ -197,8 +199,8 @@ def test_dropconnects_two_inferences_stand_side_by_side(tmp_path: Path, digits: 
         lines = [line[0] for line in rows(found)]
         assert found.scaling == name and lines[0] == name and ("mean weights" in lines)
         assert len(lines) == (4 if samples > 1 else 3)
-    last = found.run.summary["seeds"]["0"]["last"]
-    assert found.seeds[0].weight_scaling.loss == pytest.approx(last["test_loss"], rel=1e-5)
+    last = found.run.summary.finished[0].last
+    assert found.seeds[0].weight_scaling.loss == pytest.approx(last.test_loss, rel=1e-5)
 
 
 def test_ablation_begins_with_the_network_and_ends_with_its_biases(digits: Data) -> None:
@@ -231,11 +233,11 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory, digits: Data) -> Evaluat
 
 
 def test_weight_scaling_is_what_the_run_recorded(evaluated: Evaluation) -> None:
-    facts, recorded = evaluated.run.summary["seeds"], evaluated.run.predictions()
+    facts, recorded = evaluated.run.summary.finished, evaluated.run.predictions()
     for index, close in enumerate(evaluated.seeds):
-        last = facts[str(close.seed)]["last"]
-        assert 1 - close.weight_scaling.error == pytest.approx(last["test_accuracy"])
-        assert close.weight_scaling.loss == pytest.approx(last["test_loss"], rel=1e-5)
+        last = facts[close.seed].last
+        assert 1 - close.weight_scaling.error == pytest.approx(last.test_accuracy)
+        assert close.weight_scaling.loss == pytest.approx(last.test_loss, rel=1e-5)
         np.testing.assert_allclose(close.probabilities, recorded["probabilities"][index], atol=1e-6)
     together = recorded["probabilities"].mean(0).argmax(1) != recorded["labels"]
     assert evaluated.ensemble is not None and evaluated.ensemble.error == pytest.approx(together.mean())

@@ -31,7 +31,10 @@ from dropout_lab.execution.lanes import MOST_LANES, Task, plan
 from dropout_lab.runs import checkpoint as checkpoints
 from dropout_lab.runs import read as runs
 from dropout_lab.runs import record as recording
+from dropout_lab.runs.find import state
 from dropout_lab.runs.job import Job
+from dropout_lab.runs.row import Row
+from dropout_lab.runs.summary import DivergedSeed
 from dropout_lab.storage import is_locked
 from dropout_lab.training import Lane
 
@@ -110,7 +113,7 @@ def test_killed_before_the_final_files_it_finishes_without_training(
     with monkeypatch.context() as patch, pytest.raises(Failed, match="disk full"):
         patch.setattr(recording.RunWriter, "finish", failing_disk)
         list(execute([job], Settings(tmp_path)))
-    assert runs.state(job.path) == "interrupted" and not is_locked(job.path)
+    assert state(job.path) == "interrupted" and not is_locked(job.path)
     assert not list(execute([job], Settings(tmp_path)))
     assert runs.load(job.path).seeds == tuple(range(10)) and metrics(job) == undisturbed(tmp_path, job)
 
@@ -134,7 +137,7 @@ def test_an_error_costs_its_unit_and_is_kept(tmp_path: Path, quick: None, monkey
     assert failures(events) == [UnitFailed((Task(bad, 0), Task(bad, 1)), "ValueError: first line")]
     error = (bad.path / "error.txt").read_text()
     assert error.startswith("Traceback") and 'raise ValueError("first line' in error and "second line" in error
-    assert runs.state(bad.path) == "interrupted" and not is_locked(bad.path)
+    assert state(bad.path) == "interrupted" and not is_locked(bad.path)
     assert metrics(good) == undisturbed(tmp_path, good)
     again = list(execute([bad, good], Settings(tmp_path)))
     assert list(epochs_of(again).values()) == [[2, 3, 4]] * 2 and not failures(again)
@@ -170,7 +173,7 @@ def test_a_lane_that_diverges_may_finish_its_run_while_the_others_go_on(
     lost, kept = (Job(tmp_path / name, config([0], dropout={"rate": r})) for name, r in (("lost", 0.1), ("kept", 0.2)))
     record = training.State.record
 
-    def poison(self: training.State, lane: int, row: runs.Row) -> None:
+    def poison(self: training.State, lane: int, row: Row) -> None:
         record(self, lane, row)
         if lane == 0 and len(self.parameters) == 2:
             self.parameters[0] = float("nan")
@@ -179,9 +182,7 @@ def test_a_lane_that_diverges_may_finish_its_run_while_the_others_go_on(
     events: list[Event] = []
     for event in execute([lost, kept], Settings(tmp_path)):
         events.append(event)
-        assert is_locked(lost.path) == (
-            SeedDone(Task(lost, 0), {"status": "diverged", "epoch": 2, "step": 1}) not in events
-        )
+        assert is_locked(lost.path) == (SeedDone(Task(lost, 0), DivergedSeed(epoch=2, step=1)) not in events)
     assert [list(event.rows) for event in events if isinstance(event, EpochDone)][1:] == [[Task(kept, 0)]] * 3
     assert runs.load(lost.path).diverged == (0,) and metrics(kept) == undisturbed(tmp_path, kept)
 
@@ -240,7 +241,7 @@ def test_a_closed_generator_lets_go(tmp_path: Path, quick: None) -> None:
     next(source)
     assert is_locked(job.path)
     source.close()
-    assert not is_locked(job.path) and runs.state(job.path) == "interrupted"
+    assert not is_locked(job.path) and state(job.path) == "interrupted"
 
 
 def test_the_work_ends_before_its_directories_are_let_go(
@@ -303,7 +304,7 @@ def test_of_four_units_one_is_killed_once_one_always_and_one_fails(tmp_path: Pat
     error = (jobs["error"].path / "error.txt").read_text()
     assert error.startswith("Traceback") and "and a second line" in error
     for fate in ("always", "error"):
-        assert runs.state(jobs[fate].path) == "interrupted" and not is_locked(jobs[fate].path)
+        assert state(jobs[fate].path) == "interrupted" and not is_locked(jobs[fate].path)
         list(execute([jobs[fate]], Settings(tmp_path)))
         assert metrics(jobs[fate]) == undisturbed(tmp_path, jobs[fate])
 
@@ -317,7 +318,7 @@ def test_a_worker_that_hangs_costs_its_unit_alone(tmp_path: Path, monkeypatch: p
     assert "hangs seed 0: its worker process died (it hung, without a word for 2" in note
     (failure,) = failures(events)
     assert failure.unit == (Task(jobs[0], 0),) and "it hung" in failure.reason and not children()
-    assert runs.state(jobs[0].path) == "interrupted" and metrics(jobs[1]) == undisturbed(tmp_path, jobs[1])
+    assert state(jobs[0].path) == "interrupted" and metrics(jobs[1]) == undisturbed(tmp_path, jobs[1])
 
 
 def test_patience_is_for_what_the_network_takes_and_for_no_time_in_which_this_process_slept_too(
@@ -357,7 +358,10 @@ sys.path.append(sys.argv[1])
 from sabotage import sabotaged
 from dropout_lab.config import resolve as configs
 from dropout_lab.execution.execute import EpochDone, Settings, execute
+from dropout_lab.runs.find import state
 from dropout_lab.runs.job import Job
+from dropout_lab.runs.row import Row
+from dropout_lab.runs.summary import DivergedSeed
 
 def job(name, momentum):
     training = {"epochs": 100, "optimizer": "sgd", "momentum": momentum}
@@ -405,7 +409,7 @@ def test_no_worker_outlives_a_killed_parent(parent: subprocess.Popen[str], tmp_p
         time.sleep(0.05)
     assert parent.stderr.read() == ""
     for name in ("one", "two"):
-        assert runs.state(tmp_path / name) == "interrupted"
+        assert state(tmp_path / name) == "interrupted"
 
 
 def test_ctrl_c_is_for_the_parent_alone(parent: subprocess.Popen[str]) -> None:

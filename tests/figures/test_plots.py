@@ -20,12 +20,13 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.patches import Rectangle
 from readable import assert_readable, legend_of, said
 
-from dropout_lab.comparison.metrics import finished
 from dropout_lab.config import resolve as configs
 from dropout_lab.figures import plots
 from dropout_lab.figures import style as figures
 from dropout_lab.figures.plots import PLOTS, comparison, curves, save, sweep
-from dropout_lab.runs.read import COLUMNS, Run
+from dropout_lab.runs.read import Run
+from dropout_lab.runs.row import COLUMNS
+from dropout_lab.runs.summary import DivergedSeed, FinishedSeed, Results, SeedFacts, Summary
 from dropout_lab.storage import sha256
 from dropout_lab.sweeps.plan import Grid
 
@@ -60,7 +61,7 @@ class Toys:
         mapping = {"dropout": {"rate": rate}, "seeds": list(range(seeds)), "training": {"epochs": epochs}, **other}
         config = configs.resolve(mapping, where="toy", name=f"toy-{number}", check_files=False)
         noise = np.random.default_rng(number).normal(0, 0.004, (seeds, epochs + 1))
-        results: dict[str, Any] = {}
+        results: dict[int, SeedFacts] = {}
         rows = []
         for seed in range(seeds):
             lost = seed < diverged
@@ -69,27 +70,25 @@ class Toys:
                 val = 0.1 + 0.1 * np.exp(-epoch) + 0.01 * epoch * (1 - rate) + noise[seed, epoch - 1]
                 train = clean + 0.02 + 0.4 * rate
                 rows.append((seed, epoch, train, 1 - train / 4, clean, 1 - clean / 4, val, 1 - val / 4, rate))
-            end = {
-                "val_loss": val,
-                "val_accuracy": 1 - val / 4,
-                "test_loss": val,
-                "test_accuracy": 0.97 + noise[seed, 0],
-            }
-            finished = {"status": "finished", "epochs": epochs, "best_epoch": 1, "last": end, "best": end}
-            results[str(seed)] = {"status": "diverged", "epoch": 3, "step": 1} if lost else finished
+            accuracies = {"val_accuracy": 1 - val / 4, "test_accuracy": 0.97 + noise[seed, 0]}
+            end = Results(val_loss=val, test_loss=val, **accuracies)
+            finished = FinishedSeed(epochs=epochs, best_epoch=1, last=end, best=end)
+            results[seed] = DivergedSeed(epoch=3, step=1) if lost else finished
         return self.on_disk(name, config, results, pd.DataFrame(rows, columns=list(COLUMNS)))
 
-    def on_disk(self, name: str, config: configs.Config, seeds: dict[str, Any], metrics: pd.DataFrame) -> Run:
+    def on_disk(self, name: str, config: configs.Config, seeds: dict[int, SeedFacts], metrics: pd.DataFrame) -> Run:
         """Write metrics.csv and return the run that reads it."""
         path = self.directory / str(next(self.made))
         path.mkdir()
         data = metrics.to_csv(index=False, na_rep="nan").encode()
         (path / "metrics.csv").write_bytes(data)
-        return Run(path, name, config, {"seeds": seeds, "files": {"metrics.csv": sha256(data)}})
+        files = {"metrics.csv": sha256(data)}
+        facts = Summary(name=name, identity="", data_sha256="", seeds=seeds, environment={}, files=files)
+        return Run(path, name, config, facts)
 
     def edited(self, run: Run, metrics: pd.DataFrame) -> Run:
         """Return `run` with other rows."""
-        return self.on_disk(run.name, run.config, run.summary["seeds"], metrics)
+        return self.on_disk(run.name, run.config, run.summary.seeds, metrics)
 
 
 @pytest.fixture
@@ -303,9 +302,9 @@ def test_a_heat_map_shows_mean_seeds_and_choice(toy: Toys) -> None:
     cells = Grid(("x", "y"), ("r", "s"), ("t", "u"), {("r", "t"): "a", ("r", "u"): "b", ("s", "t"): "c"})
     figure = plots.heatmap(cells, runs, "b", name="mine")
     error = {
-        name: np.mean([100 * (1 - facts["last"]["test_accuracy"]) for facts in finished(run).values()])
+        name: np.mean([100 * (1 - facts.last.test_accuracy) for facts in run.summary.finished.values()])
         for name, run in runs.items()
-        if finished(run)
+        if run.summary.finished
     }
     written = [text.get_text() for text in figure.axes[0].texts]
     assert written == [f"{error['a']:.2f} (3)", f"{error['b']:.2f} (1)", "-", "-"]
@@ -385,7 +384,7 @@ def test_sweep_draws_t_intervals_the_baseline_and_the_choice(toy: Toys) -> None:
     runs = {rate: toy(str(rate), rate, seeds=4) for rate in (0.4, 0.0, 0.2)}
     figure = sweep(list(runs.items()), chosen=0.2)
     errors = {
-        rate: [100 * (1 - run.summary["seeds"][str(seed)]["last"]["test_accuracy"]) for seed in run.seeds]
+        rate: [100 * (1 - run.summary.finished[seed].last.test_accuracy) for seed in run.seeds]
         for rate, run in runs.items()
     }
     axes = figure.axes[0]

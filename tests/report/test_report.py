@@ -33,7 +33,9 @@ from dropout_lab.report import page as report
 from dropout_lab.report import runs as report_runs
 from dropout_lab.report.curves import Curves
 from dropout_lab.runs import read as runs
-from dropout_lab.runs.read import COLUMNS, FORMAT, Run
+from dropout_lab.runs.read import Run
+from dropout_lab.runs.row import COLUMNS
+from dropout_lab.runs.summary import FORMAT
 from dropout_lab.storage import sha256
 from dropout_lab.sweeps import judge as sweep_table
 from dropout_lab.sweeps.plan import Member, Sweep
@@ -104,6 +106,9 @@ def toy(
     (path / "timing.csv").write_text("\n".join(timing) + "\n")
     summary = {
         "format": FORMAT,
+        "status": "finished",
+        "name": name,
+        "identity": config.identity,
         "data_sha256": digest or data._digest(data.DATASETS["digits"].read(directory)),
         "environment": ENVIRONMENT | {"git_commit": "0123456789" * 4, "numpy": "2.4.6"},
         "seeds": facts,
@@ -132,7 +137,7 @@ def test_the_sections_say_what_compare_and_the_files_say(tmp_path: Path) -> None
     for seed, value in METRICS["test_accuracy"].finite(drop).items():
         assert METRICS["test_accuracy"].shown(value) in said["seeds"], seed
     assert all(metric.title in said["results"] for metric in METRICS.values())
-    assert base.summary["data_sha256"] in said["environment"] and "0123456789" * 4 in said["environment"]
+    assert base.summary.data_sha256 in said["environment"] and "0123456789" * 4 in said["environment"]
     assert f"dropout-lab train drop.yaml --name drop --seeds 0..2 --runs-dir {tmp_path}\n" in said["reproduce"]
     assert "git checkout 0123456789" in said["reproduce"] and "torch==2.15.0" in said["reproduce"]
     assert configs.to_yaml(drop.config).strip() in said["reproduce"]

@@ -27,9 +27,13 @@ from dropout_lab.runs import checkpoint as checkpoints
 from dropout_lab.runs import read as runs
 from dropout_lab.runs import record as recording
 from dropout_lab.runs.checkpoint import Checkpoints, Origin, Record, pack, unpack
+from dropout_lab.runs.find import state
 from dropout_lab.runs.finish import metrics_file
-from dropout_lab.runs.read import COLUMNS, FORMAT, Outcome, Row, Run
-from dropout_lab.runs.record import Job, RunWriter, set_aside, writing
+from dropout_lab.runs.job import Job
+from dropout_lab.runs.read import Run
+from dropout_lab.runs.record import RunWriter, set_aside, writing
+from dropout_lab.runs.row import COLUMNS, Outcome, Row
+from dropout_lab.runs.summary import FORMAT, DivergedSeed, FinishedSeed, Summary, read_summary
 from dropout_lab.storage import locked, seal, sha256
 
 FILES = ["config.yaml", "metrics.csv", "predictions.npz", "summary.json", "timing.csv", "weights.safetensors"]
@@ -207,7 +211,7 @@ def test_a_record_comes_back_from_its_bytes() -> None:
     for record in (
         Record(rows, [0.1, 0.2], replace(snapshot(3, 2), last=rows[1], best=rows[0])),
         Record(rows, [0.1, 0.2], None, outcome(3)),
-        Record([], [], None, Outcome({"status": "diverged", "epoch": 1, "step": 5}, {}, DATA)),
+        Record([], [], None, Outcome(DivergedSeed(epoch=1, step=5), {}, DATA)),
     ):
         again, found = unpack(pack(record, origin))
         assert found == vars(origin) and (again.rows, again.seconds) == (record.rows, record.seconds)
@@ -244,7 +248,7 @@ def test_seeds_are_added_and_the_finished_ones_stay(tmp_path: Path) -> None:
     rows = of_seed(path, 0)
     assert Job(path, config([0, 1])).missing() == (1,) and not Job(path, config([0])).missing()
     with writing(Job(path, config([1])), DATA) as writer:
-        assert not (path / "summary.json").exists() and runs.state(path) == "running"
+        assert not (path / "summary.json").exists() and state(path) == "running"
         assert configs.load(path / "config.yaml").seeds == (0, 1) and of_seed(path, 0) == rows
         assert writer.pending() == {1}
         go_on(writer)
@@ -353,7 +357,7 @@ def test_the_summary_says_what_is_documented(tmp_path: Path) -> None:
 
     summary = json.loads(text, parse_constant=no_constant)
     assert summary.pop("sha256") == sha256("".join(text.splitlines(keepends=True)[:-2]).encode())
-    assert summary.pop("seeds") == {str(seed): outcome(seed).facts for seed in (0, 1)}
+    assert summary.pop("seeds") == {str(seed): outcome(seed).facts.model_dump() for seed in (0, 1)}
     files = [name for name in FILES if name != "summary.json"]
     assert summary.pop("files") == {name: sha256((tmp_path / "run" / name).read_bytes()) for name in files}
     assert summary == {
@@ -380,7 +384,9 @@ def test_ten_thousand_doubles_come_back_from_metrics_csv_with_every_bit(tmp_path
     rows = [Row(0, epoch, *values) for epoch, values in enumerate(numbers.tolist(), start=1)]
     content = metrics_file({0: Record(rows)})
     (tmp_path / "metrics.csv").write_bytes(content)
-    summary = {"seeds": {"0": {"status": "finished", "epochs": 1500}}, "files": {"metrics.csv": sha256(content)}}
+    facts = outcome(0, epochs=1500).facts
+    files = {"metrics.csv": sha256(content)}
+    summary = Summary(name="run", identity="", data_sha256="", seeds={0: facts}, environment={}, files=files)
     read = Run(tmp_path, "run", config(), summary).metrics[list(COLUMNS[2:])].to_numpy()
     assert np.array_equal(read, numbers, equal_nan=True)
 
@@ -391,18 +397,19 @@ def test_results_that_are_not_finite_are_null_and_come_back_as_nan(tmp_path: Pat
         for epoch in range(1, EPOCHS + 1):
             writer.add(row(0, epoch), 0.5, snapshot(0, epoch))
         facts = outcome(0).facts
-        last = {**facts["last"], "test_loss": math.inf, "test_accuracy": math.nan}
-        writer.end(0, replace(outcome(0), facts=facts | {"last": last}))
+        assert isinstance(facts, FinishedSeed)
+        last = facts.last.model_copy(update={"test_loss": math.inf, "test_accuracy": math.nan})
+        writer.end(0, replace(outcome(0), facts=facts.model_copy(update={"last": last})))
         writer.finish(ENVIRONMENT)
     assert '"test_loss": null' in (tmp_path / "run/summary.json").read_text()
-    last = runs.load(tmp_path / "run").summary["seeds"]["0"]["last"]
-    assert math.isnan(last["test_loss"]) and math.isnan(last["test_accuracy"]) and last["val_loss"] == 0.1
+    last = runs.load(tmp_path / "run").summary.finished[0].last
+    assert math.isnan(last.test_loss) and math.isnan(last.test_accuracy) and last.val_loss == 0.1
     train(tmp_path / "run", [1])
-    assert math.isnan(runs.load(tmp_path / "run").summary["seeds"]["0"]["last"]["test_loss"])
+    assert math.isnan(runs.load(tmp_path / "run").summary.finished[0].last.test_loss)
 
 
 def test_diverged_seeds_have_no_arrays_and_stay_so_when_seeds_are_added(tmp_path: Path) -> None:
-    diverged = {"status": "diverged", "epoch": 2, "step": 5}
+    diverged = DivergedSeed(epoch=2, step=5)
     with writing(Job(tmp_path / "run", config([0])), DATA) as writer:
         writer.resume(0)
         writer.add(row(0, 1), 0.5, snapshot(0, 1))
@@ -411,7 +418,7 @@ def test_diverged_seeds_have_no_arrays_and_stay_so_when_seeds_are_added(tmp_path
     assert runs.load(tmp_path / "run").diverged == (0,)
     train(tmp_path / "run", [1])
     run = runs.load(tmp_path / "run")
-    assert run.diverged == (0,) and run.seeds == (0, 1) and run.summary["seeds"]["0"] == diverged
+    assert run.diverged == (0,) and run.seeds == (0, 1) and run.summary.seeds[0] == diverged
     assert run.predictions()["seeds"].tolist() == [1] and len(of_seed(run.path, 0)) == 1
 
 
@@ -471,12 +478,17 @@ def test_a_file_that_is_not_as_it_was_written_is_refused_by_name(name: str, dama
         {"seeds": {"0": []}},
         {"seeds": {"0": {"status": "running"}}},
         {"seeds": {"0": {"status": "finished"}}},
-        {"seeds": {"0": outcome(0).facts | {"last": {}}}},
-        {"seeds": {"0": outcome(0).facts | {"best": 1}}},
-        {"seeds": {"0": outcome(0).facts | {"epochs": 1e999}}},
-        {"seeds": {"9" * 5000: outcome(0).facts}},
+        {"seeds": {"0": outcome(0).facts.model_dump() | {"last": {}}}},
+        {"seeds": {"0": outcome(0).facts.model_dump() | {"best": 1}}},
+        {"seeds": {"0": outcome(0).facts.model_dump() | {"epochs": 1e999}}},
+        {"seeds": {"9" * 5000: outcome(0).facts.model_dump()}},
         {"data_sha256": None},
         {"environment": None},
+        {"identity": None},
+        {"status": "running"},
+        {"seeds": {"0": outcome(0).facts.model_dump() | {"epochs": 3.0}}},
+        {"seeds": {"0": outcome(0).facts.model_dump() | {"epochs": True}}},
+        {"seeds": {"0": outcome(0).facts.model_dump() | {"epochs": 0}}},
     ],
 )
 def test_a_summary_that_makes_no_sense_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
@@ -506,9 +518,9 @@ def test_no_flipped_bit_in_a_summary_passes(tmp_path: Path) -> None:
         damaged[number // 8] ^= 1 << number % 8
         file.write_bytes(damaged)
         with pytest.raises(Refused):
-            runs.read_summary(tmp_path / "run")
+            read_summary(tmp_path / "run")
     file.write_bytes(good)
-    assert runs.read_summary(tmp_path / "run")
+    assert read_summary(tmp_path / "run")
 
 
 def test_an_older_summary_without_a_seal_is_read_and_gets_one(tmp_path: Path) -> None:
@@ -555,7 +567,7 @@ def test_an_unfinished_run_cannot_be_loaded(tmp_path: Path) -> None:
     path = interrupted(tmp_path / "run", [0], (0, 2))
     with refused(tmp_path, "has no finished run"):
         runs.load(path)
-    assert runs.state(path) == "interrupted"
+    assert state(path) == "interrupted"
 
 
 # Where

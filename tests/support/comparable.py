@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import numpy as np
 from dropout_lab import storage
 from dropout_lab.config import resolve as configs
 from dropout_lab.runs import read as runs
-from dropout_lab.runs.read import COLUMNS, FORMAT, Run
+from dropout_lab.runs.read import Run
+from dropout_lab.runs.row import COLUMNS
+from dropout_lab.runs.summary import DivergedSeed, FinishedSeed, Results, SeedFacts, Summary
 from dropout_lab.storage import sha256
 
 ENVIRONMENT = {"dropout-lab": "0.3.0", "torch": "2.15.0", "python": "3.11.7", "device": "cpu", "git_commit": None}
@@ -43,7 +46,7 @@ def write_run(
     mapping = {"dropout": {"rate": rate}, "seeds": list(by_seed), "training": {"epochs": EPOCHS}, **sections}
     path = directory / name
     path.mkdir(parents=True)
-    facts: dict[str, Any] = {}
+    facts: dict[int, SeedFacts] = {}
     metrics, timing = [",".join(COLUMNS)], ["seed,epoch,seconds"]
     for seed, accuracy in by_seed.items():
         val = (0.4, 0.2, last_val_loss + seed / 100)
@@ -52,30 +55,38 @@ def write_run(
                 f"{seed},{epoch},0.5,0.8,{0.4 - epoch / 10},0.9,{val[epoch - 1]},{ACCURACIES[epoch - 1]},{rate}"
             )
             timing.append(f"{seed},{epoch},2.0")
-        last = {"val_loss": val[2], "val_accuracy": 0.96, "test_loss": 1 - accuracy, "test_accuracy": accuracy}
-        best = {"val_loss": 0.2, "val_accuracy": 0.95, "test_loss": 0.15, "test_accuracy": 0.955}
-        finished = {"status": "finished", "epochs": EPOCHS, "best_epoch": 2, "last": last, "best": best}
-        facts[str(seed)] = {"status": "diverged", "epoch": 2, "step": 7} if seed in diverged else finished
+        last = Results(val_loss=val[2], val_accuracy=0.96, test_loss=1 - accuracy, test_accuracy=accuracy)
+        best = Results(val_loss=0.2, val_accuracy=0.95, test_loss=0.15, test_accuracy=0.955)
+        finished = FinishedSeed(epochs=EPOCHS, best_epoch=2, last=last, best=best)
+        facts[seed] = DivergedSeed(epoch=2, step=7) if seed in diverged else finished
     (path / "metrics.csv").write_text("\n".join(metrics) + "\n")
     (path / "timing.csv").write_text("\n".join(timing) + "\n")
-    (path / "config.yaml").write_text(
-        configs.to_yaml(configs.resolve(mapping, where="toy", name="toy", check_files=False))
-    )
+    config = configs.resolve(mapping, where="toy", name="toy", check_files=False)
+    (path / "config.yaml").write_text(configs.to_yaml(config))
     good = [seed for seed in by_seed if seed not in diverged]
     misses = [round((1 - by_seed[seed]) * IMAGES) if np.isfinite(by_seed[seed]) else 0 for seed in good]
     predictions = np.array([np.arange(IMAGES) < count for count in misses], np.int64).reshape(len(good), IMAGES)
     np.savez(path / "predictions.npz", seeds=good, labels=np.zeros(IMAGES, np.int64), predictions=predictions)
-    summary = {
-        "format": FORMAT,
-        "status": "finished",
-        "name": name,
-        "data_sha256": digest,
-        "environment": dict(environment),
-        "seeds": facts,
-        "files": {file.name: sha256(file.read_bytes()) for file in path.iterdir()},
-    }
-    write_summary(path, summary)
+    summary = Summary(
+        name=name,
+        identity=config.identity,
+        data_sha256=digest,
+        seeds=facts,
+        environment=dict(environment),
+        files={file.name: sha256(file.read_bytes()) for file in path.iterdir()},
+    )
+    write_summary(path, summary.model_dump())
     return runs.load(path)
+
+
+def with_last(run: Run, **results: Mapping[int, float] | float) -> Run:
+    """Return a run with other results at the last epoch: of all finished seeds, or of those in a mapping by seed."""
+    seeds = dict(run.summary.seeds)
+    for seed, facts in run.summary.finished.items():
+        own = {key: value.get(seed) if isinstance(value, Mapping) else value for key, value in results.items()}
+        changed = {key: value for key, value in own.items() if value is not None}
+        seeds[seed] = facts.model_copy(update={"last": facts.last.model_copy(update=changed)})
+    return replace(run, summary=run.summary.model_copy(update={"seeds": seeds}))
 
 
 def write_summary(path: Path, summary: Mapping[str, object]) -> None:

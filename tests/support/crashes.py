@@ -27,6 +27,7 @@ from dropout_lab import storage
 from dropout_lab.errors import Failed
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.checkpoint import Checkpoints, Origin
+from dropout_lab.runs.find import is_run, state
 from dropout_lab.runs.finish import metrics_file
 from dropout_lab.runs.job import Job
 
@@ -105,7 +106,7 @@ def rows(path: Path) -> set[bytes]:
     checkpoints = Checkpoints(path, Origin(config().identity, DATA))
     safe = set(metrics_file(checkpoints.read()).splitlines())
     assert not checkpoints.damaged
-    if runs.is_run(path) and runs.state(path) == "finished":
+    if is_run(path) and state(path) == "finished":
         run = runs.load(path)
         assert len(run.metrics) and len(run.timing) and run.weights() and run.predictions()
         safe.update((path / "metrics.csv").read_bytes().splitlines())

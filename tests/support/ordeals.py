@@ -33,6 +33,7 @@ from dropout_lab.commands import progress
 from dropout_lab.execution import execute as execution
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.checkpoint import unpack
+from dropout_lab.runs.find import is_run, state
 
 TRAIN = "train digits.yaml training.epochs=40 --seeds 4 --device cpu"
 SWEEP = "sweep digits.yaml --rates 0,0.2,0.5 --seeds 2 --jobs 2 --device cpu"
@@ -109,7 +110,7 @@ def group_is_gone(group: int, seconds: float = DEADLINE) -> float:
 
 
 def finished(run: Path) -> bool:
-    return run.is_dir() and runs.is_run(run) and runs.state(run) == "finished"
+    return run.is_dir() and is_run(run) and state(run) == "finished"
 
 
 def safe_epochs(run: Path) -> dict[int, int]:

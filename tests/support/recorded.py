@@ -13,8 +13,9 @@ import numpy as np
 from dropout_lab.config import resolve as configs
 from dropout_lab.config.resolve import Config
 from dropout_lab.runs.job import Job
-from dropout_lab.runs.read import Outcome, Row, Snapshot
 from dropout_lab.runs.record import RunWriter, writing
+from dropout_lab.runs.row import Outcome, Row, Snapshot
+from dropout_lab.runs.summary import FinishedSeed, Results
 
 EPOCHS = 3
 DATA = "5" * 64  # the SHA-256 of data that there are not
@@ -36,8 +37,8 @@ def snapshot(seed: int, epoch: int, best: Row | None = None) -> Snapshot:
 
 
 def outcome(seed: int, data: str = DATA, epochs: int = EPOCHS) -> Outcome:
-    result = {"val_loss": 0.1, "val_accuracy": 0.9, "test_loss": 0.2 + seed, "test_accuracy": 0.8}
-    facts = {"status": "finished", "epochs": epochs, "best_epoch": 1, "last": result, "best": result}
+    result = Results(val_loss=0.1, val_accuracy=0.9, test_loss=0.2 + seed, test_accuracy=0.8)
+    facts = FinishedSeed(epochs=epochs, best_epoch=1, last=result, best=result)
     random = np.random.default_rng(seed)
     arrays: dict[str, np.ndarray] = {
         f"{when}.{layer}.{name}": random.random(shape, np.float32)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from commandline import TINY, Lab
-from comparable import write_run
+from comparable import with_last, write_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -200,9 +200,7 @@ def judged(
     for member, accuracies in zip(planned.members, test, strict=True):
         runs[member.name] = write_run(tmp_path, member.name, accuracies, rate=member.settings["dropout.rate"], **more)
     for name, accuracy in zip(runs, val, strict=True):
-        for facts in runs[name].summary["seeds"].values():
-            if facts["status"] == "finished":
-                facts["last"]["val_accuracy"] = accuracy
+        runs[name] = with_last(runs[name], val_accuracy=accuracy)
     return sweep_table.judge(planned, runs)
 
 
@@ -235,7 +233,7 @@ def test_a_diverged_seed_is_a_result_and_is_never_chosen(tmp_path: Path) -> None
         "rate-0": write_run(tmp_path, "rate-0", [0.9, 0.9]),
         "rate-0.1": write_run(tmp_path, "rate-0.1", [0.9, 0.99], rate=0.1, diverged=[0]),
     }
-    runs["rate-0.1"].summary["seeds"]["1"]["last"]["val_accuracy"] = 0.999
+    runs["rate-0.1"] = with_last(runs["rate-0.1"], val_accuracy={1: 0.999})
     result = sweep_table.judge(planned, runs)
     assert [line.diverged for line in result.lines] == [0, 1, 0]
     assert result.chosen and result.chosen.member.name == "rate-0"
@@ -310,7 +308,7 @@ def test_a_baseline_that_has_no_value_stands_apart() -> None:
 def crossed(tmp_path: Path, count: int) -> sweep_table.SweepTable:
     planned = plan(",".join(f"{0.05 * i:.2f}" for i in range(count)), "network.hidden=[8],[16, 16, 16, 16]")
     runs = {member.name: write_run(tmp_path, member.name, [0.9, 0.91, 0.92]) for member in planned.members}
-    runs["hidden-8_rate-0.1"].summary["seeds"]["0"]["last"]["val_accuracy"] = 0.999
+    runs["hidden-8_rate-0.1"] = with_last(runs["hidden-8_rate-0.1"], val_accuracy={0: 0.999})
     return sweep_table.judge(planned, runs)
 
 
@@ -511,7 +509,7 @@ def test_finer_rates_lie_around_the_chosen_one(
 ) -> None:
     planned = plan(rates)
     runs = {member.name: write_run(tmp_path, member.name, [0.9]) for member in planned.members}
-    runs[f"rate-{chosen:g}"].summary["seeds"]["0"]["last"]["val_accuracy"] = 0.99
+    runs[f"rate-{chosen:g}"] = with_last(runs[f"rate-{chosen:g}"], val_accuracy=0.99)
     assert next_steps.finer(sweep_table.judge(planned, runs)) == expected
 
 
