@@ -71,7 +71,7 @@ GUARDS = {
         "test_fuzzing.py::no_flipped_bit",
     ),
     "a summary names no file outside": Guard(
-        "runs/summary", "if not RUN_NAME.fullmatch(name):", "if False:", "test_record.py::summary_that_makes_no_sense"
+        "runs/summary", "files: dict[Name, str]", "files: dict[str, str]", "test_record.py::summary_that_makes_no_sense"
     ),
     "only regular files are read": Guard(
         "storage", "if not stat.S_ISREG(", "if False and (", "test_record.py::never_end and seed"
@@ -164,10 +164,10 @@ GUARDS = {
         "test_hostile.py::home_that_is_not_known and HOME",
     ),
     "a sweep's runs are in its directory": Guard(
-        "sweeps/judge", ' if RUN_NAME.fullmatch(run["name"])]', "]", "test_hostile.py::forged_sweep and outside"
+        "sweeps/files", "    name: Name", "    name: str", "test_hostile.py::forged_sweep and outside"
     ),
     "a deep sweep.yaml is refused": Guard(
-        "sweeps/judge",
+        "sweeps/files",
         "AttributeError, RecursionError, yaml.YAMLError",
         "yaml.YAMLError",
         "test_hostile.py::forged_sweep and deep",
@@ -283,13 +283,13 @@ GUARDS = {
         "training", "if math.isfinite(rows[lane].train_loss) and", "if True or", "test_training.py::diverging_lane"
     ),
     "a sweep's names are text": Guard(
-        "sweeps/judge",
-        "if not all(isinstance(text, str)",
-        "if False and not all(isinstance(text, str)",
+        "sweeps/files",
+        "frozen=True)\n    name: str",
+        "frozen=True)\n    name: Any",
         "test_hostile.py::forged_sweep and text",
     ),
     "a sweep merges nothing": Guard(
-        "sweeps/judge", "def flatten_mapping(", "def left_alone(", "test_hostile.py::forged_sweep and merge"
+        "sweeps/files", "def flatten_mapping(", "def left_alone(", "test_hostile.py::forged_sweep and merge"
     ),
     "a sweep's file is read as it was written, whatever the locale": Guard(
         "report/page",

@@ -28,11 +28,11 @@ from dropout_lab.config.rules import did_you_mean, nearest
 from dropout_lab.data import datasets as data
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.runs import read as runs
-from dropout_lab.runs.find import find
+from dropout_lab.runs.find import find, is_sweep
 from dropout_lab.runs.job import Job
 from dropout_lab.runs.read import Run
 from dropout_lab.runs.summary import read_summary
-from dropout_lab.storage import read_file
+from dropout_lab.sweeps.files import read_sweep
 from dropout_lab.sweeps.plan import LONGEST, Member, Sweep, run_name
 
 if TYPE_CHECKING:
@@ -202,9 +202,7 @@ def check_folder(folder: Path) -> None:
     """Refuse a directory of claims that is something else, or a sweep of the user's."""
     if not os.path.lexists(folder) or (os.path.isdir(folder) and not os.listdir(folder)):
         return
-    text = read_file(folder / "sweep.yaml").decode(errors="replace") if os.path.isfile(folder / "sweep.yaml") else ""
-    varied = [line for line in text.splitlines() if line.startswith("  settings:") and not line.endswith("{}")]
-    if not text or varied:
+    if not is_sweep(folder) or any(run.settings for run in read_sweep(folder).runs):
         reason = "is where runs of claims go, and is something else: move it away, or use --runs-dir"
         raise Refused(Problem(str(folder), "name", reason, folder.name))
 

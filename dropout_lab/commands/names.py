@@ -17,7 +17,7 @@ from dropout_lab.config.strict_yaml import written
 from dropout_lab.data import datasets as data
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.runs import read as runs
-from dropout_lab.runs.find import find, is_run, named, state
+from dropout_lab.runs.find import find, is_run, is_sweep, named, state
 from dropout_lab.runs.job import Job
 from dropout_lab.runs.summary import read_summary
 
@@ -151,7 +151,7 @@ def _recorded(text: str, options: Options) -> Path:
     for directory in (Path(text), options.runs / text):
         if is_run(directory):
             return directory
-        if os.path.isfile(directory / "sweep.yaml"):
+        if is_sweep(directory):
             if not any(is_run(path) and state(path) == "finished" for path in named(directory)):
                 raise Refused(Problem("command line", "sweep", "has no finished run", text))
             return directory

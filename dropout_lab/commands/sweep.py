@@ -10,6 +10,7 @@ from dropout_lab.commands.names import Options, overrides
 from dropout_lab.config import resolve as configs
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.runs import read as runs
+from dropout_lab.runs.find import is_sweep
 from dropout_lab.runs.job import Job
 from dropout_lab.storage import atomic_write
 from dropout_lab.sweeps.plan import Sweep
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def sweep_jobs(sweep: Sweep, options: Options) -> list[Job]:
     """Return a job for each run of a sweep; raises `Refused` where the sweep's directory is something else."""
     directory = options.runs / sweep.name
-    if os.path.lexists(directory) and not os.path.isfile(directory / "sweep.yaml"):
+    if os.path.lexists(directory) and not is_sweep(directory):
         raise Refused(Problem(str(directory), "name", "exists and is not a sweep; use --name", sweep.name))
     return [Job(directory / member.name, member.config) for member in sweep.members]
 
@@ -46,8 +47,7 @@ def judge_sweep(sweep: Sweep, options: Options) -> SweepTable:
 
 def sweep_directory(name: str, options: Options) -> Path | None:
     """Return the directory of the sweep that `name` names; None where it names none."""
-    found = (path for path in (Path(name), options.runs / name) if os.path.isfile(path / "sweep.yaml"))
-    return next(found, None)
+    return next(filter(is_sweep, (Path(name), options.runs / name)), None)
 
 
 def draw_sweep(table: SweepTable) -> Figure:

@@ -16,6 +16,11 @@ def is_run(path: Path) -> bool:
     return os.path.isfile(path / "config.yaml")
 
 
+def is_sweep(path: Path) -> bool:
+    """Say whether `path` is the directory of a sweep."""
+    return os.path.isfile(path / "sweep.yaml")
+
+
 def named(directory: Path) -> list[Path]:
     """Return the entries of `directory` that a run may be called like; links are left out."""
     return [path for path in directory.glob("*") if RUN_NAME.fullmatch(path.name) and not path.is_symlink()]
@@ -24,7 +29,7 @@ def named(directory: Path) -> list[Path]:
 def find(directory: Path) -> Iterator[Path]:
     """Yield the run directories in `directory` and in the sweeps there, newest first."""
     candidates = named(directory)
-    members = [inner for path in candidates if os.path.isfile(path / "sweep.yaml") for inner in named(path)]
+    members = [inner for path in candidates if is_sweep(path) for inner in named(path)]
     changed: dict[Path, float] = {}
     for path in filter(is_run, candidates + members):
         with contextlib.suppress(FileNotFoundError):  # --fresh has just moved it aside

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -23,7 +22,7 @@ from pydantic import (
     ValidationError,
 )
 
-from dropout_lab.config.resolve import RUN_NAME
+from dropout_lab.config.settings import Name
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.storage import SEAL, is_sealed_json, read_file, seal_json, sha256
 
@@ -36,18 +35,11 @@ def _seed(key: object) -> object:
     return int(key) if isinstance(key, str) and re.fullmatch("[0-9]{1,20}", key, re.ASCII) else key
 
 
-def _file(name: str) -> str:
-    if not RUN_NAME.fullmatch(name):
-        raise ValueError("must name a file of the run directory")
-    return name
-
-
 def _number(value: object) -> object:
     return math.nan if value is None else value  # JSON has no other way to write a result that is not finite
 
 
 Seed = Annotated[int, BeforeValidator(_seed)]
-FileName = Annotated[str, AfterValidator(_file)]
 Number = Annotated[float, BeforeValidator(_number)]
 
 
@@ -109,7 +101,7 @@ class Summary(Facts):
     data_sha256: str
     seeds: dict[Seed, Annotated[SeedFacts, Field(discriminator="status")]]
     environment: dict[str, Any]
-    files: dict[FileName, str]
+    files: dict[Name, str]
 
     @property
     def finished(self) -> dict[int, FinishedSeed]:

@@ -1,5 +1,6 @@
 """A sweep: one run for each setting, judged against the baseline.
 
+files       sweep.yaml and sweep.csv, each with its one reader
 plan        settings become a list of runs
 judge       each setting against its baseline; the setting chosen on validation; the table of a sweep
 next_steps  the commands that a sweep suggests at its end

@@ -9,19 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dropout_lab.comparison import inference as statistics
 from dropout_lab.comparison.compare import MIN_EFFECT
 from dropout_lab.comparison.inference import Difference, Estimate
 from dropout_lab.comparison.metrics import METRICS, Metric
 from dropout_lab.comparison.verdict import count, shown_p
-from dropout_lab.config.resolve import RUN_NAME, flatten
+from dropout_lab.config.resolve import flatten
 from dropout_lab.config.strict_yaml import written
-from dropout_lab.errors import Problem, Refused
-from dropout_lab.runs import read as runs
-from dropout_lab.runs.read import Run
-from dropout_lab.storage import read_file
+from dropout_lab.runs.read import Run, load
+from dropout_lab.sweeps.files import read_seeds, read_sweep
 from dropout_lab.sweeps.plan import RATE, Grid, Member, Sweep, grid
 from dropout_lab.text import Line as Cells
 from dropout_lab.text import Parts, as_text, cut, labelled
@@ -61,44 +57,24 @@ class SweepTable:
         return grid({line.member.name: line.member.settings for line in self.lines})
 
 
-class _Loader(yaml.SafeLoader):
-    """What an alias stands for is in memory once; merges (<<), which would copy it, are refused."""
+def read(directory: Path, load: Callable[[Path], Run | None] = load) -> SweepTable:
+    """Return the table of the sweep in `directory`, over those of its finished runs that `load` returns.
 
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Leave `<<` in its place, where it is a key that nothing can be made of."""
-
-
-def read(directory: Path, load: Callable[[Path], Run | None] = runs.load) -> SweepTable:
-    """Return the table of the sweep that is kept in a directory: of its finished runs that `load` returns.
-
-    Of each the seeds count that sweep.csv has, so that those of a confirmation stay out of it; all, where it has none.
-    Raises `Refused` where one of the files is not what `sweep` writes.
+    Of each run the seeds in sweep.csv count, so that those of a confirmation stay out; without that file, all seeds.
+    Raises `Refused` where sweep.yaml or sweep.csv is not what `sweep` writes.
     """
-    table = directory / "sweep.csv"
-    try:
-        planned = _Loader(read_file(directory / "sweep.yaml").decode()).get_single_data()
-        name, named = planned["name"], [run for run in planned["runs"] if RUN_NAME.fullmatch(run["name"])]
-        members = [(run["name"], [*run["settings"]], run["baseline"]) for run in named]
-        baselines = {own: baseline for own, _, baseline in members}
-        if not all(isinstance(text, str) for _, keys, own in members for text in (name, *keys, own or "")):
-            raise TypeError("names that are no text")  # never shown: aliases of aliases make few lines into gigabytes
-        seeds: dict[str, list[int]] = {}
-        for row in csv.DictReader(read_file(table).decode().splitlines() if table.exists() else ()):
-            seeds.setdefault(row["run"], []).append(int(row["seed"]))
-        if not members or (seeds and not seeds.keys() & baselines.keys()):
-            raise LookupError("no run")
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
-        reason = "must hold sweep.yaml and sweep.csv as `sweep` writes them; run the sweep again"
-        raise Refused(Problem(str(directory), "sweep", reason, f"{error}")) from None
-    finished = {own: load(directory / own) for own, _, _ in members if (directory / own / "summary.json").exists()}
-    loaded = {own: run.only(seeds.get(own, run.seeds)) for own, run in finished.items() if run}
-    found = []
-    for own, varied, _ in members:
-        if own in loaded:  # what the run says of itself is sealed, what sweep.yaml says of it is not
-            flat = flatten(loaded[own].config)
-            settings = {key: flat[key] for key in varied if key in flat}
-            found.append(Member(own, settings, loaded[own].config, baselines[own]))
-    return judge(Sweep(name, tuple(found)), loaded)
+    sweep = read_sweep(directory)
+    seeds = read_seeds(directory, sweep)
+    members: list[Member] = []
+    runs: dict[str, Run] = {}
+    for planned in sweep.runs:
+        path = directory / planned.name
+        if (path / "summary.json").exists() and (run := load(path)):
+            flat = flatten(run.config)  # the run's own files are sealed, sweep.yaml is not: it only says what varies
+            settings = {key: flat[key] for key in planned.settings if key in flat}
+            members.append(Member(planned.name, settings, run.config, planned.baseline))
+            runs[planned.name] = run.only(seeds.get(planned.name, run.seeds))
+    return judge(Sweep(sweep.name, tuple(members)), runs)
 
 
 def judge(sweep: Sweep, runs: Mapping[str, Run]) -> SweepTable:

@@ -9,13 +9,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from dropout_lab.config import resolve as configs
 from dropout_lab.config.ranges import expand_numbers, expand_values
 from dropout_lab.config.resolve import Config
 from dropout_lab.config.strict_yaml import written
 from dropout_lab.errors import Problem, Refused
+from dropout_lab.sweeps.files import PlannedRun, SweepFile
 
 ARTICLE = {"data": {"scale": "column-l2"}, "dropout": {"placement": "before"}}  # what a sweep without a config varies
 MOST = 10_000  # runs in one sweep
@@ -57,11 +56,11 @@ class Sweep:
 
     def to_yaml(self) -> str:
         """Return what sweep.yaml says: the settings of every run and its baseline."""
-        runs = [
-            {"name": member.name, "settings": dict(member.settings), "baseline": member.baseline}
+        runs = (
+            PlannedRun(name=member.name, settings=dict(member.settings), baseline=member.baseline)
             for member in self.members
-        ]
-        return yaml.safe_dump({"name": self.name, "runs": runs}, sort_keys=False, allow_unicode=True)
+        )
+        return SweepFile(name=self.name, runs=tuple(runs)).to_yaml()
 
     def member(self, name: str) -> Member:
         """Return the run called `name`."""
