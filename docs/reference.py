@@ -14,7 +14,8 @@ from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.config import resolve as configs
 from dropout_lab.config.settings import SETTINGS, schema_of
 from dropout_lab.config.strict_yaml import written
-from dropout_lab.data.datasets import DATASETS, SCALES
+from dropout_lab.data.datasets import DATASETS
+from dropout_lab.data.scale import SCALES
 from dropout_lab.dropout import DROPOUTS, SCHEDULES
 from dropout_lab.figures.plots import PLOTS
 from dropout_lab.runs.row import COLUMNS

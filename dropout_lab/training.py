@@ -19,7 +19,8 @@ from torch import Tensor
 
 from dropout_lab.config.resolve import Config
 from dropout_lab.cost import CHUNK, FEWEST_ROWS
-from dropout_lab.data.datasets import Data, noisy, split_as
+from dropout_lab.data.datasets import Data
+from dropout_lab.data.split import noisy, split_as
 from dropout_lab.dropout import DROPOUTS, MASKS, NONE, Draw, Noise, shares
 from dropout_lab.network import ALIGNMENT, Network, cross_entropy, empty, empty_like, padded
 from dropout_lab.optimizer import Optimizer, learning_rate_and_momentum

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from dropout_lab.config import resolve as configs
 from dropout_lab.config.resolve import Config
-from dropout_lab.data.datasets import Data, load, split
+from dropout_lab.data.datasets import Data, load
+from dropout_lab.data.split import split
 from dropout_lab.dropout import NONE, WORDS, Noise
 from dropout_lab.network import cross_entropy
 from dropout_lab.optimizer import learning_rate_and_momentum

@@ -34,7 +34,7 @@ def theorem(name: str) -> Callable[[object], Rulings]:
 
 def scaled_pixels(evidence: object) -> Rulings:
     """S8: what `normalize(axis=1)` does to images (n, height, width)."""
-    from dropout_lab.data.datasets import SCALES
+    from dropout_lab.data.scale import SCALES
 
     raw = stream(0, "init").integers(0, 256, (50, 28, 28)).astype(np.float32)
     raw[:, :, :4] = 0  # columns without ink

@@ -1,7 +1,7 @@
-"""DATASETS -> tensors and splits: everything in memory once, so that a batch is a selection of indices.
+"""DATASETS: every data set by name, loaded whole into memory, so that a batch is a selection of indices.
 
-Adding a data set is one entry in DATASETS. Images stay in the order of their files: the first are the training images,
-of which `split` sets some aside for validation; the test images are never among them.
+To add a data set, add one entry to DATASETS. Images keep the order of their files. Validation images are set aside from
+the training images (data/split.py), never from the test images.
 """
 
 from __future__ import annotations
@@ -10,22 +10,20 @@ import hashlib
 import importlib.util
 import math
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dropout_lab.data import npz
 from dropout_lab.data.idx import FileReport, IdxSet
+from dropout_lab.data.scale import SCALES
 from dropout_lab.errors import Problem, Refused
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
-
-CHUNK = 512  # images scaled at once, to keep temporary arrays small
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ DATASETS: dict[str, Dataset] = {
 
 
 class Dimensions(NamedTuple):
-    """How large a data set is: numbers of training and test images, of numbers in an image, and of classes."""
+    """The size of a data set: training images, test images, numbers in one image (features), and classes."""
 
     train: int
     test: int
@@ -92,10 +90,10 @@ class Dimensions(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A data set on its device: float32 images (n, features), int64 labels (n,) of 0..classes-1.
+    """A data set on its device: float32 images (n, features), int64 labels (n,) from 0 to classes - 1.
 
-    `images` are all training images in file order, validation not yet set aside. `shape` is that of one image: (height,
-    width) or (features,). `sha256` is one digest over the arrays as they are stored, whatever the scale.
+    `images` are all training images in file order; those to validate on are still among them. `shape` is the shape of
+    one image: (height, width) or (features,). `sha256` is the digest of the stored arrays, so no scale changes it.
     """
 
     images: Tensor
@@ -108,8 +106,8 @@ class Data:
 
 
 def dimensions(dataset: str) -> Dimensions:
-    """Return how large a data set is, without torch; of those in DATASETS, without their files."""
-    entry = _entry(dataset)
+    """Return the size of a data set. This needs no torch and, for the data sets in DATASETS, none of their files."""
+    entry = _registered(dataset)
     if entry:
         return Dimensions(entry.train_count, entry.test_count, math.prod(entry.shape), entry.classes)
     path = Path(dataset)
@@ -124,22 +122,23 @@ def _npz_dimensions(path: Path, version: object) -> Dimensions:
 
 
 def load(dataset: str, scale: str, directory: Path, device: str = "cpu") -> Data:
-    """Return the data set of that name, or in that .npz file, with every file verified and every image scaled.
+    """Return the data set called `dataset`, or in the .npz file at that path: files verified, images scaled.
 
-    `scale`: a key of SCALES. Raises Refused for missing, corrupt or unsuitable data.
+    `scale` is a key of SCALES, `directory` is where data sets are kept. Raises Refused for missing, corrupt or
+    unsuitable data.
     """
     import numpy as np
     import torch
 
-    entry, raw = _entry(dataset), _read(dataset, directory)
-    full_scale = entry.full_scale if entry else 255 if raw[0].dtype == np.uint8 else 1
-    shape = raw[0].shape[1:]
-    images, test_images = (x.astype(np.float32) for x in raw[::2])
+    entry, stored = _registered(dataset), _stored(dataset, directory)
+    full_scale = entry.full_scale if entry else 255 if stored[0].dtype == np.uint8 else 1
+    shape = stored[0].shape[1:]
+    images, test_images = (array.astype(np.float32) for array in stored[::2])
     try:
         SCALES[scale](images, test_images, full_scale)
     except ValueError as error:
         raise Refused(Problem(dataset, "data.scale", str(error), scale)) from error
-    labels, test_labels = (y.astype(np.int64) for y in raw[1::2])
+    labels, test_labels = (array.astype(np.int64) for array in stored[1::2])
 
     def tensor(array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(device)
@@ -151,109 +150,36 @@ def load(dataset: str, scale: str, directory: Path, device: str = "cpu") -> Data
         test_labels=tensor(test_labels),
         shape=shape,
         classes=entry.classes if entry else int(labels.max()) + 1,
-        sha256=_digest(raw),
+        sha256=digest(stored),
     )
 
 
 def test_images(dataset: str, directory: Path, sha256: str) -> NDArray[Any]:
-    """Return the test images as they are stored, (n, height, width) or (n, features), without torch or a download.
+    """Return the test images as they are stored: (n, height, width) or (n, features). Downloads nothing.
 
-    Raises Refused where they are missing, corrupt, or not those of the digest `sha256`.
+    Raises Refused where the files are missing or corrupt, or where the data set has another digest than `sha256`.
     """
     for report in verify(dataset, directory):
         if report.problem:
             raise Refused(Problem(str(report.path), dataset, report.problem, report.sha256 or "nothing"))
-    raw = _read(dataset, directory)
-    if (found := _digest(raw)) != sha256:
+    stored = _stored(dataset, directory)
+    if (found := digest(stored)) != sha256:
         raise Refused(Problem(dataset, "sha256", f"must be {sha256[:12]}, the data of the run", found[:12]))
-    return raw[2]
-
-
-def split(
-    count: int, fraction: float, how: str, train_size: int | None, seed: int, train_from: str = "head"
-) -> tuple[Tensor, Tensor]:
-    """Return int64 indices of the training and of the validation images among `count`.
-
-    "tail": the last `fraction` in file order, cut where Keras's validation_split cuts. "random": as many, chosen by
-    `seed`; the validation indices are sorted, the training indices in random order, so that their first N are a random
-    sample. `train_size` keeps the first N training indices, `train_from` "random" a sample by `seed`, in random order;
-    of one seed the smaller sample is part of the larger. Raises Refused where fewer are left, or one side is empty.
-    """
-    import numpy as np
-    import torch
-
-    from dropout_lab.streams import stream
-
-    cut = math.floor(count * (1 - fraction))
-    if not 0 < cut < count:
-        reason = f"must leave some of {count} images to train on, and some to validate"
-        raise Refused(Problem("config", "data.validation_fraction", reason, fraction))
-    if train_size is not None and train_size > cut:
-        reason = f"must be null or a whole number from 1 to {cut}, the training images that validation leaves"
-        raise Refused(Problem("config", "data.train_size", reason, train_size))
-    if how == "tail":
-        indices = np.arange(count)
-    elif how == "random":
-        indices = stream(seed, "split").permutation(count)
-        indices[cut:].sort()
-    else:
-        raise ValueError(f"unknown split {how!r}")
-    training = indices[:cut]
-    if train_from == "random":
-        training = stream(seed, "subset").permutation(training)
-    return torch.from_numpy(training[:train_size]), torch.from_numpy(indices[cut:])
-
-
-class SplitRule(Protocol):
-    """The settings that decide a split: those of `config.settings.DataConfig`."""
-
-    @property
-    def validation_fraction(self) -> float: ...
-    @property
-    def validation_from(self) -> str: ...
-    @property
-    def train_size(self) -> int | None: ...
-    @property
-    def train_from(self) -> str: ...
-
-
-def split_as(rule: SplitRule, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Return the `split` of `count` images that `rule` asks for."""
-    chosen = rule.validation_fraction, rule.validation_from, rule.train_size
-    return split(count, *chosen, seed, rule.train_from)
-
-
-def noisy(labels: Tensor, indices: Sequence[Tensor], fraction: float, classes: int, seeds: Sequence[int]) -> Tensor:
-    """Return `labels` (n,) as each seed sees them, (seeds, n): some of those at its `indices` are of another class.
-
-    They are exactly `fraction` of the indices, to the nearest whole number (ties to even), and all other classes are
-    equally likely. Of one seed those of a smaller fraction are among those of a larger.
-    """
-    import torch
-
-    from dropout_lab.streams import stream
-
-    result = labels.repeat(len(seeds), 1)
-    for own, places, seed in zip(result, indices, seeds, strict=True):
-        generator = stream(seed, "label noise")
-        chosen = torch.from_numpy(generator.permutation(places.numpy())[: round(fraction * len(places))])
-        shift = torch.from_numpy(generator.integers(1, max(2, classes), len(chosen)))
-        own[chosen] = (own[chosen] + shift.to(own.device)) % classes
-    return result
+    return stored[2]
 
 
 def directory(option: Path | None) -> Path:
-    """Return where data sets are kept: `option`, else DROPOUT_LAB_DATA, else the user's cache directory."""
+    """Return where data sets are kept: `option` if given, else DROPOUT_LAB_DATA, else the user's cache directory."""
     if option is not None:
         return at_home(option)
     if chosen := os.environ.get("DROPOUT_LAB_DATA"):
         return at_home(chosen)
     cache = os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    return Path(cache.removeprefix("~/")) / "dropout-lab"  # where no home is known: in this directory
+    return Path(cache.removeprefix("~/")) / "dropout-lab"  # if no home is known, ~ is left: the current directory
 
 
 def at_home(path: str | Path) -> Path:
-    """Return `path` with ~ or ~user replaced by that home. Raises Refused where no such home is known."""
+    """Return `path` with ~ or ~user replaced by that user's home. Raises Refused where that home is not known."""
     expanded = os.path.expanduser(path)
     if str(expanded).startswith("~"):
         raise Refused(Problem("command line", "directory", "begins with a home that is not known", str(path)))
@@ -261,11 +187,11 @@ def at_home(path: str | Path) -> Path:
 
 
 def fetch(dataset: str, directory: Path) -> Path:
-    """Make sure that a data set is there and good, downloading it where that is possible, and return where it is.
+    """Make sure that a data set is there and good, and return where it is. A missing one is downloaded, if possible.
 
-    Raises Refused where it cannot be had, Failed where the disk is full.
+    Raises Refused where there is no good copy and no download, Failed where the disk is full.
     """
-    entry = _entry(dataset)
+    entry = _registered(dataset)
     if entry is not None:
         return entry.fetch(directory)
     npz.read(Path(dataset))
@@ -273,8 +199,8 @@ def fetch(dataset: str, directory: Path) -> Path:
 
 
 def check(dataset: str, directory: Path) -> None:
-    """Raise at once, without torch, what `load` would raise about the files: bad, or missing and not to be had."""
-    entry = _entry(dataset)
+    """Raise now, without torch, what `load` would raise: a file is bad, or is missing and cannot be downloaded."""
+    entry = _registered(dataset)
     if entry is None:
         npz.read(Path(dataset))
     elif isinstance(entry, IdxSet):
@@ -282,25 +208,25 @@ def check(dataset: str, directory: Path) -> None:
 
 
 def verify(dataset: str, directory: Path) -> list[FileReport]:
-    """Check every file of a data set, and change nothing."""
-    entry = _entry(dataset)
+    """Check every file of a data set. Changes nothing."""
+    entry = _registered(dataset)
     if entry is not None:
         return entry.verify(directory)
     try:
-        sha256 = _digest(npz.read(Path(dataset)))
+        sha256 = digest(npz.read(Path(dataset)))
     except Refused as refused:
         return [FileReport(Path(dataset), None, f"{problem.key}: {problem.reason}") for problem in refused.problems]
     return [FileReport(Path(dataset), sha256, None)]
 
 
-def _read(dataset: str, directory: Path) -> tuple[NDArray[Any], ...]:
-    """Return training images and labels, test images and labels, as they are stored."""
-    entry = _entry(dataset)
+def _stored(dataset: str, directory: Path) -> tuple[NDArray[Any], ...]:
+    """Return the four arrays of a data set as they are stored: training images, labels, test images, labels."""
+    entry = _registered(dataset)
     return npz.read(Path(dataset)) if entry is None else entry.read(directory)
 
 
-def _entry(dataset: str) -> Dataset | None:
-    """Return the entry in DATASETS; None for the path of an .npz file."""
+def _registered(dataset: str) -> Dataset | None:
+    """Return the entry in DATASETS, or None for the path of an .npz file. Raises Refused for anything else."""
     if dataset in DATASETS or dataset.endswith(".npz"):
         return DATASETS.get(dataset)
     near = get_close_matches(dataset, DATASETS, n=1)
@@ -309,51 +235,12 @@ def _entry(dataset: str) -> Dataset | None:
     raise Refused(Problem("command line", "data.dataset", reason + hint, dataset))
 
 
-def _digest(raw: tuple[NDArray[Any], ...]) -> str:
+def digest(arrays: tuple[NDArray[Any], ...]) -> str:
     """Return one SHA-256 over the types, shapes and bytes of the arrays."""
     import numpy as np
 
-    digest = hashlib.sha256()
-    for array in raw:
-        digest.update(f"{array.dtype.str} {array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
-def _unit(train: NDArray[Any], test: NDArray[Any], full_scale: int) -> None:
-    """Divide by the value of a fully inked pixel; arrays of floats (`full_scale` 1) are taken as they are."""
-    for x in (train, test):
-        x /= full_scale
-
-
-def _column_l2(train: NDArray[Any], test: NDArray[Any], full_scale: int) -> None:
-    """Divide every column of every image by its L2 norm over the rows, as keras.utils.normalize(x, axis=1) does."""
-    import numpy as np
-
-    if train.ndim != 3:
-        raise ValueError("column-l2 needs images with a height and a width; use unit or standardize")
-    for x in (train, test):
-        for start in range(0, len(x), CHUNK):
-            block = x[start : start + CHUNK]  # (images, rows, columns)
-            norms = np.sqrt(np.square(block, dtype=np.float64).sum(axis=1, keepdims=True))
-            norms[norms == 0] = 1
-            block /= norms.astype(np.float32)
-
-
-def _standardize(train: NDArray[Any], test: NDArray[Any], full_scale: int) -> None:
-    """Shift and divide by the mean and standard deviation of all training pixels, the test images as well."""
-    import numpy as np
-
-    chunks = range(0, len(train), CHUNK)
-    mean = train.mean(dtype=np.float64)
-    squares = sum(np.square(train[start : start + CHUNK] - mean, dtype=np.float64).sum() for start in chunks)
-    deviation = math.sqrt(squares / train.size)
-    if deviation == 0:
-        raise ValueError("standardize needs training images that are not all of one value")
-    for x in (train, test):
-        x -= mean
-        x /= deviation
-
-
-# Each changes float32 arrays (n, height, width) or (n, features) in place, and raises ValueError where it does not fit.
-SCALES = {"unit": _unit, "column-l2": _column_l2, "standardize": _standardize}
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(f"{array.dtype.str} {array.shape}\n".encode())
+        total.update(np.ascontiguousarray(array).data)
+    return total.hexdigest()

@@ -1,6 +1,6 @@
-"""Image sets in the four-file IDX format of MNIST: verify, read, and download through torchvision.
+"""Data sets in the IDX format of MNIST, four files each: verify, read, and download through torchvision.
 
-torchvision only checks that its files exist. Here every file is verified each time it is read, cached or not.
+torchvision only checks that its files exist. Here every file is verified each time it is read.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 SUMS = "SHA256SUMS"
-IMAGES, LABELS = 2051, 2049  # magic numbers: unsigned bytes in three dimensions, in one
+IMAGES, LABELS = 2051, 2049  # magic numbers: unsigned bytes in three dimensions, and in one
 TIMEOUT = 30.0  # seconds without a byte from the server
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
 class FileReport:
-    """One file of a data set: the SHA-256 found (None: not read) and the `problem` with it (None: it is good)."""
+    """What a check of one file found: its SHA-256 (None: not read) and its `problem` (None: it is good)."""
 
     path: Path
     sha256: str | None
@@ -56,9 +56,9 @@ class FileReport:
 class IdxSet:
     """Four IDX files in torchvision's layout, `<directory>/<folder>/raw/train-images-idx3-ubyte` and so on.
 
-    `folder` is also the name of the class in torchvision.datasets. `sha256` pins the files, in the order of FILES;
-    where it is empty, `fetch` writes a SHA256SUMS beside the files that it downloaded, and files without one are held
-    to their structure only.
+    `folder` is also the name of the class in torchvision.datasets. `sha256` has the digests of the files, in the order
+    of FILES. If it is empty, `fetch` writes a file SHA256SUMS beside the files that it downloads, and files without a
+    SHA256SUMS are only checked for their structure.
     """
 
     name: str
@@ -75,25 +75,25 @@ class IdxSet:
         return directory / self.folder / "raw"
 
     def verify(self, directory: Path) -> list[FileReport]:
-        """Check the four files: SHA-256, magic number, counts, exact length, label range. Changes nothing."""
+        """Check the four files: SHA-256, magic number, dimensions, length, range of the labels. Changes nothing."""
         return [report for report, _ in self._inspect(directory)]
 
     def check(self, directory: Path) -> None:
-        """Raise at once, without torchvision, what `read` would: a corrupt file, or files missing and no network."""
+        """Raise now, without torchvision, what `read` would: a file is corrupt, or it is missing without a network."""
         inspected = self._inspect(directory)
         self._refuse_corrupt(inspected)
         if any(report.missing for report, _ in inspected) and not _online():
             raise self._unavailable(self.raw(directory), "no network")
 
     def read(self, directory: Path) -> tuple[NDArray[Any], ...]:
-        """Return x_train (n, height, width), y_train (n,), x_test, y_test, all uint8, from files that verify.
+        """Verify the files, and return x_train (n, height, width), y_train (n,), x_test and y_test, all uint8.
 
-        Missing files are downloaded first. Raises Refused for a corrupt file, or where the download fails.
+        Missing files are downloaded first. Raises Refused for a corrupt file, or if the download fails.
         """
         import numpy as np
 
         inspected = self._inspect(directory)
-        self._refuse_corrupt(inspected)  # before any download, which would replace the file unasked
+        self._refuse_corrupt(inspected)  # now, because a download would replace the file unasked
         if any(report.missing for report, _ in inspected):
             self.fetch(directory)
             inspected = self._inspect(directory)
@@ -104,10 +104,10 @@ class IdxSet:
         )
 
     def fetch(self, directory: Path) -> Path:
-        """Download the files unless good ones are there, and return their folder; a bad one is replaced.
+        """Download the files, unless good ones are there, and return their folder. Bad files are replaced.
 
-        Nothing appears in the folder before all four files have arrived and been verified. Raises Refused where
-        there is no network or no permission to write, Failed where the disk is full.
+        Files only appear in the folder once all four have arrived and been verified. Raises Refused without a network
+        or the permission to write, Failed if the disk is full.
         """
         raw = self.raw(directory)
         if all(report.ok for report in self.verify(directory)):
@@ -131,7 +131,7 @@ class IdxSet:
         return raw
 
     def _headers(self) -> tuple[tuple[int, ...], ...]:
-        """Return, in the order of FILES, what each file must begin with: the magic number, then the dimensions."""
+        """Return the numbers that each file must begin with, in the order of FILES: magic number, then dimensions."""
         train, test = self.train_count, self.test_count
         return ((IMAGES, train, *self.shape), (LABELS, train), (IMAGES, test, *self.shape), (LABELS, test))
 
@@ -151,7 +151,7 @@ class IdxSet:
             if not stat.S_ISREG(path.stat().st_mode):
                 return FileReport(path, None, "is not a file"), b""
             with path.open("rb") as file:
-                content = file.read(size + 1)  # one more byte shows that it is too long, however long it is
+                content = file.read(size + 1)  # one byte more than it should have shows that it is too long
         except (FileNotFoundError, NotADirectoryError):
             return FileReport(path, None, "is missing", missing=True), b""
         except OSError as error:
@@ -171,7 +171,7 @@ class IdxSet:
             raise Refused(*(Problem(str(r.path), self.name, f"{r.problem}; {fix}", r.sha256) for r in bad))
 
     def _download(self, workspace: Path, raw: Path) -> None:
-        """Let torchvision download and unpack into `workspace`, checking its MD5 sums; verify; write SHA256SUMS."""
+        """Let torchvision download into `workspace`, unpack and check its MD5 sums; then verify, write SHA256SUMS."""
         timeout = socket.getdefaulttimeout()
         socket.setdefaulttimeout(TIMEOUT)
         try:
@@ -188,7 +188,7 @@ class IdxSet:
             if not self.sha256:
                 lines = (f"{report.sha256}  {report.path.name}\n" for report in reports)
                 (self.raw(workspace) / SUMS).write_text("".join(lines), encoding="ascii")
-        except Exception as error:  # whatever went wrong in there, the user has no data and needs the ways on
+        except Exception as error:  # whatever failed, the user has no data: say what to do
             if isinstance(error, OSError) and error.errno in DISK_FULL:
                 raise
             raise self._unavailable(raw, _cause(error)) from error
@@ -205,7 +205,7 @@ class IdxSet:
 
 
 def _online() -> bool:
-    """Say whether one of torchvision's mirrors has an address; True where that cannot be told without trying."""
+    """Say whether the name of one of torchvision's mirrors can be resolved; True if only a download can tell."""
     if getproxies():
         return True
     hosts = _mirrors()
@@ -217,7 +217,7 @@ def _online() -> bool:
 
 
 def _mirrors() -> list[str]:
-    """Return the hosts that torchvision downloads from, out of its source: to import it would take seconds."""
+    """Return the hosts that torchvision downloads from. They are read from its source: an import takes seconds."""
     package = find_spec("torchvision")
     if package is None or package.origin is None:
         return []
@@ -226,7 +226,7 @@ def _mirrors() -> list[str]:
 
 
 def _broken_structure(content: bytes, header: tuple[int, ...], size: int, classes: int) -> str | None:
-    """Say how an IDX file breaks its format or the dimensions in `header` (None: it does not)."""
+    """Return how an IDX file breaks its format or the dimensions in `header`, or None if it does not."""
     length = 4 * len(header)
     if len(content) < length:
         return f"is cut short: {len(content)} of {size} bytes"
@@ -244,7 +244,7 @@ def _broken_structure(content: bytes, header: tuple[int, ...], size: int, classe
 
 
 def _published(sums: Path) -> dict[str, str] | None:
-    """Return file name -> digest as in the output of sha256sum; None without such a file."""
+    """Return the digests in a file that sha256sum wrote, by file name; None if there is no such file."""
     try:
         with sums.open(encoding="utf-8", errors="replace") as file:
             lines = file.read(1 << 16).splitlines()
@@ -258,24 +258,26 @@ def _published(sums: Path) -> dict[str, str] | None:
 
 @contextmanager
 def _workspace(directory: Path) -> Iterator[Path]:
-    """Yield a temporary folder inside `directory`, one process at a time; leave nothing behind, `directory` neither."""
+    """Yield a temporary folder in `directory`, to one process at a time; then remove it and new empty folders."""
     created = [folder for folder in (directory, *directory.parents) if not folder.exists()]
     directory.mkdir(parents=True, exist_ok=True)
     handle = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        for abandoned in directory.glob(".dropout-lab-fetch-*"):  # by a killed process: a living one holds the lock
+        for abandoned in directory.glob(
+            ".dropout-lab-fetch-*"
+        ):  # by a killed process: a living one would hold the lock
             shutil.rmtree(abandoned, ignore_errors=True)
         with TemporaryDirectory(prefix=".dropout-lab-fetch-", dir=directory, ignore_cleanup_errors=True) as temporary:
             yield Path(temporary)
     finally:
         os.close(handle)
         for folder in created:
-            with suppress(OSError):  # not empty: the download is in there
+            with suppress(OSError):  # it is not empty: the download is in it
                 folder.rmdir()
 
 
 def _cause(error: Exception) -> str:
-    """Return the telling line of torchvision's errors, which list every mirror that was tried."""
+    """Return the line of torchvision's error that says the cause; the other lines list the mirrors it tried."""
     lines = [line for line in str(error).splitlines() if not line.startswith(("Error downloading", "Tried "))]
     return lines[0] if lines else type(error).__name__

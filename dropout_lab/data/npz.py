@@ -1,8 +1,8 @@
-"""A user's own data set in one .npz file, checked in full before a number of it is used, and never unpickled.
+"""A user's own data set in one .npz file. It is checked in full before any number is used, and never unpickled.
 
     x_train          (n, features) or (n, height, width), uint8 (0..255) or floating point (taken as it is)
-    y_train          (n,) integers: the classes 0, 1, .., each of them at least once
-    x_test, y_test   the same for the test images; without them the last fifth of the arrays is the test split
+    y_train          (n,) integers: the classes 0, 1, .., each at least once
+    x_test, y_test   the same for the test images; without them, the last fifth of the arrays is the test split
 
 Other arrays in the file are ignored.
 """
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
-LIMIT = 4 * 1024**3  # bytes of all arrays together, each number counted as 4 at least: images become float32
+LIMIT = 4 * 1024**3  # bytes of all arrays together; a number counts 4 bytes or more, because images become float32
 FIFTH = "the last fifth of the arrays is the test split: shuffle them, or add x_test and y_test"
 
-Finding = tuple[str, str, object]  # an array (or "file"), the rule it breaks, the value found
+Finding = tuple[str, str, object]  # an array's name (or "file"), the rule it breaks, the value found
 
 
 @dataclass(frozen=True)
 class Header:
-    """What an array's header declares, and how many bytes of numbers the archive says that it holds."""
+    """What an array's header declares, and how many bytes of numbers the archive holds for it (`stored`)."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -48,15 +48,15 @@ class Header:
 def read(path: Path) -> tuple[NDArray[Any], ...]:
     """Return x_train, y_train, x_test, y_test as they are stored.
 
-    Raises Refused with every problem found, in three steps, each of which needs the one before: the headers (so that a
-    small file cannot ask for much memory), the bytes, the numbers.
+    Raises Refused with every problem found in one of three steps: the headers (so that a small file cannot ask for much
+    memory), the bytes, the numbers. Each step needs the one before it.
     """
     if not os.path.isfile(path):
         raise Refused(Problem(str(path), "file", "is not there or not a file", path.name))
     findings: list[Finding] = []
     try:
         archive = zipfile.ZipFile(path)
-    except Exception as error:  # hostile bytes bring more than BadZipFile out of zipfile
+    except Exception as error:  # zipfile raises more than BadZipFile for hostile bytes
         raise Refused(Problem(str(path), "file", "is not a readable .npz archive", error)) from error
     with archive:
         _refuse(path, _bad_directory(path, archive))
@@ -83,9 +83,9 @@ def _refuse(path: Path, findings: Iterable[Finding]) -> None:
 
 
 def _bad_directory(path: Path, archive: zipfile.ZipFile) -> Iterator[Finding]:
-    """Compare the number of entries that zipfile found with the one at the end of the archive.
+    """Compare the number of entries that zipfile found with the number that the archive's end declares.
 
-    zipfile does not; one flipped bit in the length of a comment hides the entries after it, x_test and y_test perhaps.
+    zipfile does not compare them. One flipped bit in the length of a comment can so hide entries, such as x_test.
     """
     with path.open("rb") as file:
         file.seek(-22 - len(archive.comment), os.SEEK_END)  # the end of central directory record
@@ -96,7 +96,7 @@ def _bad_directory(path: Path, archive: zipfile.ZipFile) -> Iterator[Finding]:
 
 
 def _read_headers(archive: zipfile.ZipFile, findings: list[Finding]) -> dict[str, Header]:
-    """Read the headers of the arrays that we use; add missing and unreadable ones to `findings`."""
+    """Return the headers of the arrays in ARRAYS; report missing and unreadable arrays in `findings`."""
     from numpy.lib import format as npy
 
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -110,13 +110,13 @@ def _read_headers(archive: zipfile.ZipFile, findings: list[Finding]) -> dict[str
             with archive.open(f"{name}.npy") as file:
                 shape, _, dtype = readers[npy.read_magic(file)](file)
                 headers[name] = Header(shape, dtype, archive.getinfo(f"{name}.npy").file_size - file.tell())
-        except Exception as error:  # as above, and the same of NumPy's parser
+        except Exception as error:  # as above, and NumPy's parser does the same
             findings.append((name, "is not a readable array", error))
     return headers
 
 
 def _missing(name: str, present: list[str]) -> Iterator[Finding]:
-    """Report an absent array, unless it is one of x_test and y_test and nothing looks like either of them."""
+    """Report an absent array. x_test and y_test may both be absent, if no other array has a similar name."""
     others = [other for other in present if other not in ARRAYS and name[0] in other.lower()]
     near = get_close_matches(name, others, n=1)
     hint = f", did you mean {near[0]}?" if near else ""
@@ -127,7 +127,7 @@ def _missing(name: str, present: list[str]) -> Iterator[Finding]:
 
 
 def _bad_headers(headers: dict[str, Header]) -> Iterator[Finding]:
-    """Check each array by itself: its type, its dimensions, and that the file holds exactly as many bytes."""
+    """Check each array by itself: its type, its shape, and that the file holds the bytes that it declares."""
     for name, header in headers.items():
         dtype, shape = header.dtype, header.shape
         images = name.startswith("x")
@@ -148,7 +148,7 @@ def _bad_headers(headers: dict[str, Header]) -> Iterator[Finding]:
 
 
 def _bad_counts(headers: dict[str, Header]) -> Iterator[Finding]:
-    """Check the arrays against each other, and what they take together."""
+    """Check that the arrays fit each other, and that they fit into memory together."""
     for split in ("train", "test"):
         if f"x_{split}" in headers:
             images, labels = headers[f"x_{split}"].shape[0], headers[f"y_{split}"].shape[0]
@@ -174,7 +174,9 @@ def _read_arrays(
     for name in headers:
         try:
             with archive.open(f"{name}.npy") as file:
-                arrays[name] = npy.read_array(file, allow_pickle=False)  # at its last byte zipfile compares the CRC
+                arrays[name] = npy.read_array(
+                    file, allow_pickle=False
+                )  # zipfile checks the CRC when the last byte is read
         except Exception as error:  # as above
             findings.append((name, "is damaged", error))
     return arrays

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from dropout_lab.config.resolve import Config, DataConfig
 from dropout_lab.cost import cost
-from dropout_lab.data.datasets import split_as
+from dropout_lab.data.split import split_as
 from dropout_lab.errors import LabError
 from dropout_lab.execution.environment import environment
 from dropout_lab.execution.lanes import Task, Unit, group, named, plan

@@ -42,7 +42,7 @@ from dropout_lab.claims.papers import AMOUNTS, CELLS, FAMILIES, HALVES, KEPT, SH
 from dropout_lab.claims.registry import CLAIMS, GROUPS
 from dropout_lab.claims.run import Judged, Records, select
 from dropout_lab.config import resolve as configs
-from dropout_lab.data import datasets as data
+from dropout_lab.data.scale import SCALES
 from dropout_lab.errors import Refused
 from dropout_lab.evaluation.figures import FIGURES
 from dropout_lab.figures.plots import PLOTS
@@ -358,7 +358,7 @@ def restless(step: Callable[..., Any]) -> Callable[..., Any]:
 
 # id -> what is broken, how, and the readings that no longer hold
 BROKEN: dict[str, tuple[Any, str, Callable[[Any], Any], set[str]]] = {
-    "S8": (data.SCALES, "column-l2", lambda scale: lambda images, test, top: images.__imul__(2), {"from 0 to 1"}),
+    "S8": (SCALES, "column-l2", lambda scale: lambda images, test, top: images.__imul__(2), {"from 0 to 1"}),
     "S9": (networks.ACTIVATIONS, "relu", lambda own: networks.ACTIVATIONS["tanh"], {""}),
     "S12": (identities, "dropped", lambda own: lambda units, rate: np.full(4000, int(units * rate)), {"on average"}),
     "S16": (theory, "expectation", swapped, {"weights times what is kept"}),

@@ -27,7 +27,8 @@ from dropout_lab.config.resolve import (
     to_yaml,
 )
 from dropout_lab.config.settings import SETTINGS, schema_of
-from dropout_lab.data.datasets import DATASETS, split
+from dropout_lab.data.datasets import DATASETS
+from dropout_lab.data.split import split
 from dropout_lab.dropout import DROPOUTS
 from dropout_lab.errors import Refused
 

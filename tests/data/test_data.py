@@ -16,6 +16,8 @@ from generated import arrays, install, refused, save, shrink, tree
 from dropout_lab.data import datasets as data
 from dropout_lab.data.datasets import DATASETS
 from dropout_lab.data.idx import FILES, IdxSet
+from dropout_lab.data.scale import SCALES
+from dropout_lab.data.split import noisy, split
 from dropout_lab.errors import Refused
 
 MNIST_TAIL_LABELS = [587, 630, 600, 627, 595, 549, 571, 668, 597, 576]
@@ -51,7 +53,7 @@ def test_every_entry_keeps_its_promise(dataset: tuple[str, Path]) -> None:
     assert all(report.ok and report.sha256 for report in data.verify(name, directory))
 
 
-@pytest.mark.parametrize("scale", data.SCALES)
+@pytest.mark.parametrize("scale", SCALES)
 def test_the_digest_is_of_the_raw_arrays(dataset: tuple[str, Path], scale: str) -> None:
     name, directory = dataset
     assert data.load(name, scale, directory).sha256 == data.load(name, "unit", directory).sha256
@@ -119,7 +121,7 @@ def mnist_raw(mnist_directory: Path) -> np.ndarray:
 
 def test_mnist_tail_split_is_that_of_keras(mnist_directory: Path) -> None:
     mnist = data.load("mnist", "unit", mnist_directory)
-    train, validation = data.split(60_000, 0.1, "tail", None, seed=0)
+    train, validation = split(60_000, 0.1, "tail", None, seed=0)
     assert (len(train), len(validation)) == (54_000, 6_000)
     assert torch.bincount(mnist.labels[validation]).tolist() == MNIST_TAIL_LABELS
     assert round(mnist.images.mean().item(), 3) == 0.131
@@ -179,8 +181,8 @@ def test_standardize_knows_the_training_images_only(dataset: tuple[str, Path]) -
 
 
 def test_scales_do_not_depend_on_the_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = {scale: data.load("digits", scale, tmp_path).images for scale in data.SCALES}
-    monkeypatch.setattr(data, "CHUNK", 7)
+    whole = {scale: data.load("digits", scale, tmp_path).images for scale in SCALES}
+    monkeypatch.setattr("dropout_lab.data.scale.CHUNK", 7)
     for scale, images in whole.items():
         torch.testing.assert_close(data.load("digits", scale, tmp_path).images, images, rtol=1e-6, atol=0)
 
@@ -205,48 +207,48 @@ def test_scales_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fraction", [0.1, 0.2, 0.3, 1 / 3, 0.5])
 @pytest.mark.parametrize("count", [10, 1437, 60_000])
 def test_a_split_is_disjoint_complete_and_repeatable(how: str, fraction: float, count: int) -> None:
-    train, validation = data.split(count, fraction, how, None, seed=3)
+    train, validation = split(count, fraction, how, None, seed=3)
     assert train.dtype == validation.dtype == torch.int64
     assert len(train) == int(np.floor(count * (1 - fraction)))
     assert torch.equal(torch.cat([train, validation]).sort().values, torch.arange(count))
     assert torch.equal(validation, validation.sort().values)
-    for ours, again in zip((train, validation), data.split(count, fraction, how, None, seed=3), strict=True):
+    for ours, again in zip((train, validation), split(count, fraction, how, None, seed=3), strict=True):
         assert torch.equal(ours, again)
 
 
 def test_a_tail_split_is_in_order_and_has_no_seed() -> None:
-    train, validation = data.split(10, 0.3, "tail", None, seed=0)
+    train, validation = split(10, 0.3, "tail", None, seed=0)
     assert (train.tolist(), validation.tolist()) == ([0, 1, 2, 3, 4, 5, 6], [7, 8, 9])
-    assert torch.equal(data.split(10, 0.3, "tail", None, seed=1)[0], train)
+    assert torch.equal(split(10, 0.3, "tail", None, seed=1)[0], train)
 
 
 def test_a_random_split_depends_on_the_seed_only() -> None:
-    validations = [tuple(data.split(100, 0.2, "random", None, seed)[1].tolist()) for seed in range(5)]
+    validations = [tuple(split(100, 0.2, "random", None, seed)[1].tolist()) for seed in range(5)]
     assert len(set(validations)) == 5
-    assert tuple(data.split(100, 0.2, "random", 10, seed=0)[1].tolist()) == validations[0]
+    assert tuple(split(100, 0.2, "random", 10, seed=0)[1].tolist()) == validations[0]
 
 
 @pytest.mark.parametrize("how", ["tail", "random"])
 def test_train_size_keeps_the_first_training_images(how: str) -> None:
-    train, validation = data.split(100, 0.2, how, None, seed=0)
-    fewer, same = data.split(100, 0.2, how, 30, seed=0)
+    train, validation = split(100, 0.2, how, None, seed=0)
+    fewer, same = split(100, 0.2, how, 30, seed=0)
     assert torch.equal(fewer, train[:30]) and torch.equal(same, validation)
-    assert torch.equal(data.split(100, 0.2, how, 80, seed=0)[0], train)
+    assert torch.equal(split(100, 0.2, how, 80, seed=0)[0], train)
 
 
 @pytest.mark.parametrize("how", ["tail", "random"])
 def test_a_random_subset_is_its_seeds_own_and_holds_the_smaller_ones(how: str) -> None:
-    train, validation = data.split(100, 0.2, how, None, seed=0)
+    train, validation = split(100, 0.2, how, None, seed=0)
     subsets = []
     for seed in range(4):
-        large, same = data.split(100, 0.2, how, 30, seed, train_from="random")
-        small, _ = data.split(100, 0.2, how, 10, seed, train_from="random")
+        large, same = split(100, 0.2, how, 30, seed, train_from="random")
+        small, _ = split(100, 0.2, how, 10, seed, train_from="random")
         assert torch.equal(small, large[:10]) and len(set(large.tolist())) == 30
         assert not {*large.tolist()} & {*same.tolist()}
         subsets.append(frozenset(large.tolist()))
     assert len(set(subsets)) == 4 and subsets[0] <= {*train.tolist()}
-    assert torch.equal(data.split(100, 0.2, how, 30, 0, train_from="random")[1], validation)
-    everything, _ = data.split(100, 0.2, how, None, 0, train_from="random")
+    assert torch.equal(split(100, 0.2, how, 30, 0, train_from="random")[1], validation)
+    everything, _ = split(100, 0.2, how, None, 0, train_from="random")
     assert torch.equal(everything.sort().values, train.sort().values)
 
 
@@ -256,29 +258,29 @@ def test_noise_replaces_exactly_its_share_of_the_training_labels_by_other_classe
     indices = [torch.arange(15_000), torch.arange(15_000)]
     before, replaced = labels.clone(), {}
     for fraction in (0.0, 0.2, 0.5, 1.0):
-        noisy = data.noisy(labels, indices, fraction, 10, [0, 1])
-        replaced[fraction] = noisy != labels
-        assert noisy.shape == (2, 20_000) and (replaced[fraction].sum(1) == round(15_000 * fraction)).all()
+        changed = noisy(labels, indices, fraction, 10, [0, 1])
+        replaced[fraction] = changed != labels
+        assert changed.shape == (2, 20_000) and (replaced[fraction].sum(1) == round(15_000 * fraction)).all()
         assert not replaced[fraction][:, 15_000:].any()  # validation is not touched
-        assert noisy.min() >= 0 and noisy.max() <= 9
+        assert changed.min() >= 0 and changed.max() <= 9
     assert torch.equal(labels, before)
     assert (replaced[0.2] <= replaced[0.5]).all() and not torch.equal(replaced[0.5][0], replaced[0.5][1])
-    shifts = ((data.noisy(labels, indices, 1.0, 10, [0, 1])[0] - labels) % 10)[:15_000]
+    shifts = ((noisy(labels, indices, 1.0, 10, [0, 1])[0] - labels) % 10)[:15_000]
     counts = torch.bincount(shifts, minlength=10)[1:].double()
     assert (counts - 15_000 / 9).abs().max() < 5 * (15_000 * 8 / 81) ** 0.5  # no class is favoured
-    alone = data.noisy(labels, indices[1:], 0.5, 10, [1])
-    assert torch.equal(alone[0], data.noisy(labels, indices, 0.5, 10, [0, 1])[1])
+    alone = noisy(labels, indices[1:], 0.5, 10, [1])
+    assert torch.equal(alone[0], noisy(labels, indices, 0.5, 10, [0, 1])[1])
 
 
 def test_an_impossible_split_is_refused() -> None:
     with pytest.raises(Refused) as caught:
-        data.split(100, 0.2, "tail", 81, seed=0)
+        split(100, 0.2, "tail", 81, seed=0)
     reason = "must be null or a whole number from 1 to 80, the training images that validation leaves"
     assert str(caught.value) == f"config: data.train_size: {reason} (got 81)"
     reason = "must leave some of 3 images to train on, and some to validate"
     for fraction in (0.9, 0.0):
         with pytest.raises(Refused) as caught:
-            data.split(3, fraction, "tail", None, seed=0)
+            split(3, fraction, "tail", None, seed=0)
         assert str(caught.value) == f"config: data.validation_fraction: {reason} (got {fraction})"
 
 

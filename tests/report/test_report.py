@@ -109,7 +109,7 @@ def toy(
         "status": "finished",
         "name": name,
         "identity": config.identity,
-        "data_sha256": digest or data._digest(data.DATASETS["digits"].read(directory)),
+        "data_sha256": digest or data.digest(data.DATASETS["digits"].read(directory)),
         "environment": ENVIRONMENT | {"git_commit": "0123456789" * 4, "numpy": "2.4.6"},
         "seeds": facts,
         "files": {file.name: sha256(file.read_bytes()) for file in path.iterdir()},
