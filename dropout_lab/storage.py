@@ -1,4 +1,4 @@
-"""Bytes on disk that survive a crash: atomic files, sealed archives of arrays, and a lock held by one writer; JSON."""
+"""Files that survive a crash: atomic writes, JSON and arrays sealed with their SHA-256, and a lock for one writer."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ if TYPE_CHECKING:
     import numpy as np
 
 SEAL = "sha256"  # the key of a JSON file's own digest
-PATIENCE = 0.2  # seconds that `locked` keeps trying: who only asks `holder` has the lock for an instant
+PATIENCE = 0.2  # seconds that `locked` keeps trying: a process that calls `holder` has the lock for an instant
 
 
 def atomic_write(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Write `data` to `path` so that a crash leaves the old file or the new one, never a part of it.
 
-    Without `durable` that is promised for the death of the process, which the kernel's memory survives, but not for
-    a loss of power: it does not wait for the disk. Raises `Failed`, naming the path, where the file system refuses
-    (full, read-only, no permission).
+    Without `durable` it does not wait for the disk: the promise then holds if the process dies, but not if the power is
+    lost. Raises `Failed`, naming the path, if the file system refuses (full, read-only, no permission).
     """
-    temporary = _temporary(path, os.urandom(8).hex())  # a name that nobody can have put a link at
+    temporary = _temporary(path, os.urandom(8).hex())  # nobody can have put a link at this name
     try:
         with open(temporary, "xb") as file:
             file.write(data)
@@ -48,7 +47,7 @@ def atomic_write(path: Path, data: bytes, *, durable: bool = True) -> None:
 
 
 def read_file(path: Path) -> bytes:
-    """Return the bytes of a regular file. Raises OSError for anything else: a pipe may never end, nor may a device."""
+    """Return the bytes of a regular file. Raises OSError for anything else: a pipe or a device may never end."""
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "is not a regular file")
@@ -59,7 +58,7 @@ def read_file(path: Path) -> bytes:
 
 
 def remove(path: Path) -> None:
-    """Remove a file durably, if it is there. Raises `Failed` where the file system refuses."""
+    """Remove a file durably, if it is there. Raises `Failed` if the file system refuses."""
     try:
         path.unlink()
         sync(path.parent)
@@ -70,21 +69,21 @@ def remove(path: Path) -> None:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what writers of `path` (its name may be a glob pattern) left behind when they were killed.
+    """Remove the temporary files that killed writers of `path` (its name may be a glob pattern) left behind.
 
-    Only for who holds the lock of the directory: what another process is writing at this moment looks the same.
+    Hold the lock of the directory when you call this: a file that another process is writing now looks the same.
     """
     for leftover in path.parent.glob(_temporary(path, "*").name):
         with contextlib.suppress(OSError):
             leftover.unlink()
 
 
-def _temporary(path: Path, own: str) -> Path:
-    return path.with_name(f".{path.name}.{own}.tmp")  # the same directory, or the rename is not atomic
+def _temporary(path: Path, mark: str) -> Path:
+    return path.with_name(f".{path.name}.{mark}.tmp")  # in the same directory, or the rename would not be atomic
 
 
 def make_directory(path: Path) -> None:
-    """Create a directory and those above it, durably. Raises `Failed` where the file system refuses."""
+    """Create a directory and its parents, durably. Raises `Failed` if the file system refuses."""
     try:
         new = [directory for directory in (path, *path.parents) if not directory.exists()]
         path.mkdir(parents=True, exist_ok=True)
@@ -95,7 +94,7 @@ def make_directory(path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Make the bytes of a file durable, or the names created, renamed or removed in a directory."""
+    """Flush to the disk: the bytes of a file, or the names created, renamed or removed in a directory."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -109,13 +108,13 @@ def sha256(data: bytes) -> str:
 
 
 def as_json(value: Mapping[str, Any]) -> str:
-    """Return strict JSON text with a last newline; what is not finite becomes null."""
+    """Return strict JSON text that ends in a newline; numbers that are not finite become null."""
     text = json.dumps(plain(value), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    return text.encode(errors="backslashreplace").decode()  # bytes in a path that are no letters: JSON's escapes
+    return text.encode(errors="backslashreplace").decode()  # bytes in a path that are not UTF-8 become escapes
 
 
 def plain(value: object) -> object:
-    """Return `value` in JSON's own types, all the way down."""
+    """Return `value`, and all values in it, in the types that JSON has."""
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -128,30 +127,30 @@ def archive(arrays: Mapping[str, np.ndarray], metadata: dict[str, str] | None = 
     import numpy as np
     from safetensors.numpy import save
 
-    in_order = {name: np.asarray(array, order="C") for name, array in arrays.items()}  # it mixes up any other
+    in_order = {name: np.asarray(array, order="C") for name, array in arrays.items()}  # `save` mixes up any other order
     return save(in_order, metadata)
 
 
 def seal(facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Pack JSON facts and arrays into bytes that begin with their own SHA-256, so that bit rot cannot pass unseen."""
+    """Pack JSON facts and arrays into bytes that begin with the SHA-256 of the rest, so that damage is noticed."""
     body = archive(arrays, {"facts": json.dumps(facts)})
     return sha256(body).encode() + b"\n" + body
 
 
 def seal_json(facts: Mapping[str, Any]) -> bytes:
-    """Return facts as JSON whose last key is the SHA-256 of all lines above it; what is not finite becomes null."""
+    """Return facts as JSON whose last key is the SHA-256 of all lines above it; infinities and NaN become null."""
     body = json.dumps(plain(facts), indent=1, allow_nan=False).removesuffix("\n}") + ",\n"
     return f'{body} "{SEAL}": "{sha256(body.encode())}"\n}}\n'.encode()
 
 
 def is_sealed_json(data: bytes) -> bool:
-    """Say whether `data` are the bytes that `seal_json` returned."""
+    """Say whether `data` are bytes that `seal_json` returned."""
     body, _, digest = data.rpartition(f' "{SEAL}": '.encode())
     return digest == f'"{sha256(body)}"\n}}\n'.encode()
 
 
 def unseal(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return what `seal` packed. Raises ValueError where a single bit differs, and whatever else the bytes are."""
+    """Return the facts and arrays that `seal` packed. Raises ValueError for other bytes, even if one bit differs."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -167,9 +166,9 @@ def unseal(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the exclusive lock on the directory `path`. Raises `Refused` where another process holds it.
+    """Hold the exclusive lock on the directory `path`. Raises `Refused` if another process holds it.
 
-    The kernel lets go of the lock when the holder dies, however it dies; the process id inside is only for the message.
+    The kernel releases the lock when its holder dies. The process id in the lock file is only for messages.
     """
     try:
         descriptor = _acquire(path)
@@ -185,7 +184,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _acquire(path: Path) -> int:
-    """Return a descriptor that holds the lock of the directory that has the name `path` at this moment."""
+    """Return a file descriptor that holds the lock of the directory that is at `path` now."""
     import fcntl
 
     patience = time.monotonic() + PATIENCE
@@ -203,7 +202,7 @@ def _acquire(path: Path) -> int:
 
 
 def holder(path: Path) -> str | None:
-    """Return the id of the living process that holds the lock on the directory `path`, None where none does."""
+    """Return the id of the living process that holds the lock on the directory `path`, or None."""
     import fcntl
 
     try:
@@ -227,7 +226,7 @@ def is_locked(path: Path) -> bool:
 
 
 def in_use(path: Path, process: str) -> Refused:
-    """Return the refusal of a directory whose lock `process` holds."""
+    """Return the refusal of a directory that is locked by `process`."""
     reason = f"another dropout-lab process ({process}) is writing here; wait for it, or choose another --name"
     return Refused(Problem(str(path), "lock", reason, path.name))
 

@@ -84,8 +84,8 @@ GUARDS = {
     ),
     "damaged predictions are a refusal": Guard(
         "runs/read",
-        "        except Exception as error:  # bytes that are no archive",
-        "        except AssertionError as error:  # bytes that are no archive",
+        "        except Exception as error:  # zipfile and numpy",
+        "        except AssertionError as error:  # zipfile and numpy",
         "test_report.py::predictions_that_make",
     ),
     "damaged weights are a refusal": Guard(
@@ -267,7 +267,7 @@ GUARDS = {
         "runs/checkpoint", "for file in self.damaged:", "for file in ():", "test_record.py::never_takes"
     ),
     "other data or another config are refused": Guard(
-        "runs/checkpoint", "if found.get(key) != value:", "if False:", "test_record.py::other_data"
+        "runs/checkpoint", "if recorded.get(key) != value:", "if False:", "test_record.py::other_data"
     ),
     "data that change in a training are noticed": Guard(
         "runs/record", "if outcome.data_sha256 != self.data_sha256:", "if False:", "test_record.py::other_data"
@@ -351,8 +351,8 @@ GUARDS = {
     ),
     "numbers are written with every bit": Guard(
         "runs/finish",
-        '",".join(map(repr, row))',
-        '",".join(map("{:.12g}".format, row))',
+        '",".join(map(repr, line))',
+        '",".join(map("{:.12g}".format, line))',
         "test_record.py::every_bit",
     ),
     "objects in arrays are refused": Guard(

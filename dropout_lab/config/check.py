@@ -1,4 +1,4 @@
-"""The one check of a config: what was given, from a file and from overrides, becomes a Config or a list of problems."""
+"""The one check of a config: the values of a file and of overrides become a Config, or a list of problems."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMMAND_LINE = "command line"
 
 
 class Draft:
-    """A config that is being checked: `problems` so far, the `broken` keys, and where each key came from."""
+    """A config that is being checked: its `problems` so far, its `broken` keys, and where each key was given."""
 
     def __init__(self, where: str, name: str, lines: Mapping[Keys, int]) -> None:
         self.where, self.name, self.lines = where, name, lines
@@ -29,9 +29,9 @@ class Draft:
         self.overridden: set[Keys] = set()
 
     def config(self, mapping: Mapping[str, object], overrides: Sequence[str], check_files: bool) -> Config:
-        """Return the config, or raise Refused with all problems.
+        """Return the config. Raises Refused with all problems.
 
-        Broken keys are reported and left out, so that the rules between the others can be checked all the same.
+        Broken keys are reported and left out, so that rules between the other keys can still be checked.
         """
         given = self.merged(mapping, overrides)
         if given.get("name") is None:
@@ -53,7 +53,7 @@ class Draft:
         return config
 
     def merged(self, mapping: Mapping[str, object], overrides: Sequence[str]) -> dict[str, Any]:
-        """Return `mapping` changed by the overrides; those that cannot be read are problems."""
+        """Return `mapping`, changed by the overrides. Overrides that cannot be read are reported."""
         merged = _copy(mapping)
         for text in overrides:
             key, equals, value = text.partition("=")
@@ -71,19 +71,19 @@ class Draft:
         return merged
 
     def override(self, merged: dict[str, Any], at: Keys, text: str) -> str:
-        """Set one key, and return what is wrong with its value, or ""."""
+        """Set the key at `at` to the value in `text`. Returns what is wrong with the text, or ""."""
         try:
             value = read_value(text)
         except BadYaml as error:
             return error.faults[0].reason
         self.overridden.add(at)
         section = merged if len(at) == 1 else merged.setdefault(str(at[0]), {})
-        if isinstance(section, dict):  # else the section itself is reported
+        if isinstance(section, dict):  # if it is not, the section itself is reported
             section[str(at[-1])] = value
         return ""
 
     def sound(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what is given without the broken keys: their defaults take their places."""
+        """Return the given values without the broken keys, which then have their defaults."""
         sound: dict[str, Any] = {"name": "unnamed"}
         for key, value in given.items():
             if (key,) not in self.broken:
@@ -92,14 +92,14 @@ class Draft:
         return sound
 
     def explain(self, error: ValidationError, given: Mapping[str, Any], name: object) -> None:
-        """Turn what pydantic found into problems in our own words, one per key or item."""
+        """Turn pydantic's errors into problems in plain words, one for each key or item of a list."""
         wrong = {}
         for detail in error.errors(include_url=False, include_context=False, include_input=False):
             at, value = _place(detail["loc"], given)
             wrong[at] = (detail["type"], value)
         containers = {at[:length] for at in wrong for length in range(len(at))}
         for at, (kind, value) in wrong.items():
-            if at in containers:  # "not a number" of a list whose item is the trouble
+            if at in containers:  # pydantic also says "not a number" of a list with a bad item
                 continue
             if kind == "extra_forbidden":
                 reason = _unknown(at)
@@ -112,7 +112,7 @@ class Draft:
             self.report([at], reason, value)
 
     def report(self, keys: Sequence[Keys], reason: str, value: object) -> None:
-        """Add a problem of `keys[0]`, at the place of the first of `keys` that was given."""
+        """Add a problem of `keys[0]`. Its place is that of the first of `keys` that was given."""
         if any(_setting(key) in self.overridden for key in keys):
             where, line = COMMAND_LINE, None
         else:
@@ -125,23 +125,23 @@ class Draft:
 
 
 def problem_of(where: str, fault: Fault) -> Problem:
-    """Return the problem that a fault in the text of the file `where` is."""
+    """Return a fault in the text of the file `where` as a problem."""
     value = where if fault.value is None else fault.value
     return Problem(where, dotted(fault.at) or "file", fault.reason, value, fault.line)
 
 
 def dotted(at: Keys) -> str:
-    """Return the key as messages name it, cut where it is too long; positions in lists are left to the line."""
+    """Return a key as messages name it, cut if it is long. Positions in lists are left out: the line tells them."""
     return shown(".".join(key or '""' for key in at if isinstance(key, str)))
 
 
 def _copy(mapping: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return a copy, down to the sections, with text as keys."""
+    """Return a copy of a mapping and of the mappings in it, with text as keys."""
     return {str(key): _copy(value) if isinstance(value, Mapping) else value for key, value in mapping.items()}
 
 
 def _unknown(at: Keys) -> str:
-    """Return the reason against an unknown key: the nearest known one, wherever it is, else all of its section's."""
+    """Return why an unknown key is refused. It names the nearest known key, or all keys of the section."""
     *above, leaf = map(str, at)
     known = {str(keys[-1]): dotted(keys) for keys in (*((section,) for section in SECTIONS), *SETTINGS)}
     near = known.get(nearest(leaf.rpartition(".")[2], known) or "")
@@ -155,14 +155,14 @@ def _unknown(at: Keys) -> str:
 
 
 def _setting(at: Keys) -> Keys:
-    """Return the setting, or the section, that holds what is at `at`."""
+    """Return the setting that the value at `at` belongs to; the section, if `at` is a whole section."""
     return at[:1] if at[:1] in SETTINGS else at[:2]
 
 
 def _place(location: tuple[str | int, ...], given: Mapping[str, Any]) -> tuple[Keys, object]:
-    """Return the part of pydantic's location that is in `given`, and what is there.
+    """Return the part of pydantic's location that is in `given`, and the value there.
 
-    Unions add steps of their own; and of a list that is too long anyway, the items are not reported one by one.
+    pydantic adds steps for unions, which are left out. Items of a list that is too long are not reported one by one.
     """
     at: Keys = ()
     value: Any = given

@@ -1,7 +1,8 @@
 """Lists and ranges of values, as options write them: `0.1..0.5`, `0..0.5:0.05`, `0,0.2..0.5`.
 
-A range includes both ends and is computed in decimal. Nothing is rounded, guessed or cut: a range whose step does not
-land on its end is refused, with what to write instead. Every function raises Refused, naming the option in `key`.
+A range includes both ends and is computed in decimal numbers. Nothing is rounded or guessed: if the step does not land
+on the end, the range is refused, and the message says what to write. Every public function raises Refused, and names
+the option `key`.
 """
 
 from __future__ import annotations
@@ -21,25 +22,25 @@ MAX_VALUES = 1000
 MAX_SEED = 2**32 - 1
 MAX_LENGTH = 40  # characters of one number
 
-EXACT = Context(prec=300)  # digits: more than numbers of MAX_LENGTH characters and two-digit exponents can need
+EXACT = Context(prec=300)  # digits: enough for numbers of MAX_LENGTH characters with exponents of two digits
 DECIMAL = r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,2})?"
 NUMBER = re.compile(DECIMAL)
 WHOLE = re.compile(r"0|[1-9][0-9]*")
 RANGE = re.compile(rf"(?P<start>{DECIMAL})\.\.(?P<stop>{DECIMAL})(:(?P<step>{DECIMAL}))?")
-RANGE_LIKE = re.compile(r"[-+]?\.?[0-9].*\.\..*")  # a range is meant: where it is not one, it is refused, not text
+RANGE_LIKE = re.compile(r"[-+]?\.?[0-9].*\.\..*")  # looks like a range: refused if it is none, not taken for text
 WHOLE_ENDS = re.compile(r"[-+]?[0-9]+\.\.[-+]?[0-9]+(:.*)?")
 SEEDS = re.compile(rf"({WHOLE.pattern})(\.\.({WHOLE.pattern})(:[0-9]+)?)?")
 TENTH = Decimal("0.1")  # the step of a range that names none
 
 
 def expand_numbers(text: str, *, key: str = "--rates") -> tuple[Decimal, ...]:
-    """Return the numbers of `text` in the order written; without a step, 0.1 is used where it divides the range."""
+    """Return the numbers in `text`, in the order written. A range without a step has the step 0.1."""
     with _naming(key), localcontext(EXACT):
         return _distinct((number for item in _items(text) for number in _expand(item, TENTH)), text)
 
 
 def parse_seeds(text: str, *, key: str = "--seeds") -> tuple[int, ...]:
-    """Return the seeds of `text`: `5` means the five seeds 0..4; without a step, a range takes every whole number."""
+    """Return the seeds in `text`. `5` means the five seeds 0..4; a range without a step has the step 1."""
     with _naming(key), localcontext(EXACT):
         if WHOLE.fullmatch(text.strip()):
             if not 1 <= Decimal(text) <= MAX_VALUES:
@@ -51,10 +52,10 @@ def parse_seeds(text: str, *, key: str = "--seeds") -> tuple[int, ...]:
 
 
 def expand_values(text: str, *, key: str = "--vary") -> tuple[object, ...]:
-    """Return the values of `text`, which may be numbers, ranges, text and lists: `tanh`, `[64, 64]`, `0.1..0.3`.
+    """Return the values in `text`: numbers, ranges, text and lists, such as `tanh`, `[64, 64]`, `0.1..0.3`.
 
-    Whole numbers are ints where they, or both ends of their range, are written without a point: `1..3:1`. All others
-    are floats.
+    A whole number is an int if it is written without a point. In a range, so is every whole number if both ends are
+    written without a point: `1..3:1`. All other numbers are floats.
     """
     with _naming(key), localcontext(EXACT):
         if text.strip() and re.search(r"(^|,)\s*(,|$)", text):
@@ -63,7 +64,7 @@ def expand_values(text: str, *, key: str = "--vary") -> tuple[object, ...]:
 
 
 def written_number(number: Decimal) -> str:
-    """Return `number` without an exponent and without needless zeros: 0.1, 64, 0.00001."""
+    """Return `number` as text, without an exponent and without needless zeros: 0.1, 64, 0.00001."""
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -87,7 +88,7 @@ def _seeds(item: str) -> Iterable[int]:
 
 
 def _values(item: object) -> Iterable[object]:
-    """Return the one value `item`, or the numbers of the range that it writes."""
+    """Return the value `item` alone or, if it is the text of a range, the numbers of the range."""
     if not (isinstance(item, str) and RANGE_LIKE.fullmatch(item)):
         return [item]
     numbers = _expand(item, TENTH)
@@ -96,7 +97,7 @@ def _values(item: object) -> Iterable[object]:
 
 
 def _expand(item: str, default_step: Decimal) -> Sequence[Decimal]:
-    """Return the number, or the numbers of the range, that `item` writes. Raises ValueError(reason, item)."""
+    """Return the number in `item`, or the numbers of its range. Raises ValueError(reason, item)."""
     if NUMBER.fullmatch(item):
         return [_number(item)]
     parts = RANGE.fullmatch(item)
@@ -127,12 +128,12 @@ def _number(text: str) -> Decimal:
 
 
 def _tidy(number: Decimal) -> Decimal:
-    """Return `number` as it is best written: 0.50 becomes 0.5, 1E+1 becomes 10, -0 becomes 0."""
+    """Return `number` in its shortest plain form: 0.50 becomes 0.5, 1E+1 becomes 10, -0 becomes 0."""
     return Decimal(written_number(number)) + 0
 
 
 def _distinct(values: Iterable[T], text: str) -> tuple[T, ...]:
-    """Refuse more than MAX_VALUES values, and equal ones: 0.1 and 0.10, 1 and 1.0, but not 1 and true."""
+    """Return the values. Refuses more than MAX_VALUES, and equal ones: 0.1 and 0.10, 1 and 1.0, but not 1 and true."""
     distinct: list[tuple[bool, T]] = []
     for value in values:
         if (isinstance(value, bool), value) in distinct:
@@ -146,7 +147,7 @@ def _distinct(values: Iterable[T], text: str) -> tuple[T, ...]:
 
 @contextmanager
 def _naming(key: str) -> Iterator[None]:
-    """Turn the errors of the functions above, ValueError(reason, value), into Refused, naming `key`."""
+    """Turn ValueError(reason, value), which the functions above raise, into a Refused that names `key`."""
     try:
         yield
     except BadYaml as error:

@@ -1,7 +1,7 @@
-"""The config of a run: read from a file, changed by overrides, checked once for all commands, and written again.
+"""The config of a run: read from a file, changed by overrides, checked, and written.
 
 The settings with their defaults and bounds are in `settings.py`, the check is in `check.py`, the grammar of ranges in
-`ranges.py`. Other modules import from here.
+`ranges.py`. Other modules import all of these from here.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ NOTE_COLUMN = 38  # where the comments of the commented file begin
 
 
 def load(path: Path, overrides: Sequence[str] = (), *, check_files: bool = True) -> Config:
-    """Return the config in the file at `path`, changed by `overrides` such as "training.epochs=3"; the later wins.
+    """Return the config in the file at `path`, changed by `overrides` such as "training.epochs=3"; the last one wins.
 
-    The name defaults to the file's stem. Raises Refused with every problem found. Without `check_files` the user's own
-    .npz file need not be there, so that a finished run can be read after its data have moved.
+    The name defaults to the file's stem. Raises Refused with every problem found. Without `check_files` a user's .npz
+    file may be missing, so that a finished run can be read after its data have moved.
     """
     where = str(path)
     try:
@@ -83,7 +83,7 @@ def resolve(
 
 
 def flatten(config: Config) -> dict[str, object]:
-    """Return the values of all settings under their dotted keys, "training.epochs", in the order of the file."""
+    """Return the values of all settings by dotted key, such as "training.epochs", in the order of the file."""
     dump = config.model_dump()
     flat: dict[str, object] = {}
     for at in SETTINGS:
@@ -95,14 +95,14 @@ def flatten(config: Config) -> dict[str, object]:
 
 
 def to_yaml(config: Config) -> str:
-    """Return the whole config as YAML that `load` reads back as an equal one; floats keep every bit."""
+    """Return the whole config as YAML. `load` reads it back as an equal config: floats keep every bit."""
     return "\n".join(_yaml_lines(config.model_dump())) + "\n"
 
 
 def commented_yaml(name: str) -> str:
-    """Return a file to start from, `name`.yaml: every key with its default and its meaning as a comment.
+    """Return the text of a config file, `name`.yaml, with every key, its default, and its meaning as a comment.
 
-    It loads to the defaults. Raises Refused where `name` is no run name.
+    The file loads as the defaults. Raises Refused if `name` is not the name of a run.
     """
     defaults = resolve({}, where=COMMAND_LINE, name=name).model_dump() | {"name": None}
     head = (
@@ -115,7 +115,7 @@ def commented_yaml(name: str) -> str:
 
 
 def init(name: str) -> list[Path]:
-    """Write <name>.yaml and the schema beside it; return both. Raises `Refused` where the config exists already."""
+    """Write <name>.yaml and the schema beside it, and return both paths. Raises `Refused` if the config exists."""
     name = re.sub(r"\.ya?ml$", "", name)
     if not RUN_NAME.fullmatch(name):
         reason = "must be 1 to 64 of A-Z a-z 0-9 . _ - with a letter or digit first, and no folder"
@@ -129,7 +129,7 @@ def init(name: str) -> list[Path]:
 
 
 def _yaml_lines(values: Mapping[str, Any], above: Keys = (), notes: bool = False) -> Iterator[str]:
-    """Yield the lines of a mapping, with the descriptions of its keys as comments where `notes` is set."""
+    """Yield the lines of a mapping; with `notes`, the description of each key follows as a comment."""
     for key, value in values.items():
         at = (*above, key)
         section = isinstance(value, Mapping)
@@ -140,7 +140,7 @@ def _yaml_lines(values: Mapping[str, Any], above: Keys = (), notes: bool = False
 
 
 def _contents(path: Path) -> bytes:
-    """Return the bytes of the file, at most one more than a config may have. Raises BadYaml."""
+    """Return the bytes of a file, but at most one byte more than a config may have. Raises BadYaml."""
     try:
         if path.is_dir():
             raise BadYaml(Fault((), None, "must be a file, not a directory"))

@@ -1,4 +1,4 @@
-"""What a message says about a setting: its rule, from the same JSON schema that guides editors, and near misses."""
+"""What a message says about a setting: its rule, from the JSON schema that editors use too, and similar names."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 from dropout_lab.config.strict_yaml import is_text, written
 
-MAX_FILES = 1000  # looked at for a near miss
-NEEDS_QUOTES = re.compile(r"""^[\s?:,[\]{}#&*!|>'"%@`-]|:\s|\s\#|\s$""")  # what YAML would not take for text
+MAX_FILES = 1000  # looked through for a similar name
+NEEDS_QUOTES = re.compile(r"""^[\s?:,[\]{}#&*!|>'"%@`-]|:\s|\s\#|\s$""")  # YAML would not read it as text
 
 JSON_TYPES = {int: ("integer", "number"), float: ("number",), list: ("array",), tuple: ("array",)}
 
@@ -22,7 +22,7 @@ Schema = Mapping[str, Any]  # the JSON schema of one setting or section
 def rule(schema: Schema, value: object) -> str:
     """Return the rule that `value` breaks: "must be a whole number from 1 to 100000".
 
-    Of alternatives (a number or a list) only those of the value's own type are named, where there are any.
+    If a setting has alternatives (a number or a list), only those of the value's type are named, if there are any.
     """
     options = schema.get("anyOf", [schema])
     own_types = JSON_TYPES.get(type(value), ())
@@ -34,36 +34,36 @@ def rule(schema: Schema, value: object) -> str:
 
 
 def item_rule(schema: Schema) -> str:
-    """Return the rule for the items of a setting that is, or may be, a list."""
+    """Return the rule for the items of a setting that can be a list."""
     (array,) = (option for option in schema.get("anyOf", [schema]) if option.get("type") == "array")
     return f"every item must be {_phrase(array['items'])}"
 
 
 def found(value: object) -> str:
-    """Return `value` as its author wrote it; text has quotes only where it could be something else without them."""
+    """Return `value` as a user would write it in YAML. Text has quotes only if it would mean something else without."""
     plain = isinstance(value, str) and is_text(value) and not NEEDS_QUOTES.search(value)
     return str(value) if plain else written(value)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that `word` may be a slip of; capitals do not count."""
+    """Return the known word that `word` may be misspelled from, or None. Upper and lower case count as the same."""
     lowered = {name.lower(): name for name in known}
     near = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.7)
     return lowered[near[0]] if near else None
 
 
 def did_you_mean(near: str | None) -> str:
-    """Return the end of a message about a near miss, "" where there is none."""
+    """Return the end of a message that suggests the name `near`; "" for None."""
     return f", did you mean {near}?" if near else ""
 
 
 def nearest_file(path: Path, suffixes: tuple[str, ...]) -> str | None:
-    """Return the file beside `path`, or in configs/, whose name is nearest to its name; `path` may lack the suffix."""
+    """Return the file in the folder of `path` or in configs/ with the most similar name, with or without its suffix."""
     known: dict[str, str] = {}
     for folder in Path("configs"), path.parent:
         try:
             files = [file for file in islice(folder.iterdir(), MAX_FILES) if file.suffix in suffixes]
-        except (OSError, ValueError):  # no such folder, or no name that a folder can have
+        except (OSError, ValueError):  # there is no such folder, or no folder can have this name
             continue
         known |= {name: str(file) for file in sorted(files) for name in (file.stem, file.name)}
     return known.get(nearest(path.name, known) or "")
@@ -92,7 +92,7 @@ def _phrase(schema: Schema) -> str:
 
 
 def _bounds(schema: Schema) -> str:
-    """Return the bounds: " from 0 to 1", " of at least 0 and below 1", " above 0 and at most 1000"."""
+    """Return the bounds in words: " from 0 to 1", " of at least 0 and below 1", " above 0 and at most 1000"."""
     if "minimum" in schema and "maximum" in schema:
         return f" from {schema['minimum']:.12g} to {schema['maximum']:.12g}"
     words = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}

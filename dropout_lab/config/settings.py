@@ -33,7 +33,7 @@ MAX_EPOCHS = 10_000_000  # of one run, over all of its seeds
 
 @dataclass(frozen=True)
 class Words:
-    """Marks text that is one of `names` (None stands for null), or matches `pattern`, which `meaning` puts in words."""
+    """Marks text that must be one of `names` (None is null) or match `pattern`; `meaning` says the pattern in words."""
 
     names: tuple[str | None, ...]
     pattern: str = ""
@@ -63,14 +63,14 @@ Device = Annotated[str, Words(("auto", "cpu", "cuda"), r"cuda:(0|[1-9][0-9]?)", 
 
 
 class Section(BaseModel):
-    """Strict, closed and frozen: no conversion, no unknown key, no infinity, no change."""
+    """The base of all settings: values are not converted, unknown keys and infinities are refused, nothing changes."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
     @field_validator("*")
     @classmethod
     def _one_zero(cls, value: object) -> object:
-        """-0.0 equals 0.0 but is written otherwise, and would change the identity of a run."""
+        """Replace -0.0 by 0.0: they are equal but written differently, which would change the identity of a run."""
         if isinstance(value, tuple):
             return tuple(number + 0 for number in value)
         return value + 0 if isinstance(value, float) else value
@@ -146,7 +146,7 @@ class DropoutConfig(Section):
 
     @property
     def manner(self) -> str:
-        """How units are dropped, in words: "after", or "before, one mask a batch, until epoch 3"."""
+        """How units are dropped, in words, such as "after" or "before, one mask a batch, until epoch 3"."""
         when = {
             "early": f"until epoch {self.cutoff}",
             "early-linear": f"falling until epoch {self.cutoff}",
@@ -159,14 +159,14 @@ class DropoutConfig(Section):
 
     @property
     def described(self) -> str:
-        """Kind and manner for a picture: "gaussian dropout after the activation", "dropconnect, one mask a batch"."""
+        """Kind and manner in words: "gaussian dropout after the activation", "dropconnect, one mask a batch"."""
         if not DROPOUTS[self.kind].has_placement:
             return ", ".join(filter(None, (self.kind, self.manner)))
         return f"{self.kind} dropout " + self.manner.replace(self.placement, f"{self.placement} the activation", 1)
 
 
 class RegularizationConfig(Section):
-    """What else holds the weights back."""
+    """What keeps the weights small, beside dropout."""
 
     l1: float = Field(default=0.0, ge=0, le=1000, description="weight of the sum of absolute weights in the loss")
     l2: float = Field(default=0.0, ge=0, le=1000, description="weight of the sum of squared weights in the loss")
@@ -179,7 +179,7 @@ class RegularizationConfig(Section):
 
 
 class TrainingConfig(Section):
-    """How the weights are found."""
+    """How the network is trained."""
 
     epochs: int = Field(default=10, ge=1, le=100_000, description="passes over the training images")
     batch_size: int = Field(default=32, ge=1, le=65_536, description="images per step")
@@ -215,7 +215,7 @@ class TrainingConfig(Section):
 
 
 class Config(Section):
-    """One run: made by `load` or `resolve`, which also check what spans several keys."""
+    """The config of one run. Make it with `load` or `resolve`, which also check the rules between several keys."""
 
     name: Name = Field(description="name of the run and of its directory; null: the name of this file")
     data: DataConfig = Field(default=DataConfig(), description="the images")
@@ -237,9 +237,9 @@ class Config(Section):
 
     @property
     def identity(self) -> str:
-        """SHA-256, in hex, of all that decides the numbers: every key except name, seeds and device.
+        """The SHA-256, in hexadecimal, of all settings that decide the numbers: all except name, seeds and device.
 
-        A key at its default is left out, so that a key added later does not make another experiment of an old run.
+        Settings at their defaults are left out, so that a setting added later does not change the identity of old runs.
         """
         decisive = self.model_dump(exclude={"name", "seeds", "device"}, exclude_defaults=True)
         return hashlib.sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
@@ -252,12 +252,12 @@ class Config(Section):
 
     @property
     def mean_rate(self) -> float:
-        """The mean rate of the hidden layers; where nothing is dropped there, that of the input."""
+        """The mean rate of the hidden layers or, if they drop nothing, the rate of the input."""
         return math.fsum(self.rates) / len(self.rates) if any(self.rates) else self.dropout.input_rate
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """The units of each hidden layer; of a network to be widened, n / keep (Srivastava et al. 2014, A.1)."""
+        """The units of each hidden layer. With network.widen they are n / (1 - rate) (Srivastava et al. 2014, A.1)."""
         if not self.network.widen:
             return self.network.hidden
         pairs = zip(self.network.hidden, self.rates, strict=True)
@@ -278,13 +278,13 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON schema (draft 2020-12) of a config file, for editors."""
     schema: dict[str, Any] = _untitled(Config.model_json_schema())
     schema["properties"]["name"]["default"] = None
-    del schema["required"]  # the name: a file has its stem
+    del schema["required"]  # the name: it defaults to the file's stem
     schema["description"] = "One run of dropout-lab: one network and its training, for one or more seeds."
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "dropout-lab config"} | schema
 
 
 def schema_of(keys: Keys) -> Schema:
-    """Return the schema of one setting, of a section, or of all."""
+    """Return the schema of a setting, of a section or, for (), of the whole config."""
     schema = _cached_schema()
     for key in keys:
         schema = schema["properties"][key]
@@ -297,14 +297,14 @@ _cached_schema = cache(json_schema)
 
 
 def _untitled(schema: Any) -> Any:
-    """Drop the titles that pydantic makes up from the names: editors show them in the place of the descriptions."""
+    """Remove the titles that pydantic makes of names: editors would show them instead of the descriptions."""
     if isinstance(schema, dict):
         return {key: _untitled(value) for key, value in schema.items() if key != "title"}
     return schema
 
 
 class Finding(NamedTuple):
-    """A rule that settings break together: the first of `keys` is to be named, with its value."""
+    """A rule between settings that is broken. A message names the first of `keys`, with `value`."""
 
     keys: tuple[Keys, ...]
     reason: str
@@ -323,7 +323,7 @@ def findings(config: Config) -> Iterator[Finding]:
 
 
 def _training_findings(training: TrainingConfig) -> Iterator[Finding]:
-    """What only some optimizers have must not be asked of the others, as if it had a part in the result."""
+    """Refuse settings that the chosen optimizer would ignore."""
     optimizer = ("training", "optimizer")
     for key, neutral, optimizers in (
         ("momentum", 0, ("sgd", "rmsprop")),
@@ -374,7 +374,7 @@ def _data_findings(config: Config) -> Iterator[Finding]:
     if data.dataset not in DATASETS:
         return
     count = DATASETS[data.dataset].train_count
-    left = math.floor(count * (1 - data.validation_fraction))  # as in data.split
+    left = math.floor(count * (1 - data.validation_fraction))  # as in data/split.py
     keys: tuple[Keys, ...] = ("data", "validation_fraction"), ("data", "dataset")
     if left == count:
         reason = f"must set at least one of the {count} training images aside"
@@ -385,7 +385,7 @@ def _data_findings(config: Config) -> Iterator[Finding]:
 
 
 def _size_findings(config: Config) -> Iterator[Finding]:
-    """Bound the job before memory is taken; of a data set of the user's own, only the hidden layers are known here."""
+    """Bound the size of a run before memory is taken. The sizes of a user's own data set are not known here."""
     entry = DATASETS.get(config.data.dataset)
     units = (math.prod(entry.shape), *config.widths, entry.classes) if entry else config.widths
     parameters = sum((inputs + 1) * outputs for inputs, outputs in pairwise(units))

@@ -1,8 +1,8 @@
 """Strict YAML: the plain part of YAML 1.2, read as mappings, lists and scalars, with the line of every key.
 
-PyYAML only cuts the text into events. Nothing is constructed from a tag, and an alias, the seed of every YAML bomb,
-ends the reading. A plain scalar means what YAML 1.2's core schema says (`1e-3` is a number, `no` and `2024-01-01` are
-text), except that numbers must be plain decimal: what looks like another sort of number is refused, never guessed.
+PyYAML only cuts the text into events. No object is made from a tag, and aliases, which every YAML bomb needs, are
+refused. A scalar without quotes means what YAML 1.2's core schema says (`1e-3` is a number, `no` and `2024-01-01` are
+text), with one exception: numbers must be plain decimal, and text that looks like another sort of number is refused.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import yaml
 
 from dropout_lab.errors import printable
 
-Keys = tuple[str | int, ...]  # the way to a value: keys of mappings, positions in lists
+Keys = tuple[str | int, ...]  # the path to a value: keys of mappings, positions in lists
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 16  # levels of mappings and lists
@@ -41,7 +41,7 @@ NEEDS_QUOTES = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}  # 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a text, at which key, on which line. `value` is the text at fault; None: the file itself."""
+    """What is wrong with a text, at which key, on which line. `value` is the wrong part; None: the whole file."""
 
     at: Keys
     line: int | None
@@ -50,7 +50,7 @@ class Fault:
 
 
 class BadYaml(ValueError):
-    """The text cannot be read; `faults` says why."""
+    """A text cannot be read; `faults` says why."""
 
     def __init__(self, *faults: Fault) -> None:
         super().__init__("; ".join(fault.reason for fault in faults))
@@ -59,7 +59,7 @@ class BadYaml(ValueError):
 
 @dataclass(frozen=True)
 class Document:
-    """What a text says. The values at `faults` are not to be used; `lines` counts from 1."""
+    """The value that a text writes. Do not use the values at `faults`; `lines` counts from 1."""
 
     value: object
     lines: dict[Keys, int]  # of each key, and of each item of a list
@@ -67,7 +67,7 @@ class Document:
 
 
 def read(data: bytes) -> Document:
-    """Read one document. Raises BadYaml where it is not one, or uses what is refused; never anything else."""
+    """Read one document. Raises BadYaml, and no other error, if it cannot be read or holds what is refused."""
     if len(data) > MAX_BYTES:
         raise BadYaml(Fault((), None, f"must be at most {MAX_BYTES // 1024} KiB"))
     try:
@@ -79,7 +79,7 @@ def read(data: bytes) -> Document:
 
 
 def read_values(text: str) -> list[object]:
-    """Return the values that `text` lists on one line, as on a command line: `1e-3`, or `tanh, [64, 64]`."""
+    """Return the values in one line of text, as on a command line: `1e-3`, or `tanh, [64, 64]`. Raises BadYaml."""
     if not text.strip():
         raise BadYaml(Fault((), None, "must not be empty: write null for no value", text))
     if text.splitlines() != [text]:
@@ -87,7 +87,7 @@ def read_values(text: str) -> list[object]:
     if text.rstrip().endswith(","):
         raise BadYaml(Fault((), None, "must not end in a comma", text))
     try:
-        _parse(f"[{text}\n]")  # a comment hides the end of the one or of the other: both can be read only without
+        _parse(f"[{text}\n]")  # with a comment in `text`, one of these two cannot be read
         document = _parse(f"[{text}]")
         faults = document.faults
     except BadYaml as error:
@@ -98,7 +98,7 @@ def read_values(text: str) -> list[object]:
 
 
 def read_value(text: str) -> object:
-    """Return the one value that `text` writes. Raises BadYaml."""
+    """Return the single value in one line of text. Raises BadYaml."""
     values = read_values(text)
     if len(values) != 1:
         raise BadYaml(Fault((), None, "must be one value: write a list as [1, 2], text with commas in quotes", text))
@@ -106,7 +106,7 @@ def read_value(text: str) -> object:
 
 
 def scalar(text: str) -> str | int | float | bool | None:
-    """Return what `text` means where it stands without quotes. Raises ValueError, with the rule, for odd numbers."""
+    """Return the value of `text` without quotes. Raises ValueError, with the rule, for numbers that are not plain."""
     if text in WORDS:
         return WORDS[text]
     if NUMBER.fullmatch(text):
@@ -125,7 +125,7 @@ def scalar(text: str) -> str | int | float | bool | None:
 
 
 def is_text(text: str) -> bool:
-    """Say whether `text` without quotes is text, and not a number, a word such as `null`, or refused."""
+    """Say whether `text` without quotes means text, and not a number or a word such as `null`, and is not refused."""
     try:
         return isinstance(scalar(text), str)
     except ValueError:
@@ -133,7 +133,7 @@ def is_text(text: str) -> bool:
 
 
 def written(value: object) -> str:
-    """Return `value` on one line, as every reader of YAML 1.1 or 1.2 takes it back; floats keep every bit."""
+    """Return `value` on one line, so that readers of YAML 1.1 and 1.2 give it back; floats keep every bit."""
     match value:
         case None:
             return "null"
@@ -154,7 +154,7 @@ def written(value: object) -> str:
 
 
 def _parse(text: str) -> Document:
-    """Read `text`, turning whatever PyYAML raises into one BadYaml with its line."""
+    """Read `text`. Every error that PyYAML raises becomes a BadYaml with its line."""
     reader = None
     try:
         reader = _Reader(text)
@@ -174,14 +174,14 @@ def _parse(text: str) -> Document:
 
 
 def _unreadable(text: str, line: int, reason: str) -> Fault:
-    """Return the fault of a text that is not YAML, with what stands on that line (counted from 0)."""
+    """Return the fault of a text that is not YAML, with the text of that line (counted from 0)."""
     there = text.splitlines()[line : line + 1]
     tabs = ": indent with spaces, not tabs" if there and re.match(r" *\t", there[0]) else ""
     return Fault((), line + 1, f"is not valid YAML: {reason}{tabs}", there[0].strip() or None if there else None)
 
 
 class _Reader:
-    """One pass over the events of one text; `lines` and `faults` fill up on the way."""
+    """Reads the events of one text once, and collects `lines` and `faults`."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -248,7 +248,7 @@ class _Reader:
             return None
 
     def check_plain(self, at: Keys, event: Any) -> None:
-        """Refuse what YAML adds to plain mappings, lists and scalars."""
+        """Refuse aliases, anchors and tags, and half characters."""
         if isinstance(event, yaml.AliasEvent):
             self.stop(at, event, "must not be an alias (*): write the value again")
         if event.anchor is not None:

@@ -1,8 +1,8 @@
-"""Checkpoints: for every seed one sealed file with all that is known of it, and an earlier one. No torch here.
+"""Checkpoints: one sealed file per seed with all that is known of it, and the file before it. No torch here.
 
-`seed-<n>` is written after every epoch without waiting for the disk: it outlives the process, whatever kills it. Every
-two seconds it is flushed and becomes `seed-<n>.previous`, which outlives a loss of power as well. A damaged file is
-passed over for the one before it; where both are damaged, the seed starts anew.
+`seed-<n>` is written after every epoch without waiting for the disk, so it survives the death of the process. Every two
+seconds it is flushed to the disk and becomes `seed-<n>.previous`, which survives a loss of power as well. If a file is
+damaged, the seed goes on from the file before it; if both are damaged, the seed starts anew.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from dropout_lab.runs.summary import SEED_FACTS
 from dropout_lab.storage import atomic_write, make_directory, read_file, remove_leftovers, seal, sync, unseal
 
 NAME = re.compile(r"seed-([0-9]{1,20})(\.previous)?", re.ASCII)
-SYNC_EVERY = 2.0  # seconds between flushes, which take longer than all the rest of saving
+SYNC_EVERY = 2.0  # seconds between flushes; a flush takes longer than everything else in saving
 
 
 @dataclass
 class Record:
-    """What is known of one seed so far: its rows, and what its training needs to go on, or what came of it."""
+    """What is known of one seed: its rows, the seconds each took, and a snapshot or, once it has ended, its outcome."""
 
     rows: list[Row] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -35,36 +35,36 @@ class Record:
 
     @property
     def reached(self) -> int:
-        """The epoch that its training goes on from."""
+        """The last epoch in the snapshot, after which training goes on."""
         return self.snapshot.last.epoch if self.snapshot else 0
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a training was made from: the identity of its config, and the SHA-256 of its data."""
+    """What a training started from: the identity of its config, and the SHA-256 of its data."""
 
     config: str
     data: str
 
-    def check(self, path: Path, found: Mapping[str, object]) -> None:
-        """Refuse to go on in the run directory `path` with what was made from another config or other data."""
+    def check(self, path: Path, recorded: Mapping[str, object]) -> None:
+        """Raise `Refused` if the files in the run directory `path` were `recorded` with another origin."""
         for key, value in vars(self).items():
-            if found.get(key) != value:
+            if recorded.get(key) != value:
                 reason = f"the {key} changed since this run was begun; change it back, or use --fresh or --name"
                 raise Refused(Problem(str(path), key, reason, value))
 
 
 class Checkpoints:
-    """The checkpoints of the run directory `path`. Reading changes nothing; `prepare` comes before the first `save`."""
+    """The checkpoints of the run directory `path`. Reading changes nothing; call `prepare` before the first `save`."""
 
     def __init__(self, path: Path, origin: Origin) -> None:
         self.directory, self.origin = path / "checkpoint", origin
         self.damaged: list[Path] = []
-        self.flushed: dict[int, float] = {}  # when each seed last was
-        self.notes: list[str] = []  # a line for each seed of which a file was damaged
+        self.flushed: dict[int, float] = {}  # when each seed last was flushed, on the monotonic clock
+        self.notes: list[str] = []  # a line for each seed that has a damaged file
 
     def read(self) -> dict[int, Record]:
-        """Return the record of every seed. Raises `Refused` where one has another origin."""
+        """Return the record of every seed. Raises `Refused` if one has another origin."""
         names = self.directory.iterdir() if self.directory.is_dir() else ()
         seeds = sorted({int(match[1]) for path in names if (match := NAME.fullmatch(path.name))})
         return {seed: record for seed in seeds if (record := self._read(seed))}
@@ -88,7 +88,7 @@ class Checkpoints:
         return record
 
     def prepare(self) -> None:
-        """Create the directory, and remove damaged files: one must not take the place of the good one before it."""
+        """Create the directory and remove damaged files, so that none of them replaces the good file before it."""
         make_directory(self.directory)
         remove_leftovers(self.directory / "seed-*")
         for file in self.damaged:
@@ -96,7 +96,7 @@ class Checkpoints:
                 file.unlink()
 
     def save(self, seed: int, record: Record) -> None:
-        """Make a record safe; what a seed came to is flushed to the disk at once."""
+        """Write the record of a seed; once the seed has ended, flush the file to the disk at once."""
         newest, previous = self._files(seed)
         now = time.monotonic()
         if not record.outcome and now - self.flushed.get(seed, -SYNC_EVERY) >= SYNC_EVERY and newest.exists():
@@ -109,7 +109,7 @@ class Checkpoints:
         atomic_write(newest, pack(record, self.origin), durable=bool(record.outcome))
 
     def drop(self, seeds: Iterable[int]) -> None:
-        """Remove the files of `seeds`, and the directory if it is empty then. What cannot be removed does no harm."""
+        """Remove the files of `seeds`, and the directory if it is then empty. A file that stays does no harm."""
         for seed in seeds:
             for file in self._files(seed):
                 with contextlib.suppress(OSError):
@@ -118,7 +118,7 @@ class Checkpoints:
             self.directory.rmdir()
 
     def _files(self, seed: int) -> tuple[Path, Path]:
-        """Return the paths of a seed's newest checkpoint and of the one before."""
+        """Return the paths of a seed's newest checkpoint and of the checkpoint before it."""
         return self.directory / f"seed-{seed}", self.directory / f"seed-{seed}.previous"
 
 
@@ -134,7 +134,7 @@ def pack(record: Record, origin: Origin) -> bytes:
 
 
 def unpack(data: bytes) -> tuple[Record, dict[str, Any]]:
-    """Return what `pack` packed: the record, and its origin's fields. Raises ValueError where it is damaged."""
+    """Return the record that `pack` packed, and the fields of its origin. Raises ValueError for damaged bytes."""
     facts, arrays = unseal(data)
     try:
         record, origin = Record([Row(*row) for row in facts["rows"]], list(facts["seconds"])), dict(facts["origin"])

@@ -1,4 +1,4 @@
-"""The final files of a run: records into bytes, and back. No torch here."""
+"""The final files of a run, made from the records of its seeds, and read back into records. No torch here."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from dropout_lab.storage import archive
 if TYPE_CHECKING:
     import pandas as pd
 
-PREDICTED = ("predictions", "probabilities")  # of the test images, at the last epoch
+PREDICTED = ("predictions", "probabilities")  # for the test images, by the weights of the last epoch
 
 
 def metrics_file(records: Mapping[int, Record]) -> bytes:
-    """Return metrics.csv: every row, by seed and epoch."""
+    """Return the bytes of metrics.csv: every row, sorted by seed and epoch."""
     return table(COLUMNS, (row.values for _, record in sorted(records.items()) for row in record.rows))
 
 
 def timing_file(records: Mapping[int, Record]) -> bytes:
-    """Return timing.csv: the wall-clock seconds of every row."""
-    rows = (
+    """Return the bytes of timing.csv: the wall-clock seconds of every row."""
+    lines = (
         (row.seed, row.epoch, seconds)
         for _, record in sorted(records.items())
         for row, seconds in zip(record.rows, record.seconds, strict=True)
     )
-    return table(("seed", "epoch", "seconds"), rows)
+    return table(("seed", "epoch", "seconds"), lines)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    """Return CSV bytes; `repr` of a float is the shortest text that reads back exactly."""
-    lines = [",".join(columns), *(",".join(map(repr, row)) for row in rows)]
-    return ("\n".join(lines) + "\n").encode()
+def table(columns: Sequence[str], lines: Iterable[Sequence[object]]) -> bytes:
+    """Return a table as CSV bytes. Floats are written with `repr`: the shortest text that reads back exactly."""
+    text = [",".join(columns), *(",".join(map(repr, line)) for line in lines)]
+    return ("\n".join(text) + "\n").encode()
 
 
 def weights_file(outcomes: Mapping[int, Outcome]) -> bytes:
@@ -65,9 +65,9 @@ def predictions_file(outcomes: Mapping[int, Outcome]) -> bytes:
 
 
 def finished_records(path: Path, origin: Origin) -> dict[int, Record]:
-    """Return the records of a finished run as they were before its final files were written; none where it is not.
+    """Return the records that a finished run's files were written from; none if the run is not finished.
 
-    Raises `Refused` where the run has another origin, or a file is not as it was written.
+    Raises `Refused` if the run has another origin, or a file is not as it was written.
     """
     if read_summary(path) is None:
         return {}
@@ -75,15 +75,15 @@ def finished_records(path: Path, origin: Origin) -> dict[int, Record]:
     origin.check(path, {"config": run.config.identity, "data": run.summary.data_sha256})
     try:
         return _records(run, origin)
-    except (LookupError, ValueError) as error:  # each file may be as it was written, and of another run
+    except (LookupError, ValueError) as error:  # each file is as it was written, but perhaps by another run
         raise damaged(path, "files", "do not belong together", repr(error)) from None
 
 
 def _records(run: Run, origin: Origin) -> dict[int, Record]:
     outcomes = {seed: Outcome(facts, {}, origin.data) for seed, facts in run.summary.seeds.items()}
     for name, array in run.weights().items():
-        seed, _, own_name = name.partition(".")
-        outcomes[int(seed)].arrays[own_name] = array
+        seed, _, name_in_seed = name.partition(".")
+        outcomes[int(seed)].arrays[name_in_seed] = array
     test = run.predictions()
     for index, seed in enumerate(test["seeds"].tolist()):
         outcomes[seed].arrays.update({"labels": test["labels"]} | {name: test[name][index] for name in PREDICTED})
@@ -96,5 +96,5 @@ def _records(run: Run, origin: Origin) -> dict[int, Record]:
 
 
 def lines(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a table as plain tuples."""
+    """Yield the lines of a table as plain tuples."""
     return table.itertuples(index=False, name=None)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run, read from disk. Files are checked against the summary's SHA-256 when they are read."""
+    """A finished run, read from disk. Each file is checked against its SHA-256 in the summary when it is read."""
 
     path: Path
     name: str
@@ -56,39 +56,44 @@ class Run:
 
     @cached_property
     def timing(self) -> pd.DataFrame:
-        """The rows of timing.csv: seed, epoch, wall-clock seconds (of lanes trained together, each one's share)."""
+        """timing.csv: seed, epoch, wall-clock seconds. Lanes that train together count equal shares of the time."""
         return self._table("timing.csv", ("seed", "epoch", "seconds"))
 
     @property
     def seconds(self) -> dict[int, float]:
-        """Wall-clock seconds of each seed's training in all."""
+        """The wall-clock seconds that each seed took, over all epochs."""
         totals = self.timing.groupby("seed")["seconds"].sum()
         return {seed: float(totals[seed]) for seed in self.seeds if seed in totals}
 
     def predictions(self) -> dict[str, np.ndarray]:
-        """Test split, last epoch: seeds (S,), labels (n,), predictions (S, n), probabilities (S, n, classes)."""
+        """Return the test predictions at the last epoch, as arrays by name.
+
+        seeds (S,), labels (n,), predictions (S, n), probabilities (S, n, classes).
+        """
         import numpy as np
 
         data = self._read("predictions.npz")
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as archive:
                 if sum(member.file_size for member in archive.zip.infolist()) > len(data):
-                    raise ValueError("holds less than it declares")  # a bomb: what is written is not compressed
+                    raise ValueError(
+                        "holds less than it declares"
+                    )  # what a run writes is not compressed, so this is a zip bomb
                 arrays = dict(archive)
             seeds, labels, predictions = (arrays[name] for name in ("seeds", "labels", "predictions"))
             kinds = "".join(array.dtype.kind for array in (seeds, labels, predictions))
             shapes = [array.shape[:2] for name, array in arrays.items() if name in ("predictions", "probabilities")]
-            good = {*self.seeds} - {*self.diverged}
+            finished = {*self.summary.finished}
             agree = set(kinds) <= set("iu") and set(shapes) == {(*seeds.shape, *labels.shape)}
-            fits = not good or (agree and good <= {*seeds.tolist()})
-        except Exception as error:  # bytes that are no archive bring anything out of zipfile and numpy
+            fits = not finished or (agree and finished <= {*seeds.tolist()})
+        except Exception as error:  # zipfile and numpy raise errors of any type for bytes that are no archive
             raise damaged(self.path / "predictions.npz", "arrays", "cannot be read", str(error)) from None
         if not fits:
             raise damaged(self.path / "predictions.npz", "arrays", "must agree in seeds and images", [*shapes, *kinds])
         return arrays
 
     def weights(self) -> dict[str, np.ndarray]:
-        """Weights by name, "<seed>.<last|best>.<layer>.<weight|bias>", in the layout of `torch.nn.Linear`."""
+        """Return the weights by name, "<seed>.<last|best>.<layer>.<weight|bias>", shaped as in `torch.nn.Linear`."""
         from safetensors.numpy import load
 
         data = self._read("weights.safetensors")
@@ -112,12 +117,12 @@ class Run:
             raise damaged(self.path / name, "rows", reason, str(error)) from None
 
     def _check_epochs(self, rows: Iterable[Sequence[float]]) -> None:
-        """Raise ValueError where a seed lacks one of its epochs, or has it twice."""
-        found: dict[float, list[float]] = {}
+        """Raise ValueError if a seed lacks one of its epochs, or has one twice."""
+        by_seed: dict[float, list[float]] = {}
         for seed, epoch, *_ in rows:
-            found.setdefault(seed, []).append(epoch)
+            by_seed.setdefault(seed, []).append(epoch)
         for seed, facts in self.summary.seeds.items():
-            epochs = found.get(seed, [])
+            epochs = by_seed.get(seed, [])
             count = facts.epochs if isinstance(facts, FinishedSeed) else len(epochs)
             if epochs != list(range(1, count + 1)):
                 raise ValueError(f"seed {seed} has {len(epochs)} rows")
@@ -127,7 +132,7 @@ class Run:
 
 
 def load(path: Path) -> Run:
-    """Read the finished run in the directory `path`. Raises `Refused` where it is not finished or is damaged."""
+    """Read the finished run in the directory `path`. Raises `Refused` if it is not finished or is damaged."""
     summary = read_summary(path)
     if summary is None:
         raise Refused(Problem(str(path), "run", "has no finished run (no summary.json)", str(path)))

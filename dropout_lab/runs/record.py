@@ -1,7 +1,7 @@
-"""The one writer of a run directory: what is asked for against what is there, and the final files.
+"""The one writer of a run directory.
 
-While seeds are in training, `checkpoint/` holds what is known of each (`checkpoints.py`). When all that were asked for
-have ended, the final files are written from these, `summary.json` last.
+While seeds are in training, `checkpoint/` holds what is known of each (`runs/checkpoint.py`). When all seeds asked for
+have ended, the final files are written from these records, summary.json last.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FILES = ("config.yaml", "metrics.csv", "timing.csv", "weights.safetensors", "pre
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a run directory (--fresh) to the first free `<name>.old-<n>` and return that."""
+    """Rename a run directory to `<name>.old-<n>`, with the first n that is free, and return the new path (--fresh)."""
     refuse_foreign(path)
     with locked(path):
         number = 1
@@ -54,7 +54,7 @@ def set_aside(path: Path) -> Path:
 
 @contextlib.contextmanager
 def writing(job: Job, data_sha256: str) -> Iterator[RunWriter]:
-    """Create or reopen the run directory of a job, hold its lock, and give its writer."""
+    """Create or reopen the run directory of a job, and yield its writer; the directory is locked meanwhile."""
     refuse_foreign(job.path)
     make_directory(job.path)
     with locked(job.path):
@@ -62,15 +62,15 @@ def writing(job: Job, data_sha256: str) -> Iterator[RunWriter]:
 
 
 class RunWriter:
-    """Writes one run directory; made by `writing`, which holds the lock."""
+    """Writes one run directory. `writing` makes it, and holds the lock."""
 
     def __init__(self, job: Job, data_sha256: str) -> None:
-        """Read what is there. A finished run that lacks seeds becomes unfinished, its seeds kept as checkpoints.
+        """Read what is there. If a finished run lacks seeds, make it unfinished, and keep its seeds as checkpoints.
 
-        Raises `Refused`, with nothing changed, where config or data are not those that the run was begun with.
+        Raises `Refused`, before anything is changed, if the run was begun with another config or other data.
         """
         self.path, self.asked = job.path, job.config.seeds
-        self.finished = not job.unfinished()  # asked again, now that no other process can change the answer
+        self.finished = not job.unfinished()  # asked again: now no other process can change the answer
         origin = Origin(job.config.identity, data_sha256)
         self.checkpoints = Checkpoints(self.path, origin)
         self.records = self.checkpoints.read()
@@ -82,7 +82,7 @@ class RunWriter:
             self._begin(finished)
 
     def _begin(self, finished: Mapping[int, Record]) -> None:
-        """Make the directory one of an unfinished run; a crash at any moment leaves a finished or an unfinished one."""
+        """Make this an unfinished run. A crash at any moment leaves a run that is whole, finished or unfinished."""
         for name in FILES:
             remove_leftovers(self.path / name)
         if finished:
@@ -95,7 +95,7 @@ class RunWriter:
 
     @property
     def notes(self) -> list[str]:
-        """What was wrong with the checkpoints, a line for each seed concerned."""
+        """What is wrong with the checkpoints: a line for each seed that has a damaged one."""
         return self.checkpoints.notes
 
     def pending(self) -> set[int]:
@@ -103,13 +103,13 @@ class RunWriter:
         return {seed for seed in self.asked if seed not in self.records or self.records[seed].outcome is None}
 
     def resume(self, seed: int) -> Snapshot | None:
-        """Return the snapshot that a pending seed goes on from, and forget the rows after it: they will come again."""
+        """Return the snapshot that a pending seed goes on from, and drop the rows after it: they are trained again."""
         record = self.records.setdefault(seed, Record())
         del record.rows[record.reached :], record.seconds[record.reached :]
         return record.snapshot
 
     def add(self, row: Row, seconds: float, snapshot: Snapshot | None) -> None:
-        """Take one epoch, and make it safe with all before it; without a snapshot (from a cluster) it is only noted."""
+        """Add one epoch. With a snapshot, save the seed's checkpoint; a cluster sends most epochs without one."""
         record = self.records[row.seed]
         record.rows.append(row)
         record.seconds.append(seconds)
@@ -118,14 +118,14 @@ class RunWriter:
             self.checkpoints.save(row.seed, record)
 
     def end(self, seed: int, outcome: Outcome) -> None:
-        """Take what a seed came to, and make it safe on disk."""
+        """Record how a seed ended, and save it durably."""
         if outcome.data_sha256 != self.data_sha256:
             raise Failed(f"{self.path}: the data changed while seed {seed} was training; use --fresh")
         self.records[seed].outcome, self.records[seed].snapshot = outcome, None
         self.checkpoints.save(seed, self.records[seed])
 
     def write_tables(self) -> None:
-        """Write metrics.csv and timing.csv as they stand now, for who looks on; the checkpoints hold the same."""
+        """Write metrics.csv and timing.csv as they are now, for a user who watches; checkpoints hold the same rows."""
         atomic_write(self.path / "metrics.csv", metrics_file(self.records), durable=False)
         atomic_write(self.path / "timing.csv", timing_file(self.records), durable=False)
 

@@ -1,4 +1,4 @@
-"""summary.json: the facts of a finished run, checked when they are built and again when they are read. No torch here.
+"""summary.json: the facts of a finished run, checked when they are written and when they are read. No torch here.
 
 summary.json is written after all other files of a run: if it is there, the run is finished. It holds the SHA-256 of
 these files, and of its own text.
@@ -31,7 +31,7 @@ UNSEALED = 2  # this format had no seal, and can still be read
 
 
 def _seed(key: object) -> object:
-    """Return the seed that a key of the JSON object `seeds` is."""
+    """Return the seed that a key of the JSON object `seeds` stands for."""
     return int(key) if isinstance(key, str) and re.fullmatch("[0-9]{1,20}", key, re.ASCII) else key
 
 
@@ -121,7 +121,7 @@ class Summary(Facts):
 def read_summary(path: Path) -> Summary | None:
     """Return the summary of the run directory `path`, or None if it has none.
 
-    Raises `Refused` where summary.json is damaged, or is of a newer format.
+    Raises `Refused` if summary.json is damaged, or its format is newer than this dropout-lab.
     """
     file = path / "summary.json"
     try:
@@ -137,7 +137,7 @@ def read_summary(path: Path) -> Summary | None:
     if version not in (UNSEALED, FORMAT):
         raise damaged(file, "format", f"must be {FORMAT}; an earlier dropout-lab wrote another", version)
     if not is_sealed_json(data) and (version == FORMAT or SEAL in facts):
-        raise damaged(file, SEAL, "must be that of the lines above it", facts.get(SEAL))
+        raise damaged(file, SEAL, "does not match the lines above it", facts.get(SEAL))
     try:
         return Summary.model_validate(facts)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Read a sweep: one line per setting, each against its baseline, and the choice made on validation."""
+"""Judge a sweep: compare each run with its baseline on test accuracy, and choose one on validation accuracy."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from dropout_lab.text import Parts, as_text, cut, labelled
 
 SCHEMA_VERSION = 1
 PRIMARY = METRICS["test_accuracy"]
-SELECTION = METRICS["val_accuracy"]  # what the choice is made on: the same measure, on the validation split
-MARKS = {"better": "+", "worse": "-", "equivalent": "=", "inconclusive": "~"}  # of the verdicts, in text
+SELECTION = METRICS["val_accuracy"]  # the run with the best one is chosen: the same measure, on the validation split
+MARKS = {"better": "+", "worse": "-", "equivalent": "=", "inconclusive": "~"}  # of the verdicts, in a table of text
 WIDEST = 24  # characters of a value in the table of two settings
 CSV_METRICS = ("val_loss", "val_accuracy", "test_loss", "test_accuracy", "best_val_loss", "gap", "overfitting")
 
 
 @dataclass(frozen=True)
 class Line:
-    """One setting: its run (None where unfinished), what its seeds gave, and its difference from the baseline."""
+    """One line of the table: a run (None if unfinished), its accuracies, and its difference from the baseline."""
 
     member: Member
     run: Run | None
@@ -45,7 +45,7 @@ class Line:
 
 @dataclass(frozen=True)
 class SweepTable:
-    """All lines of a sweep, and the one with the best mean validation accuracy at the last epoch."""
+    """The lines of a sweep, and the chosen line: it has the best mean validation accuracy at the last epoch."""
 
     sweep: Sweep
     lines: tuple[Line, ...]
@@ -53,7 +53,7 @@ class SweepTable:
 
     @property
     def grid(self) -> Grid | None:
-        """The runs over the two settings that vary, where there are exactly two."""
+        """The runs over the two settings that vary; None unless exactly two vary."""
         return grid({line.member.name: line.member.settings for line in self.lines})
 
 
@@ -78,7 +78,10 @@ def read(directory: Path, load: Callable[[Path], Run | None] = load) -> SweepTab
 
 
 def judge(sweep: Sweep, runs: Mapping[str, Run]) -> SweepTable:
-    """Compare every run with its baseline on test accuracy, Holm over the whole family, and choose on validation."""
+    """Compare every run with its baseline on test accuracy, and choose the best run on validation accuracy.
+
+    p-values are adjusted by Holm's method over all comparisons. A run with a diverged seed is never chosen.
+    """
     differences = {member.name: _difference(member, runs) for member in sweep.members}
     p_values = {
         name: difference.p for name, difference in differences.items() if difference and difference.p is not None
@@ -114,12 +117,15 @@ def _estimate(metric: Metric, run: Run) -> Estimate | None:
 
 
 def to_text(result: SweepTable, width: int = 100) -> str:
-    """Return the table, the choice and what it is worth, as plain text."""
+    """Return the table and the choice, with its test accuracy, as plain text."""
     return as_text(parts(result, marks=True), width)
 
 
 def parts(result: SweepTable, *, marks: bool = False) -> Parts:
-    """Return what the sweep is, its table (verdicts as words, or as marks), the choice, the table of two settings."""
+    """Return what is shown of a sweep: its table, the choice and, if two settings vary, the table over both.
+
+    Verdicts are words or, with `marks`, signs that are explained below the table.
+    """
     head = ("run", "seeds", "val acc. %", "test acc. %", "diff pp [95% CI]", "Holm p", "" if marks else "verdict")
     body = []
     for line in result.lines:
@@ -142,7 +148,7 @@ def parts(result: SweepTable, *, marks: bool = False) -> Parts:
 
 
 def sentence(result: SweepTable) -> str:
-    """Return which setting is chosen and what it is worth; "" where none is."""
+    """Return a sentence that says which run is chosen, and how it does on the test split; "" if none is."""
     line = result.chosen
     if line is None or line.test is None:
         return ""
@@ -153,7 +159,7 @@ def sentence(result: SweepTable) -> str:
 
 
 def _crossed(result: SweepTable, cells: Grid) -> list[Cells]:
-    """Return the table of two settings."""
+    """Return the mean test accuracies as a table over two settings."""
     shown = {
         line.member.name: "> " * (line is result.chosen) + PRIMARY.shown(line.test.mean)
         for line in result.lines
@@ -173,15 +179,15 @@ def _cells(line: Line) -> tuple[str, ...]:
 
 
 def _seeds(line: Line) -> str:
-    """Return how many seeds are fine and, where some are not, how many diverged."""
+    """Return how many seeds finished and, if any diverged, how many did."""
     if line.run is None:
         return "unfinished"
-    fine = len(line.run.seeds) - line.diverged
-    return f"{fine} ok, {line.diverged} diverged" if line.diverged else f"{fine} ok"
+    finished = len(line.run.seeds) - line.diverged
+    return f"{finished} ok, {line.diverged} diverged" if line.diverged else f"{finished} ok"
 
 
 def _verdict(line: Line) -> str:
-    """Return what `compare` would say in one word: a difference counts where it is clear and beyond the margin."""
+    """Return the verdict in one word, as `compare` would give it; "" if there is none."""
     if line.difference is None:
         return ""
     higher = PRIMARY.higher_is_better
@@ -203,7 +209,7 @@ def _shown(line: Line) -> str:
 
 
 def to_csv(result: SweepTable) -> str:
-    """Return a tidy table: one row per run and seed, what varies in full; the values of a diverged seed are empty."""
+    """Return sweep.csv: a line for each run and seed, with the settings that vary. Missing values are empty."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     keys = result.sweep.keys
@@ -216,7 +222,7 @@ def to_csv(result: SweepTable) -> str:
         values = [METRICS[name].finite(line.run) for name in CSV_METRICS]
         for seed in line.run.seeds:
             status = line.run.summary.seeds[seed].status
-            writer.writerow([line.member.name, *settings, seed, status, *(own.get(seed, "") for own in values)])
+            writer.writerow([line.member.name, *settings, seed, status, *(value.get(seed, "") for value in values)])
     return buffer.getvalue()
 
 
@@ -247,7 +253,7 @@ def to_json_dict(result: SweepTable) -> dict[str, Any]:
 
 
 def points(result: SweepTable) -> tuple[str, list[tuple[float | str, Run]]]:
-    """Return the axis of a picture, and each finished run's place on it: the rate, or the run's name."""
+    """Return the title of a picture's axis, and the finished runs with their places on it: their rates, or names."""
     finished = [(line.member, line.run) for line in result.lines if line.run]
     keys = result.sweep.keys
     if keys == (RATE,) and all(isinstance(member.settings[RATE], int | float) for member, _ in finished):
@@ -256,5 +262,5 @@ def points(result: SweepTable) -> tuple[str, list[tuple[float | str, Run]]]:
 
 
 def chosen_point(result: SweepTable) -> float | str | None:
-    """Return the place of the chosen run on the axis of `points`."""
+    """Return the place of the chosen run on the axis that `points` returns; None if no run is chosen."""
     return next((place for place, run in points(result)[1] if result.chosen and run is result.chosen.run), None)

@@ -1,4 +1,4 @@
-"""What to type after a sweep: commands that go on from it, to copy. Pure text; they are run by whoever copies them."""
+"""The commands that a user may want to run after a sweep, as text to copy."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Step = tuple[str, str]  # why, and the command
 
 
 def after_sweep(table: SweepTable, words: Sequence[str], rates: str | None, places: Sequence[str]) -> list[Step]:
-    """Return what may follow a sweep in which a run was chosen.
+    """Return the steps that may follow a sweep; none if no run was chosen.
 
-    `words` are the command line of the sweep, `rates` is what its --rates said, and `places` are the options that say
-    where runs and data are.
+    `words` are the command line of the sweep, `rates` is the value of its --rates, and `places` are the options that
+    say where runs and data are.
     """
     chosen = table.chosen and table.chosen.member
     if not chosen:
@@ -33,7 +33,7 @@ def after_sweep(table: SweepTable, words: Sequence[str], rates: str | None, plac
 
 
 def finer(table: SweepTable) -> list[float]:
-    """Return the rates halfway from the chosen one to its neighbours; where it is the highest, half a step beyond."""
+    """Return the rates halfway from the chosen rate to its neighbours; beyond the highest rate, half a step up."""
     tried = {member.settings.get(RATE) for member in table.sweep.members}
     numbers = sorted(float(rate) for rate in tried if isinstance(rate, int | float))
     chosen = table.chosen and table.chosen.member.settings.get(RATE)
@@ -46,7 +46,7 @@ def finer(table: SweepTable) -> list[float]:
 
 
 def _replaced(words: Sequence[str], rates: str) -> Iterator[str]:
-    """Yield the words of a command line with other rates: the same sweep, so that what is trained is not done again."""
+    """Yield the words of a command line with other rates. The sweep keeps its name, so no run is trained twice."""
     before = ""
     for word in words:
         yield rates if before == "--rates" else f"--rates={rates}" if word.startswith("--rates=") else word

@@ -530,7 +530,7 @@ def test_an_older_summary_without_a_seal_is_read_and_gets_one(tmp_path: Path) ->
     unsealed = {key: value for key, value in facts.items() if key != "sha256"}
     for forged in (facts | {"format": 2}, unsealed):
         file.write_text(json.dumps(forged))
-        with refused(tmp_path, "sha256: must be that of the lines above it"):
+        with refused(tmp_path, "sha256: does not match the lines above it"):
             runs.load(tmp_path / "run")
     file.write_text(json.dumps(unsealed | {"format": 2}))
     assert runs.load(tmp_path / "run").seeds == (0,)
