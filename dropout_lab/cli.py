@@ -111,11 +111,10 @@ def train(
     """
     from dropout_lab.commands import listing
     from dropout_lab.commands import names as targets
-    from dropout_lab.comparison.verdict import named_seeds
     from dropout_lab.config import resolve as configs
     from dropout_lab.runs import read as runs
     from dropout_lab.runs.job import Job
-    from dropout_lab.text import as_markdown, as_text
+    from dropout_lab.text import as_markdown, as_text, named_seeds
 
     options = _options(runs_dir, data_dir, device, quiet=quiet, track=track)
     given = targets.overrides(seeds=_seeds(seeds, smoke), name=name, device=device)
@@ -167,8 +166,7 @@ def compare(
     from dropout_lab.commands import compare as comparing
     from dropout_lab.commands import names as targets
     from dropout_lab.comparison import tables
-    from dropout_lab.comparison.verdict import named_seeds
-    from dropout_lab.text import as_markdown
+    from dropout_lab.text import as_markdown, named_seeds
 
     options = _options(runs_dir, data_dir, device, quiet=quiet, track=track)
     if smoke and fail_if is not None:
@@ -440,7 +438,7 @@ def export(
     """
     from dropout_lab.commands import export as exports
     from dropout_lab.commands import names as targets
-    from dropout_lab.comparison.verdict import count
+    from dropout_lab.text import count
 
     (job,) = targets.targets([name], _options(runs_dir))
     done = exports.export(job, to)

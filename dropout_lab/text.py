@@ -144,6 +144,27 @@ def cut(text: str, size: int) -> str:
     return text[: size - 3 - end] + "..." + text[len(text) - end :]
 
 
+def count(number: int, noun: str) -> str:
+    """Return "1 seed" or "5 seeds"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def shown_seeds(seeds: Sequence[int]) -> str:
+    """Return seeds with runs of neighbours drawn together: "0-4, 7"."""
+    spans: list[list[int]] = []
+    for seed in sorted(seeds):
+        if spans and seed == spans[-1][-1] + 1:
+            spans[-1][1:] = [seed]
+        else:
+            spans.append([seed])
+    return ", ".join("-".join(map(str, span)) for span in spans)
+
+
+def named_seeds(seeds: Sequence[int]) -> str:
+    """Return "seed 3" or "seeds 0-4, 7"."""
+    return ("seed " if len(seeds) == 1 else "seeds ") + shown_seeds(seeds)
+
+
 def _grouped(parts: Parts) -> Iterator[tuple[str, ...] | list[Line]]:
     """Yield the tables, and what is said between them together."""
     for said, group in itertools.groupby(parts, key=lambda part: isinstance(part, str)):

@@ -13,6 +13,7 @@ from statistics import median
 from typing import Literal
 
 from dropout_lab.comparison.inference import FEWEST, Difference, interval, paired
+from dropout_lab.text import count
 
 Word = Literal["HOLDS", "FAILS", "UNDECIDED"]
 Values = Mapping[int, float]  # by seed
@@ -207,7 +208,7 @@ def median_between(values: Values, least: float, most: float, reading: str = "")
     text = ", ".join("more" if math.isinf(value) else f"{value:g}" for value in ordered)
     if rank < 0:
         return Ruling(
-            "UNDECIDED", f"{seeds_of(len(ordered))}: {text}", "5 seeds are needed, at least", reading, lacking=True
+            "UNDECIDED", f"{count(len(ordered), 'seed')}: {text}", "5 seeds are needed, at least", reading, lacking=True
         )
     low, high = ordered[rank], ordered[-1 - rank]
     inside, outside = least <= low and high <= most, high < least or low > most
@@ -251,16 +252,12 @@ def exact(holds: bool, measured: str, reason: str, reading: str = "") -> Ruling:
 
 def too_few(seeds: int, reading: str = "") -> Ruling:
     """Return the ruling where there are not enough seeds, or pairs of them, for any other."""
-    return Ruling("UNDECIDED", seeds_of(seeds), f"{FEWEST} seeds are needed, at least", reading, lacking=True)
+    return Ruling("UNDECIDED", count(seeds, "seed"), f"{FEWEST} seeds are needed, at least", reading, lacking=True)
 
 
 def pairs(candidate: Values, baseline: Values) -> int:
     """Return how many seeds both have."""
     return len(candidate.keys() & baseline.keys())
-
-
-def seeds_of(number: int) -> str:
-    return f"{number} seed" + "s" * (number != 1)
 
 
 def compared(candidate: Values, baseline: Values, show: Show, what: str = "") -> tuple[Difference | None, str]:

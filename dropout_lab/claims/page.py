@@ -15,11 +15,10 @@ from typing import Any
 from dropout_lab.claims.definition import Claim
 from dropout_lab.claims.registry import GROUPS
 from dropout_lab.claims.run import Judged, cost
-from dropout_lab.comparison.verdict import count
 from dropout_lab.execution import lanes as schedule
 from dropout_lab.execution.environment import cpu_model
 from dropout_lab.storage import atomic_write, make_directory
-from dropout_lab.text import cut, markdown_row, table
+from dropout_lab.text import count, cut, markdown_row, table
 
 SCHEMA_VERSION = 1
 INDENT = 5

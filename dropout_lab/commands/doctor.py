@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dropout_lab import __version__
-from dropout_lab.comparison.verdict import count
+from dropout_lab.text import count
 
 if TYPE_CHECKING:
     from dropout_lab.commands.names import Options

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from dropout_lab.comparison import inference as statistics
 from dropout_lab.comparison.metrics import METRICS
-from dropout_lab.comparison.verdict import count, named_seeds, shown_seeds
 from dropout_lab.config import resolve as configs
 from dropout_lab.config.resolve import Config
 from dropout_lab.config.strict_yaml import written
@@ -21,7 +20,7 @@ from dropout_lab.runs.find import find, state
 from dropout_lab.runs.read import Run
 from dropout_lab.runs.summary import RESULTS, Results, check_hash, read_summary
 from dropout_lab.storage import read_file
-from dropout_lab.text import Line, Parts, flow, labelled, table
+from dropout_lab.text import Line, Parts, count, flow, labelled, named_seeds, shown_seeds, table
 
 if TYPE_CHECKING:
     from dropout_lab.execution.lanes import Layout

@@ -17,8 +17,8 @@ from typing import Literal, cast
 
 from dropout_lab.comparison.compare import Comparison, Contrast, unknown_metric
 from dropout_lab.comparison.metrics import METRICS
-from dropout_lab.comparison.verdict import named_seeds
 from dropout_lab.errors import Problem, Refused
+from dropout_lab.text import named_seeds
 
 GRAMMAR = re.compile(r"\s*([^\s:]+)\s*:\s*(drop|rise|change)\s*>\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(pp)?\s*")
 ROUNDING = 1e-9  # a share of the limit: 0.97 - 0.968 is a drop of 0.2 pp, not of more

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from dropout_lab.comparison.compare import Comparison, Contrast, Side
 from dropout_lab.comparison.inference import ALPHA, FEWEST
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.errors import shown
+from dropout_lab.text import count, named_seeds, shown_seeds
 
 LEVEL = f"{ALPHA}".removeprefix("0")  # ".05"
 DIGESTS = ("data", "git_commit")  # shown by their first seven digits
@@ -132,24 +133,3 @@ def images(contrast: Contrast) -> str:
 def shown_p(p: float) -> str:
     """Return a p-value as journals print it: ".008", "<.001"."""
     return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
-
-
-def count(number: int, noun: str) -> str:
-    """Return "1 seed" or "5 seeds"."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def shown_seeds(seeds: Sequence[int]) -> str:
-    """Return seeds with runs of neighbours drawn together: "0-4, 7"."""
-    spans: list[list[int]] = []
-    for seed in sorted(seeds):
-        if spans and seed == spans[-1][-1] + 1:
-            spans[-1][1:] = [seed]
-        else:
-            spans.append([seed])
-    return ", ".join("-".join(map(str, span)) for span in spans)
-
-
-def named_seeds(seeds: Sequence[int]) -> str:
-    """Return "seed 3" or "seeds 0-4, 7"."""
-    return ("seed " if len(seeds) == 1 else "seeds ") + shown_seeds(seeds)

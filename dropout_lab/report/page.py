@@ -20,7 +20,7 @@ from dropout_lab.comparison import verdict as wording
 from dropout_lab.comparison.compare import Comparison
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.comparison.tables import mean_sd, metric_lines, run_lines
-from dropout_lab.comparison.verdict import about, condition, differences, shown_seeds
+from dropout_lab.comparison.verdict import about, condition, differences
 from dropout_lab.config import resolve as configs
 from dropout_lab.config.strict_yaml import written
 from dropout_lab.data import datasets as data
@@ -35,7 +35,7 @@ from dropout_lab.runs.summary import FinishedSeed
 from dropout_lab.storage import atomic_write, make_directory, read_file
 from dropout_lab.sweeps import judge as sweep_table
 from dropout_lab.sweeps.judge import SweepTable
-from dropout_lab.text import Line, Markup, html_line, html_table
+from dropout_lab.text import Line, Markup, html_line, html_table, shown_seeds
 from dropout_lab.text import html_text as _text
 
 if TYPE_CHECKING:

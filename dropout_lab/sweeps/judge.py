@@ -13,14 +13,14 @@ from dropout_lab.comparison import inference as statistics
 from dropout_lab.comparison.compare import MIN_EFFECT
 from dropout_lab.comparison.inference import Difference, Estimate
 from dropout_lab.comparison.metrics import METRICS, Metric
-from dropout_lab.comparison.verdict import count, shown_p
+from dropout_lab.comparison.verdict import shown_p
 from dropout_lab.config.resolve import flatten
 from dropout_lab.config.strict_yaml import written
 from dropout_lab.runs.read import Run, load
 from dropout_lab.sweeps.files import read_seeds, read_sweep
 from dropout_lab.sweeps.plan import RATE, Grid, Member, Sweep, grid
 from dropout_lab.text import Line as Cells
-from dropout_lab.text import Parts, as_text, cut, labelled
+from dropout_lab.text import Parts, as_text, count, cut, labelled
 
 SCHEMA_VERSION = 1
 PRIMARY = METRICS["test_accuracy"]

@@ -14,6 +14,7 @@ from dropout_lab.comparison import verdict as wording
 from dropout_lab.comparison.compare import Comparison, Contrast, compare
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.errors import Refused
+from dropout_lab.text import shown_seeds
 
 BASELINE = [0.975, 0.976, 0.974, 0.977, 0.973]
 WORSE = [0.971, 0.973, 0.971, 0.972, 0.970]
@@ -288,4 +289,4 @@ def test_p_values_as_journals_print_them(p: float, text: str) -> None:
     ("seeds", "text"), [((), ""), ((3,), "3"), ((0, 1), "0-1"), ((7, 0, 1, 2, 9, 10), "0-2, 7, 9-10")]
 )
 def test_seeds_as_ranges(seeds: tuple[int, ...], text: str) -> None:
-    assert wording.shown_seeds(seeds) == text
+    assert shown_seeds(seeds) == text
