@@ -34,12 +34,13 @@ from dropout_lab.config.resolve import Config
 from dropout_lab.config.strict_yaml import written
 from dropout_lab.data import datasets as data
 from dropout_lab.errors import stop_at
+from dropout_lab.pages import as_html
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.job import Job
 from dropout_lab.sweeps import judge as sweep_table
 from dropout_lab.sweeps import plan as sweeps
 from dropout_lab.terminal import WIDEST
-from dropout_lab.text import as_html, as_text
+from dropout_lab.text import as_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import html
 import itertools
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-
-from dropout_lab.errors import printable
 
 LABEL = 10  # columns that a label takes at the beginning of a line
 GAP = 2  # columns between the columns of a table
@@ -18,10 +15,6 @@ Line = tuple[str, ...]  # the cells of one line of a table
 Parts = Sequence[str | list[Line]]  # what is said, behind its labels, and tables, each with its head
 NUMBER = re.compile(r"|-|(> )?[\[<]*[+-]?[0-9.].*|all equal")  # a cell that stands flush right
 MARKUP = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]<>|#~"})
-
-
-class Markup(str):
-    """Text that is HTML already; all other text is escaped where it enters a page."""
 
 
 def labelled(label: str, text: str) -> str:
@@ -67,7 +60,7 @@ def as_text(parts: Parts, width: int) -> str:
     """Return what is said, wrapped behind its labels, and the tables, each with an empty line above and below."""
     blocks = [
         table(part, width) if isinstance(part, list) else [line for piece in part for line in flow([piece], width)]
-        for part in _grouped(parts)
+        for part in grouped(parts)
     ]
     return "\n\n".join("\n".join(block) for block in blocks)
 
@@ -75,10 +68,10 @@ def as_text(parts: Parts, width: int) -> str:
 def as_markdown(parts: Parts) -> str:
     """Return the parts as Markdown, with a last newline: a list of what is said with bold labels, and tables."""
     blocks = [
-        "".join(f"- **{escaped(label)}** {escaped(text)}\n" for label, text in map(_unlabelled, part))
+        "".join(f"- **{escaped(label)}** {escaped(text)}\n" for label, text in map(unlabelled, part))
         if isinstance(part, tuple)
         else markdown_table(part)
-        for part in _grouped(parts)
+        for part in grouped(parts)
     ]
     return "\n".join(blocks)
 
@@ -100,40 +93,10 @@ def escaped(text: str) -> str:
     return text.translate(MARKUP)
 
 
-def as_html(parts: Parts) -> str:
-    """Return what is said as paragraphs between the tables, everything escaped, as a notebook shows it."""
-    return "\n".join(
-        html_table(part) if isinstance(part, list) else "<p>" + "<br>".join(map(html_line, part)) + "</p>"
-        for part in _grouped(parts)
-    )
-
-
-def html_table(lines: Sequence[Line], caption: str = "", kind: str = "") -> str:
-    """Return a table; the first line is its head, the first cells name rows, columns of numbers have class n."""
-    head, *body = lines
-    numeric = [all(NUMBER.fullmatch(line[column]) for line in body) for column in range(len(head))]
-    kinds = [" class=n" if number and column else "" for column, number in enumerate(numeric)]
-    heads = "".join(f'<th scope="col"{kind}>{html_text(cell)}</th>' for cell, kind in zip(head, kinds, strict=True))
-    rows = "\n".join(f"<tr>{_html_cells(line, kinds)}</tr>" for line in body)
-    titled = f"<caption>{html_text(caption)}</caption>" if caption else ""
-    return f'<table class="{kind}">{titled}<thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table>'
-
-
-def _html_cells(line: Line, kinds: Sequence[str]) -> str:
-    first, *rest = line
-    cells = (f"<td{kind}>{html_text(cell)}</td>" for cell, kind in zip(rest, kinds[1:], strict=True))
-    return f'<th scope="row">{html_text(first)}</th>' + "".join(cells)
-
-
-def html_line(piece: str) -> str:
-    """Return a piece of what is said as HTML, its label in bold."""
-    label, text = _unlabelled(piece)
-    return f"<b>{html_text(label)}</b> {html_text(text)}"
-
-
-def html_text(text: str) -> str:
-    """Return text as HTML shows it: nothing in it is markup, and nothing in it is unprintable."""
-    return text if isinstance(text, Markup) else html.escape(printable(text))
+def numeric(lines: Sequence[Line]) -> list[bool]:
+    """Say for each column of a table, of which the first names the lines, whether it holds numbers."""
+    columns = list(zip(*lines[1:], strict=True)) or [()] * len(lines[0])
+    return [number > 0 and all(map(NUMBER.fullmatch, column)) for number, column in enumerate(columns)]
 
 
 def cut(text: str, size: int) -> str:
@@ -165,7 +128,7 @@ def named_seeds(seeds: Sequence[int]) -> str:
     return ("seed " if len(seeds) == 1 else "seeds ") + shown_seeds(seeds)
 
 
-def _grouped(parts: Parts) -> Iterator[tuple[str, ...] | list[Line]]:
+def grouped(parts: Parts) -> Iterator[tuple[str, ...] | list[Line]]:
     """Yield the tables, and what is said between them together."""
     for said, group in itertools.groupby(parts, key=lambda part: isinstance(part, str)):
         if said:
@@ -174,7 +137,7 @@ def _grouped(parts: Parts) -> Iterator[tuple[str, ...] | list[Line]]:
             yield from (part for part in group if not isinstance(part, str))
 
 
-def _unlabelled(piece: str) -> tuple[str, str]:
+def unlabelled(piece: str) -> tuple[str, str]:
     """Return the label of a piece, and its text."""
     return piece[:LABEL].strip(), piece[LABEL:]
 

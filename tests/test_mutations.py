@@ -335,11 +335,15 @@ GUARDS = {
     ),
     "no label is a formula": Guard("figures/style", '"text.parse_math": False, ', "", "test_plots.py::hostile_names"),
     "a page asks for nothing": Guard(
-        "report/page",
-        '<meta http-equiv="Content-Security-Policy" content="{_policy(style, script)}">',
-        "",
+        "pages",
+        "default-src 'none'; img-src",
+        "img-src",
         "test_report.py::refers_to_nothing",
     ),
+    "what enters a page is escaped": Guard(
+        "pages", "autoescape=True", "autoescape=False", "test_report.py::is_escaped"
+    ),
+    "nothing unprintable enters a page": Guard("pages", "finalize=_printable,", "", "test_report.py::is_escaped"),
     "a run may go while runs are listed": Guard(
         "runs/find", "with contextlib.suppress(FileNotFoundError):", "if True:", "test_listing.py::moved_aside"
     ),

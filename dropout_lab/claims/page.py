@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,35 +11,27 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from dropout_lab import pages
 from dropout_lab.claims.definition import Claim
 from dropout_lab.claims.registry import GROUPS
 from dropout_lab.claims.run import Judged, cost
-from dropout_lab.execution import lanes as schedule
 from dropout_lab.execution.environment import cpu_model
+from dropout_lab.execution.lanes import cores
 from dropout_lab.storage import atomic_write, make_directory
 from dropout_lab.text import count, cut, markdown_row, table
 
 SCHEMA_VERSION = 1
+TITLE = "Claims of the literature, run and judged"
 INDENT = 5
 HEAD = ("claim", "verdict", "published", "seeds", "time of one core")
 TITLES = {"articles": "The articles", "theory": "The theory", "papers": "The papers"}
-STYLE = """
-:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}
-article{border-top:1px solid #8888;padding:.5rem 0 1rem}h3{margin:.5rem 0 0}.source{opacity:.75;margin:0}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;margin:.5rem 0}dd{margin:0}
-.HOLDS,.FAILS,.UNDECIDED{font-weight:bold;padding:0 .4rem;border-radius:.2rem;color:#fff}
-.HOLDS{background:#1a6b34}.FAILS{background:#a3202c}.UNDECIDED{background:#5f6673}
-table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.2rem .6rem .2rem 0}
-td+td{white-space:nowrap}td:nth-child(3){white-space:normal}
-img{max-width:100%;background:#fff}@media print{article{break-inside:avoid}}
-"""
 
 
 def write(results: Sequence[Judged], path: Path, command: str) -> None:
     """Write the page of judged claims: HTML, or Markdown with its pictures in images/ beside it, by the suffix."""
     trained = [run.summary.environment for judged in results for run in judged.runs.values()]
     where = sorted({f"{own['cpu']}, torch {own['torch']}" for own in trained}) or [cpu_model()]
-    facts = f"`{command}`, {date.today()}; {'; '.join(where)}; {schedule.cores()} cores."
+    circumstances = f"{date.today()}; {'; '.join(where)}; {cores()} cores"
     pictures = {judged.claim.id: own for judged in results if (own := picture(judged))}
     make_directory(path.parent)
     if path.suffix == ".md":
@@ -48,9 +39,9 @@ def write(results: Sequence[Judged], path: Path, command: str) -> None:
         make_directory(path.parent / "images")
         for id, name in names.items():
             atomic_write(path.parent / name, pictures[id])
-        text = as_markdown(results, facts, names)
+        text = as_markdown(results, f"`{command}`, {circumstances}.", names)
     else:
-        text = as_html(results, facts, pictures)
+        text = as_html(results, command, circumstances, pictures)
     atomic_write(path, text.encode())
 
 
@@ -171,7 +162,7 @@ def as_markdown(results: Sequence[Judged], facts: str = "", pictures: Mapping[st
 
     facts: how, when and where the results were made. pictures: of some claims the path of a picture.
     """
-    lines = ["# Claims of the literature, run and judged", "", *([facts, ""] if facts else []), summed(results) + "."]
+    lines = [f"# {TITLE}", "", *([facts, ""] if facts else []), summed(results) + "."]
     for group, letter in GROUPS.items():
         own = [judged for judged in results if judged.claim.id.startswith(letter)]
         if not own:
@@ -203,47 +194,34 @@ def _cells(judged: Judged) -> tuple[str, ...]:
     )
 
 
-def as_html(results: Sequence[Judged], facts: str, pictures: Mapping[str, bytes]) -> str:
+def as_html(results: Sequence[Judged], command: str, circumstances: str, pictures: Mapping[str, bytes]) -> str:
     """Return one page that needs no other file and no network. pictures: of some claims a PNG."""
-    command, _, rest = facts.removeprefix("`").partition("`")
-    parts = [
-        "<!doctype html>",
-        '<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
-        f"<title>Claims of the literature, run and judged</title><style>{STYLE}</style>",
-        "<h1>Claims of the literature, run and judged</h1>",
-        f"<p><code>{html.escape(command)}</code>{html.escape(rest)}</p><p>{summed(results)}.</p>",
-        "<table>",
-        "<tr>" + "".join(f"<th>{head}</th>" for head in HEAD) + "</tr>",
-        *(_html_row(judged) for judged in results),
-        "</table>",
-    ]
-    for judged in results:
-        claim = judged.claim
-        parts.append(f'<article id="{claim.id}"><h3>{claim.id} {html.escape(claim.sentence)}</h3>')
-        seeds, time = trained(judged)
-        took = f"; {count(judged.seeds, 'seed')}, {time} of one core" if claim.arms else ""
-        parts.append(f'<p class="source">{html.escape(sources(claim) + took)}</p><dl>')
-        for own in judged.rulings:
-            reading = f"{html.escape(own.reading)}: " if own.reading else ""
-            text = f"{reading}{html.escape(own.measured)} ({html.escape(own.reason)})"
-            parts.append(f'<dt><span class="{own.word}">{own.word}</span></dt><dd>{text}</dd>')
-        if claim.published:
-            parts.append(f"<dt>published</dt><dd>{html.escape(claim.published)}</dd>")
-        parts += [f"<dt></dt><dd>{html.escape(text)}</dd>" for text in judged.missing]
-        parts.append("</dl>")
-        if picture := pictures.get(claim.id):
-            data = base64.b64encode(picture).decode()
-            parts.append(f'<img alt="the runs of {claim.id}" src="data:image/png;base64,{data}">')
-        parts.append("</article>")
-    return "\n".join([*parts, "</html>\n"])
+    return pages.page(
+        "claims.html",
+        title=TITLE,
+        command=command,
+        circumstances=circumstances,
+        sum=summed(results),
+        head=HEAD,
+        claims=[_section(judged, pictures.get(judged.claim.id, b"")) for judged in results],
+    )
 
 
-def _html_row(judged: Judged) -> str:
-    claim, word = judged.claim, judged.verdict
-    mark = f'<span class="{word}">{word}</span>' if word.isupper() else word
-    sentence = f'<a href="#{claim.id}">{claim.id}</a> {html.escape(claim.sentence)}'
-    cells = [sentence, mark, html.escape(claim.published or "-"), *trained(judged)]
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+def _section(judged: Judged, picture: bytes) -> dict[str, Any]:
+    """Return what the page says of one claim."""
+    claim, (seeds, time) = judged.claim, trained(judged)
+    took = f"; {count(judged.seeds, 'seed')}, {time} of one core" if claim.arms else ""
+    return {
+        "id": claim.id,
+        "sentence": claim.sentence,
+        "verdict": judged.verdict,
+        "published": claim.published,
+        "trained": (seeds, time),
+        "sources": sources(claim) + took,
+        "rulings": judged.rulings,
+        "missing": judged.missing,
+        "picture": base64.b64encode(picture).decode(),
+    }
 
 
 def picture(judged: Judged) -> bytes | None:

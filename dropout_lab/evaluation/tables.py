@@ -11,7 +11,8 @@ from dropout_lab.comparison.inference import interval
 from dropout_lab.evaluation.averaging import Scores
 from dropout_lab.evaluation.evaluate import Evaluation, NetworkEvaluation
 from dropout_lab.evaluation.uncertainty import ANGLES
-from dropout_lab.text import Line, Parts, as_html, as_text, count, labelled, shown_seeds
+from dropout_lab.pages import as_html
+from dropout_lab.text import Line, Parts, as_text, count, labelled, shown_seeds
 
 SCHEMA_VERSION = 1
 WIDTH = 100  # columns, where there is no terminal to ask

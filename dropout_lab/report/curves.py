@@ -1,12 +1,15 @@
-"""The curves of a report: means over the seeds with their bands, as SVG that reads without JavaScript, and as data."""
+"""The curves of a report: the mean of a run's seeds with its band, as data and as the lines of charts.
+
+templates/charts.html draws the charts, so that a reader without JavaScript has them; report.js draws them again where
+the reader zooms or hides a run.
+"""
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dropout_lab.figures.plots import averaged
 
@@ -20,13 +23,54 @@ MEASURES = {
     "gap": "generalization gap",
 }
 POINTS = 400  # of one curve: more than a screen shows, and a bound on the page's size
-COLOURS, DASHES = 6, 5  # classes in report.css; together they tell 30 runs apart
-WIDTH, HEIGHT = 520, 280  # of a chart, in its own units
-LEFT, TOP, RIGHT, BOTTOM = 52, 10, 16, 40  # what the axes take of it; report.js reads the inner size off the SVG
+COLOURS, DASHES = 6, 5  # classes in page.css; together they tell 30 runs apart
 TICKS = 5
 DRAWN = 1e300  # beyond it the difference of two numbers may be infinite
 
 Span = tuple[float, float]
+Ticks = list[tuple[float, str]]  # of an axis: the place of each, and its number
+
+
+class Frame(NamedTuple):
+    """The size of a chart in its own units, and the room of its axes. report.js reads the inner size from the SVG."""
+
+    width: int = 520
+    height: int = 280
+    left: int = 52
+    top: int = 10
+    right: int = 16
+    bottom: int = 40
+
+    @property
+    def inner_width(self) -> int:
+        """How wide the area of the lines is."""
+        return self.width - self.left - self.right
+
+    @property
+    def inner_height(self) -> int:
+        """How high the area of the lines is."""
+        return self.height - self.top - self.bottom
+
+
+FRAME = Frame()
+
+
+class Drawn(NamedTuple):
+    """One run in a chart: its classes, and the SVG paths of its line and, where the seeds differ, of its band."""
+
+    look: str
+    line: str
+    band: str | None
+
+
+class Chart(NamedTuple):
+    """One measure of all runs against the epoch. Places are inside the frame, from its left and its top."""
+
+    measure: str
+    title: str
+    across: Ticks
+    up: Ticks
+    runs: list[Drawn]
 
 
 @dataclass(frozen=True)
@@ -58,48 +102,24 @@ def look(number: int) -> str:
     return f"c{number % COLOURS} d{number // COLOURS % DASHES}"
 
 
-def swatch(number: int) -> str:
-    """Return a small sample of a run's line."""
-    line = '<line x1="1" y1="6" x2="31" y2="6"/>'
-    return f'<svg class="swatch {look(number)}" viewBox="0 0 32 12" aria-hidden="true">{line}</svg>'
-
-
-def chart(key: str, runs: Sequence[Curves]) -> str:
-    """Return one measure of all runs against the epoch as a figure."""
-    across = span((epoch for own in runs for epoch in own.epochs), pad=0)
-    up = span((value for own in runs for values in own.values[key] for value in values), pad=0.05)
-    width, height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+def chart(measure: str, runs: Sequence[Curves]) -> Chart:
+    """Lay out one measure of all runs against the epoch."""
+    across = span((epoch for curves in runs for epoch in curves.epochs), pad=0)
+    up = span((value for curves in runs for values in curves.values[measure] for value in values), pad=0.05)
 
     def x(value: float) -> float:
-        return (value - across[0]) / (across[1] - across[0]) * width
+        return (value - across[0]) / (across[1] - across[0]) * FRAME.inner_width
 
     def y(value: float) -> float:
-        return (up[1] - value) / (up[1] - up[0]) * height
+        return (up[1] - value) / (up[1] - up[0]) * FRAME.inner_height
 
-    marks = [f'<path class="grid" d="M{LEFT} {TOP + y(tick):.1f}h{width}"/>' for tick in ticks(*up)]
-    marks += [f'<text class="y" x="{LEFT - 6}" y="{TOP + y(tick) + 4:.1f}">{tick:g}</text>' for tick in ticks(*up)]
-    marks += [
-        f'<text class="x" x="{LEFT + x(tick):.1f}" y="{HEIGHT - BOTTOM + 16}">{tick:g}</text>'
-        for tick in ticks(*across)
-        if tick == int(tick)
-    ]
     drawn = []
-    for number, own in enumerate(runs):
-        places = [x(epoch) for epoch in own.epochs]
-        mean, low, high = ([y(value) for value in values] for values in own.values[key])
-        band = f'<path class="band" d="{area(places, low, high)}"/>' if low != high else ""
-        drawn.append(
-            f'<g class="run {look(number)}" data-run="{number}">{band}<path class="line" d="{line(places, mean)}"/></g>'
-        )
-    title = html.escape(MEASURES[key])
-    about = f"{title} against the epoch; the table below has the values"
-    return (
-        f'<figure class="chart" data-measure="{key}"><figcaption>{title}</figcaption>'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{about}"><g class="ticks">{"".join(marks)}</g>'
-        f'<text class="x" x="{LEFT + width / 2:g}" y="{HEIGHT - 6}">epoch</text>'
-        f'<svg class="area" x="{LEFT}" y="{TOP}" width="{width}" height="{height}">'
-        f'<rect class="ground" width="{width}" height="{height}"/>{"".join(drawn)}</svg></svg></figure>'
-    )
+    for number, curves in enumerate(runs):
+        places = [x(epoch) for epoch in curves.epochs]
+        mean, low, high = ([y(value) for value in values] for values in curves.values[measure])
+        drawn.append(Drawn(look(number), line(places, mean), area(places, low, high) if low != high else None))
+    epochs = [(x(tick), f"{tick:g}") for tick in ticks(*across) if tick == int(tick)]
+    return Chart(measure, MEASURES[measure], epochs, [(y(tick), f"{tick:g}") for tick in ticks(*up)], drawn)
 
 
 def span(values: Iterable[float], pad: float) -> Span:

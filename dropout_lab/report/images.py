@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import base64
-import struct
-import zlib
 from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from dropout_lab.comparison.inference import entropy
@@ -71,23 +70,12 @@ def hardest(arrays: Mapping[str, NDArray[Any]]) -> tuple[list[Hard], list[Hard]]
 
 
 def picture(image: NDArray[np.uint8]) -> str:
-    """Return a grey image (height, width) as a data URI."""
-    step = -(-max(image.shape) // LARGEST)
-    return "data:image/png;base64," + base64.b64encode(png(image[::step, ::step])).decode()
+    """Return a grey image (height, width) as a data URI of a PNG."""
+    from PIL import Image
 
-
-def png(image: NDArray[np.uint8]) -> bytes:
-    """Return a grey image (height, width) as PNG bytes: a header, rows that each begin with a 0 (no filter), an end."""
-    height, width = image.shape
-    rows = b"".join(b"\0" + row.tobytes() for row in image)
-    parts = (
-        (b"IHDR", struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0)),
-        (b"IDAT", zlib.compress(rows, 9)),
-        (b"IEND", b""),
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
-    )
+    step, content = -(-max(image.shape) // LARGEST), BytesIO()
+    Image.fromarray(image[::step, ::step]).save(content, "png", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
 
 
 def grey(images: NDArray[Any]) -> NDArray[np.uint8]:

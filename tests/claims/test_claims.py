@@ -623,13 +623,13 @@ def test_a_killed_command_goes_on_and_leaves_the_same_bytes(lab: Lab) -> None:
 def test_the_pages_are_whole_and_escaped(toys: Lab) -> None:
     assert toys("reproduce S1 P1 --out pages/report.html --quiet").code == 0
     page = (toys.path / "pages/report.html").read_text()
-    assert "a &lt;source&gt;" in page and "data:image/png;base64," in page
+    assert "a &lt;source&gt;" in page and "data:image/png;base64," in page and "default-src 'none'" in page
     assert all(link.startswith(("data:", "#")) for link in re.findall(r'(?:src|href)="([^"]*)', page))
     opened: list[str] = []
 
     class Parser(html.parser.HTMLParser):
         def handle_starttag(self, tag: str, attrs: object) -> None:
-            if tag not in ("meta", "img", "br"):
+            if tag not in ("meta", "link", "img", "br"):
                 opened.append(tag)
 
         def handle_endtag(self, tag: str) -> None:

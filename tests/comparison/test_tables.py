@@ -16,8 +16,9 @@ from comparable import ENVIRONMENT, write_run
 from dropout_lab.comparison.compare import Comparison, compare
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.comparison.tables import parts, to_csv, to_json_dict, to_text
+from dropout_lab.pages import as_html
 from dropout_lab.runs.read import Run
-from dropout_lab.text import as_html, as_markdown
+from dropout_lab.text import as_markdown
 
 BASELINE = [0.975, 0.976, 0.974, 0.977, 0.973]
 DROPOUT = [0.971, 0.973, 0.971, 0.972, 0.970]

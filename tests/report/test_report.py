@@ -8,10 +8,8 @@ import json
 import os
 import re
 import shutil
-import struct
 import subprocess
 import sys
-import zlib
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,8 +19,9 @@ import numpy as np
 import pytest
 from commandline import Lab
 from comparable import ENVIRONMENT, forge, write_run
+from PIL import Image
 
-from dropout_lab import storage
+from dropout_lab import pages, storage
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.config import resolve as configs
 from dropout_lab.data import datasets as data
@@ -181,7 +180,7 @@ def test_a_page_refers_to_nothing_outside_itself(tmp_path: Path) -> None:
         for name in ("src", "href", "action", "data", "srcset", "xlink:href"):
             assert (attributes.get(name) or "#").startswith(("#", "data:")), (tag, attributes)
     assert "default-src 'none'" in text
-    style, script = (path.read_text() for path in (report.STYLE, report.SCRIPT))
+    style, script = (path.read_text() for path in (pages.STYLE, pages.REPORT_SCRIPT))
     assert not re.search(r"url\(|@import", style)
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|fetch\(|XMLHttpRequest|import\(|innerHTML", script)
 
@@ -190,8 +189,8 @@ def test_a_page_refers_to_nothing_outside_itself(tmp_path: Path) -> None:
 def test_the_same_runs_give_the_same_bytes(tmp_path: Path) -> None:
     paths = [str(toy(tmp_path, "base").path), str(toy(tmp_path, "drop", 0.5).path)]
     program = (
-        "import sys, hashlib; from pathlib import Path; from dropout_lab import report, report_runs\n"
-        "text = report.page(report_runs.gather([Path(name) for name in sys.argv[1:]]), Path('nowhere'))\n"
+        "import sys, hashlib; from pathlib import Path; from dropout_lab.report import page, runs\n"
+        "text = page.page(runs.gather([Path(name) for name in sys.argv[1:]]), Path('nowhere'))\n"
         "print(hashlib.sha256(text.encode()).hexdigest(), 'torch' in sys.modules)"
     )
     found = {
@@ -361,7 +360,8 @@ def test_curves_are_means_with_extremes_and_break_where_a_number_is_missing(tmp_
 @pytest.mark.parametrize("values", [[], [np.nan], [1.0], [0.0, 1e300], [-1e-30, 1e-30], [np.inf, 2.0], [3.0, 3.0]])
 def test_no_numbers_break_a_chart(values: list[float]) -> None:
     curves = Curves(list(range(len(values))), dict.fromkeys(report_curves.MEASURES, (values, values, values)))
-    drawn = report_curves.chart("val_loss", [curves])
+    chart = report_curves.chart("val_loss", [curves])
+    drawn = pages.render("charts.html", charts=[chart], frame=report_curves.FRAME)
     assert not re.search(r"\b(nan|inf)\b", drawn.replace("aria-label", ""))
     Page(drawn)
 
@@ -384,11 +384,7 @@ def test_the_hardest_images_are_picked_by_the_mean_of_the_seeds() -> None:
 
 def test_a_picture_is_the_stored_image_and_never_large(tmp_path: Path) -> None:
     def read(uri: str) -> np.ndarray:
-        content = base64.b64decode(uri.removeprefix("data:image/png;base64,"))
-        width, height = struct.unpack(">2I", content[16:24])
-        start = content.index(b"IDAT") + 4
-        rows = zlib.decompress(content[start : start + struct.unpack(">I", content[start - 8 : start - 4])[0]])
-        return np.frombuffer(rows, np.uint8).reshape(height, width + 1)[:, 1:]
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,")))))
 
     images = data.DATASETS["digits"].read(tmp_path)[2]
     grey = report_images.grey(images)

@@ -23,11 +23,12 @@ from dropout_lab.config.resolve import RUN_NAME, Config, TrainingConfig
 from dropout_lab.errors import Refused
 from dropout_lab.execution import execute as execution
 from dropout_lab.execution import lanes as schedule
+from dropout_lab.pages import as_html
 from dropout_lab.sweeps import judge as sweep_table
 from dropout_lab.sweeps import next_steps
 from dropout_lab.sweeps import plan as sweeps
 from dropout_lab.sweeps.plan import Sweep
-from dropout_lab.text import as_html, as_markdown
+from dropout_lab.text import as_markdown
 
 BASE = configs.resolve({"data": {"dataset": "digits"}}, where="test", name="base")
 
