@@ -26,6 +26,7 @@ from dropout_lab.claims.criteria import (
     slope,
 )
 from dropout_lab.claims.definition import Claim, Evidence, Rulings, arm, first_epoch, rates, subtract, wrong
+from dropout_lab.claims.theory import THEOREMS
 
 ARTICLES = {
     "000": "Masri, An intuitive explanation to dropout",
@@ -316,7 +317,7 @@ ARTICLE_CLAIMS = (
     Claim(
         "S23",
         article("004"),
-        "With linear units the mean gradient is that of the mean network and an l2 decay.",
+        THEOREMS["S23"].sentence,
         identities.theorem("S23"),
     ),
     Claim(

@@ -45,8 +45,8 @@ LEARNING_RATE = {"sgd": 0.1, "adam": 0.01}
 MAX_NORM, EPSILON, MOMENTUM, BETAS = 1.0, 1e-3, 0.9, (0.9, 0.999)
 
 
-class Evidence(NamedTuple):
-    """What a check enumerated, what its `error` is, the largest one found, and the largest one allowed."""
+class Outcome(NamedTuple):
+    """What a check enumerated, what its `error` measures, the largest error it found, and the largest allowed."""
 
     enumerated: str
     measured: str
@@ -56,16 +56,20 @@ class Evidence(NamedTuple):
 
 @dataclass(frozen=True)
 class Theorem:
-    """A statement, the paper it is from, and the check, which draws the numbers it needs from a generator."""
+    """What a paper proves, and the check of it, which draws the numbers it needs from a generator.
+
+    statement: for a table, in at most 50 characters. sentence: in words, as a claim.
+    """
 
     statement: str
+    sentence: str
     source: str
-    check: Callable[[Generator], Evidence]
+    check: Callable[[Generator], Outcome]
 
 
 @dataclass(frozen=True)
 class Result:
-    """A theorem and the evidence for it, as one flat record."""
+    """A theorem and what its check found, as one flat record."""
 
     id: str
     statement: str
@@ -210,7 +214,7 @@ def ensemble_gradient(inputs: Array, weights: Array, targets: Array, keep: float
 # The checks
 
 
-def geometric_mean(generator: Generator) -> Evidence:
+def geometric_mean(generator: Generator) -> Outcome:
     """T1: softmax(keep h W + b)_c = G_c / sum(G), G_c = product over m of P_m(c)^P(m), for a hidden layer h.
 
     That is, the mean net is the normalized geometric mean of the thinned nets (Hinton et al. 2012). P_m: (examples,
@@ -221,18 +225,18 @@ def geometric_mean(generator: Generator) -> Evidence:
     differences = (
         softmax(mean_net(*layer, keep), axis=-1) - softmax(expectation(logs, keep), axis=-1) for keep in KEEPS
     )
-    return Evidence(ALL, "largest difference", _largest(differences), ROUNDING)
+    return Outcome(ALL, "largest difference", _largest(differences), ROUNDING)
 
 
-def mean_log_probability(generator: Generator) -> Evidence:
+def mean_log_probability(generator: Generator) -> Outcome:
     """T2: log softmax(keep h W + b)_c >= E[log P_m(c)] for every class c (Hinton et al. 2012); P_m as in T1."""
     layer = _layer(generator)
     logs = log_softmax(thinned(*layer), axis=-1)
     excess = (expectation(logs, keep) - log_softmax(mean_net(*layer, keep), axis=-1) for keep in KEEPS)
-    return Evidence(ALL, "largest violation", _largest(np.maximum(value, 0) for value in excess), ROUNDING)
+    return Outcome(ALL, "largest violation", _largest(np.maximum(value, 0) for value in excess), ROUNDING)
 
 
-def squared_error(generator: Generator) -> Evidence:
+def squared_error(generator: Generator) -> Outcome:
     """T3: E[(t - out)^2] = (t - mean)^2 + keep (1 - keep) h^2 W^2 for linear outputs (Hinton et al. 2012).
 
     So the mean net's error is never above the thinned nets' mean error. With inverted masks the last term is
@@ -247,10 +251,10 @@ def squared_error(generator: Generator) -> Evidence:
         return thin - mean - added_variance(hidden, used, keep)
 
     differences = (difference(keep, used) for keep in KEEPS for used in (weights, weights / keep))
-    return Evidence(f"{ALL}; raw and inverted", "largest difference", _largest(differences), ROUNDING)
+    return Outcome(f"{ALL}; raw and inverted", "largest difference", _largest(differences), ROUNDING)
 
 
-def ridge_regression(generator: Generator) -> Evidence:
+def ridge_regression(generator: Generator) -> Outcome:
     """T4: E|y - (R * X) w|^2 is `ridge_loss`, and keep times its minimizer is `ridge` (Srivastava et al. 2014, 9.1).
 
     R: every (examples, units) matrix of zeros and ones. The minimizer comes from the normal equations of the sum.
@@ -267,10 +271,10 @@ def ridge_regression(generator: Generator) -> Evidence:
         return np.append(keep * solved - ridge(inputs, targets, keep), loss)
 
     enumerated = f"2^{inputs.size} mask matrices, {EACH_KEEP}"
-    return Evidence(enumerated, "largest difference", _largest(map(differences, KEEPS)), ROUNDING)
+    return Outcome(enumerated, "largest difference", _largest(map(differences, KEEPS)), ROUNDING)
 
 
-def adaptive_penalty(generator: Generator) -> Evidence:
+def adaptive_penalty(generator: Generator) -> Outcome:
     """T5, an approximation: E[-log sigmoid(z)] is -log sigmoid(x W + b) + `quadratic_penalty` (Wager et al. 2013).
 
     z = (m / keep * x) W + b. What is left over is of third order in W, the penalty being of second. As the rate falls,
@@ -291,10 +295,10 @@ def adaptive_penalty(generator: Generator) -> Evidence:
     in_weights, in_rate = np.polyfit(np.log(sizes), np.log(leftovers).T, 1)[0]
     enumerated = f"2^{UNITS} masks; weights (at rate {rate}) and rates from {sizes[0]:.2g} to {sizes[-1]:.2g}"
     measured = f"largest distance of the slopes, {in_weights:.3f} in W and {in_rate:.3f} in the rate, from 3 and 1"
-    return Evidence(enumerated, measured, _largest([np.array([in_weights - 3, in_rate - 1])]), SLOPE)
+    return Outcome(enumerated, measured, _largest([np.array([in_weights - 3, in_rate - 1])]), SLOPE)
 
 
-def fast_dropout(generator: Generator) -> Evidence:
+def fast_dropout(generator: Generator) -> Outcome:
     """T6, an approximation: E[-log sigmoid(z)], z = (m * x) W + b, is `gaussian_loss` to within `gaussian_bound`.
 
     Of the (examples, outputs) errors for each keep the one closest to its bound is given, with that bound as the
@@ -306,10 +310,10 @@ def fast_dropout(generator: Generator) -> Evidence:
     bounds = np.array([sum(gaussian_bound(*layer[:2], keep)) for keep in KEEPS])
     closest = np.argmax(errors / bounds)
     measured = f"deviation closest to its bound; the largest is {errors.max():.3f}"
-    return Evidence(ALL, measured, float(errors.flat[closest]), float(bounds.flat[closest]))
+    return Outcome(ALL, measured, float(errors.flat[closest]), float(bounds.flat[closest]))
 
 
-def sigmoid_unit(generator: Generator) -> Evidence:
+def sigmoid_unit(generator: Generator) -> Outcome:
     """T7: G / (G + G') = sigmoid(E[S]), the normalized weighted geometric mean (Baldi & Sadowski 2013).
 
     S = (m * x) W + b; G = product over m of sigmoid(S)^P(m), G' that of (1 - sigmoid(S))^P(m); all (examples, outputs).
@@ -321,10 +325,10 @@ def sigmoid_unit(generator: Generator) -> Evidence:
         on, off = np.exp(expectation(log_expit(sums), keep)), np.exp(expectation(log_expit(-sums), keep))
         return np.asarray(on / (on + off) - expit(mean_net(*layer, keep)))
 
-    return Evidence(ALL, "largest difference", _largest(map(difference, KEEPS)), ROUNDING)
+    return Outcome(ALL, "largest difference", _largest(map(difference, KEEPS)), ROUNDING)
 
 
-def reparametrization(generator: Generator) -> Evidence:
+def reparametrization(generator: Generator) -> Outcome:
     """T8: a net V with raw masks, scaled by keep for the test, trains as the net U = keep V with inverted masks.
 
     Given U's settings by `POWERS`, for SGD with momentum and for Adam, both with max-norm; biases keep theirs. Dropout
@@ -348,10 +352,10 @@ def reparametrization(generator: Generator) -> Evidence:
 
     errors = np.array([difference(rule, (INPUT_KEEP, keep)) for rule in POWERS for keep in KEEPS])
     enumerated = f"{STEPS} steps of {' and '.join(POWERS)}, {EACH_KEEP} (hidden) and {INPUT_KEEP} (inputs)"
-    return Evidence(enumerated, "largest relative difference", _largest([errors]), ROUNDING)
+    return Outcome(enumerated, "largest relative difference", _largest([errors]), ROUNDING)
 
 
-def expected_gradient(generator: Generator) -> Evidence:
+def expected_gradient(generator: Generator) -> Outcome:
     """S23: E[gradient by W of (t - (m * x) W)^2 / 2] is `ensemble_gradient` (Baldi & Sadowski 2013; article 004).
 
     For a mask the gradient is -(t - (m * x) W)_j m_i x_i: (2^units, examples, units, outputs) in all.
@@ -361,29 +365,74 @@ def expected_gradient(generator: Generator) -> Evidence:
     residuals = targets - thinned(inputs, weights, 0 * bias)
     gradients = -residuals[:, :, None, :] * (masks(UNITS)[:, None] * inputs)[..., None]
     differences = (expectation(gradients, keep) - ensemble_gradient(inputs, weights, targets, keep) for keep in KEEPS)
-    return Evidence(ALL, "largest difference", _largest(differences), ROUNDING)
+    return Outcome(ALL, "largest difference", _largest(differences), ROUNDING)
 
 
 HINTON, SRIVASTAVA, BALDI = "Hinton et al. 2012", "Srivastava et al. 2014", "Baldi & Sadowski 2013"
 
 THEOREMS = {
-    "T1": Theorem("softmax: mean net = geometric mean of all nets", HINTON, geometric_mean),
-    "T2": Theorem("softmax: mean net's log-likelihood >= mean one", HINTON, mean_log_probability),
-    "T3": Theorem("linear: mean net's error = mean one - variance", HINTON, squared_error),
-    "T4": Theorem("linear regression: dropout = a ridge penalty", SRIVASTAVA, ridge_regression),
-    "T5": Theorem("logistic: ~ quadratic penalty, error: order 3", "Wager et al. 2013", adaptive_penalty),
-    "T6": Theorem("logistic: ~ Gaussian integral, within a bound", "Wang & Manning 2013", fast_dropout),
-    "T7": Theorem("sigmoid: geometric mean = sigmoid of mean sum", BALDI, sigmoid_unit),
-    "T8": Theorem("weight scaling trains as inverted dropout does", SRIVASTAVA, reparametrization),
-    "S23": Theorem("linear: mean gradient = mean net's + L2 decay", BALDI, expected_gradient),
+    "T1": Theorem(
+        "softmax: mean net = geometric mean of all nets",
+        "With one hidden layer and softmax the scaled network is the normalized geometric mean of all thinned ones.",
+        HINTON,
+        geometric_mean,
+    ),
+    "T2": Theorem(
+        "softmax: mean net's log-likelihood >= mean one",
+        "There its log-probability of a class is no less than the mean one of the thinned networks.",
+        HINTON,
+        mean_log_probability,
+    ),
+    "T3": Theorem(
+        "linear: mean net's error = mean one - variance",
+        "With linear outputs its squared error is the mean one of the thinned networks less their variance.",
+        HINTON,
+        squared_error,
+    ),
+    "T4": Theorem(
+        "linear regression: dropout = a ridge penalty",
+        "In linear regression dropout is a ridge penalty.",
+        SRIVASTAVA,
+        ridge_regression,
+    ),
+    "T5": Theorem(
+        "logistic: ~ quadratic penalty, error: order 3",
+        "In logistic regression dropout is nearly a quadratic penalty, but for third order in the weights.",
+        "Wager et al. 2013",
+        adaptive_penalty,
+    ),
+    "T6": Theorem(
+        "logistic: ~ Gaussian integral, within a bound",
+        "In logistic regression the loss with dropout is nearly that of a Gaussian sum, with kappa = pi / 8.",
+        "Wang & Manning 2013",
+        fast_dropout,
+    ),
+    "T7": Theorem(
+        "sigmoid: geometric mean = sigmoid of mean sum",
+        "The normalized geometric mean of a sigmoid unit is the sigmoid of its mean sum.",
+        BALDI,
+        sigmoid_unit,
+    ),
+    "T8": Theorem(
+        "weight scaling trains as inverted dropout does",
+        "A network that is scaled at test trains as one with inverted dropout, with its settings mapped.",
+        SRIVASTAVA,
+        reparametrization,
+    ),
+    "S23": Theorem(
+        "linear: mean gradient = mean net's + L2 decay",
+        "With linear units the mean gradient is that of the mean network and an l2 decay.",
+        BALDI,
+        expected_gradient,
+    ),
 }
 
 
 def verify(name: str, seed: int = 0) -> Result:
     """Check one of `THEOREMS`, on numbers drawn for it from `seed`."""
     theorem = THEOREMS[name]
-    evidence = theorem.check(stream(seed, "init", list(THEOREMS).index(name)))
-    return Result(name, theorem.statement, theorem.source, *evidence)
+    outcome = theorem.check(stream(seed, "init", list(THEOREMS).index(name)))
+    return Result(name, theorem.statement, theorem.source, *outcome)
 
 
 def verify_all(seed: int = 0) -> list[Result]:
