@@ -345,7 +345,8 @@ def reproduce(
 
     HOLDS, FAILS or UNDECIDED, with the numbers. Runs are shared, and resumed.
     """
-    from dropout_lab.claims import run as reproduction
+    from dropout_lab.claims import experiment as reproduction
+    from dropout_lab.claims.judge import judge
     from dropout_lab.claims.registry import GROUPS
     from dropout_lab.commands import names as targets
 
@@ -371,7 +372,7 @@ def reproduce(
     experiment = reproduction.plan(chosen, options.runs, numbers, device)
     failures = _train(experiment.jobs, options, dry_run=dry_run, as_json=as_json, sweep=experiment.sweep)
     with _resumable():
-        judged = reproduction.judge(experiment, options.data, (lambda text: None) if quiet else say)
+        judged = judge(experiment, options.data, (lambda text: None) if quiet else say)
     from dropout_lab.claims import page as claims_page
 
     result(storage.as_json(claims_page.as_dict(judged)) if as_json else claims_page.as_text(judged, terminal.width()))

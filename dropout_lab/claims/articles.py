@@ -1,7 +1,7 @@
 """What the five articles say (S1 to S30): of each claim its judge, then, in `ARTICLE_CLAIMS`, its experiment.
 
 A judge is pure and small: it picks the numbers that its claim is about, and leaves the verdict to criteria.py. The
-claims that need no run have theirs in identities.py.
+claims that need no run have theirs in computed.py.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from statistics import fmean
 
-from dropout_lab.claims import identities
+from dropout_lab.claims import computed
 from dropout_lab.claims.criteria import (
     Values,
     above,
@@ -25,7 +25,8 @@ from dropout_lab.claims.criteria import (
     points,
     slope,
 )
-from dropout_lab.claims.definition import Claim, Evidence, Rulings, arm, first_epoch, rates, subtract, wrong
+from dropout_lab.claims.definition import Claim, Rulings, arm, rates
+from dropout_lab.claims.evidence import Evidence, first_epoch, subtract, wrong
 from dropout_lab.claims.theory import THEOREMS
 
 ARTICLES = {
@@ -163,7 +164,7 @@ def no_more_above_half(e: Evidence) -> Rulings:
     text = ", ".join(f"{points(fmean(g.values()))} at {rate:g}" for rate, g in zip(HIGH, gaps, strict=True) if g)
     fall = below({seed: -value for seed, value in slope(HIGH, gaps).items()}, 0.002, points)
     return (
-        *identities.shrinkage(e),
+        *computed.shrinkage(e),
         fall.told(
             f"gap {text}; fall per unit of rate {fall.measured}",
             f"of the fall of the gap with the rate, {fall.reason}",
@@ -259,8 +260,8 @@ ARTICLE_CLAIMS = (
         draw="data sizes",
         rulings="parts",
     ),
-    Claim("S8", article("001"), "normalize(x, axis=1) scales the pixels to 0 to 1.", identities.scaled_pixels),
-    Claim("S9", article("001"), "Dropout comes after the activation, but for relu.", identities.placement),
+    Claim("S8", article("001"), "normalize(x, axis=1) scales the pixels to 0 to 1.", computed.scaled_pixels),
+    Claim("S9", article("001"), "Dropout comes after the activation, but for relu.", computed.placement),
     Claim(
         "S10",
         f"{article('001')}; 004",
@@ -278,8 +279,8 @@ ARTICLE_CLAIMS = (
         BOTH,
         samples=1,
     ),
-    Claim("S12", article("000"), "A rate of x drops x % of the units at each step.", identities.binomial),
-    Claim("S13", article("002"), "Of 10 inputs, a rate of 10 % drops one in each pass.", identities.exactly_one),
+    Claim("S12", article("000"), "A rate of x drops x % of the units at each step.", computed.binomial),
+    Claim("S13", article("002"), "Of 10 inputs, a rate of 10 % drops one in each pass.", computed.exactly_one),
     Claim(
         "S14",
         article("002"),
@@ -292,20 +293,20 @@ ARTICLE_CLAIMS = (
         "S15",
         article("002"),
         "A layer is widened by dividing n by the dropout rate.",
-        identities.widened,
+        computed.widened,
         rulings="first",
     ),
     Claim(
         "S16",
         article("002"),
         "At test the weights are scaled by the dropout rate.",
-        identities.scaled_by,
+        computed.scaled_by,
         rulings="first",
     ),
-    Claim("S17", article("002"), "Dropout works in training and not in prediction.", identities.training_flag),
-    Claim("S18", article("003"), "Of 1000 units a rate of 0.4 drops about 400.", identities.about_400, published="400"),
-    Claim("S19", article("003"), "At test, weights times p reproduce what training expects.", identities.expectation),
-    Claim("S20", article("003"), "The weights of dropped units are not updated in that step.", identities.updated),
+    Claim("S17", article("002"), "Dropout works in training and not in prediction.", computed.training_flag),
+    Claim("S18", article("003"), "Of 1000 units a rate of 0.4 drops about 400.", computed.about_400, published="400"),
+    Claim("S19", article("003"), "At test, weights times p reproduce what training expects.", computed.expectation),
+    Claim("S20", article("003"), "The weights of dropped units are not updated in that step.", computed.updated),
     Claim(
         "S21",
         article("003"),
@@ -318,13 +319,13 @@ ARTICLE_CLAIMS = (
         "S23",
         article("004"),
         THEOREMS["S23"].sentence,
-        identities.theorem("S23"),
+        computed.theorem("S23"),
     ),
     Claim(
         "S24",
         article("004"),
         "Regularization is strongest at a rate of 0.5.",
-        identities.strongest,
+        computed.strongest,
         published="0.5",
         draw="two readings",
     ),
@@ -351,8 +352,8 @@ ARTICLE_CLAIMS = (
         {"bernoulli": BOTH["dropout"], "gaussian": arm("claims/article", "dropout.kind=gaussian")},
         published="0.95 against 1.08 %",
     ),
-    Claim("S28", article("004"), "Gaussian dropout needs no scaling at test.", identities.unscaled_at_test),
-    Claim("S29", article("004"), "The gates of dropout sit on each connection.", identities.gates),
+    Claim("S28", article("004"), "Gaussian dropout needs no scaling at test.", computed.unscaled_at_test),
+    Claim("S29", article("004"), "The gates of dropout sit on each connection.", computed.gates),
     Claim(
         "S30",
         article("004"),

@@ -13,8 +13,9 @@ from typing import Any
 
 from dropout_lab import pages
 from dropout_lab.claims.definition import Claim
+from dropout_lab.claims.experiment import cost
+from dropout_lab.claims.judge import Judged
 from dropout_lab.claims.registry import GROUPS
-from dropout_lab.claims.run import Judged, cost
 from dropout_lab.execution.environment import cpu_model
 from dropout_lab.execution.lanes import cores
 from dropout_lab.storage import atomic_write, make_directory

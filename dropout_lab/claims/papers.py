@@ -30,7 +30,8 @@ from dropout_lab.claims.criteria import (
     points,
     too_few,
 )
-from dropout_lab.claims.definition import TEST, Arm, Claim, Curves, Evidence, Rulings, arm, first_epoch, subtract, wrong
+from dropout_lab.claims.definition import Arm, Claim, Rulings, arm
+from dropout_lab.claims.evidence import TEST, Curves, Evidence, first_epoch, subtract, wrong
 from dropout_lab.comparison.inference import FEWEST
 
 HINTON, SRIVASTAVA = "Hinton et al. 2012", "Srivastava et al. 2014"

@@ -7,8 +7,8 @@ experiment of another kind.
 from __future__ import annotations
 
 from dropout_lab.claims.articles import ARTICLE_CLAIMS
+from dropout_lab.claims.computed import theorem
 from dropout_lab.claims.definition import Claim
-from dropout_lab.claims.identities import theorem
 from dropout_lab.claims.papers import PAPER_CLAIMS
 from dropout_lab.claims.theory import THEOREMS
 

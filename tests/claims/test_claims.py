@@ -20,9 +20,9 @@ from commandline import Lab
 from dropout_lab import dropout as dropouts
 from dropout_lab import network as networks
 from dropout_lab import optimizer
-from dropout_lab.claims import criteria, identities, registry, theory
+from dropout_lab.claims import computed, criteria, registry, theory
+from dropout_lab.claims import experiment as reproduction
 from dropout_lab.claims import page as claims_page
-from dropout_lab.claims import run as reproduction
 from dropout_lab.claims.articles import HIGH, INPUT_RATES, RATES, SIZES, WIDTHS
 from dropout_lab.claims.criteria import (
     Ruling,
@@ -37,10 +37,12 @@ from dropout_lab.claims.criteria import (
     lowest,
     slope,
 )
-from dropout_lab.claims.definition import Arm, Claim, Evidence, Rulings, overall
+from dropout_lab.claims.definition import Arm, Claim, Rulings, overall
+from dropout_lab.claims.evidence import Evidence, Records
+from dropout_lab.claims.experiment import select
+from dropout_lab.claims.judge import Judged, judge
 from dropout_lab.claims.papers import AMOUNTS, CELLS, FAMILIES, HALVES, KEPT, SHAPES, TRIED
 from dropout_lab.claims.registry import CLAIMS, GROUPS
-from dropout_lab.claims.run import Judged, Records, select
 from dropout_lab.config import resolve as configs
 from dropout_lab.data.scale import SCALES
 from dropout_lab.errors import Refused
@@ -360,10 +362,10 @@ def restless(step: Callable[..., Any]) -> Callable[..., Any]:
 BROKEN: dict[str, tuple[Any, str, Callable[[Any], Any], set[str]]] = {
     "S8": (SCALES, "column-l2", lambda scale: lambda images, test, top: images.__imul__(2), {"from 0 to 1"}),
     "S9": (networks.ACTIVATIONS, "relu", lambda own: networks.ACTIVATIONS["tanh"], {""}),
-    "S12": (identities, "dropped", lambda own: lambda units, rate: np.full(4000, int(units * rate)), {"on average"}),
+    "S12": (computed, "dropped", lambda own: lambda units, rate: np.full(4000, int(units * rate)), {"on average"}),
     "S16": (theory, "expectation", swapped, {"weights times what is kept"}),
     "S17": (networks.Network, "predict", lambda own: lambda self, x: own(self, x) + torch.rand(1), {""}),
-    "S18": (identities, "dropped", lambda own: lambda units, rate: own(units, rate / 2), {""}),
+    "S18": (computed, "dropped", lambda own: lambda units, rate: own(units, rate / 2), {""}),
     "S19": (theory, "expectation", lambda own: lambda values, keep: own(values, keep) + 1, {"the sum of a unit"}),
     "S20": (optimizer.Optimizer, "step", restless, {"plain SGD"}),
     "S24": (theory, "strength", lambda own: lambda keeps: theory.Strength(*[keeps[::-1]] * 4), {"raw weights"}),
@@ -415,7 +417,7 @@ def test_of_runs_alike_the_one_with_most_seeds_is_used(toys: Lab) -> None:
 
 
 def test_exact_claims_that_fail_can_hold_in_another_world(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identities, "dropped", lambda units, rate: np.full(4000, 1))
+    monkeypatch.setattr(computed, "dropped", lambda units, rate: np.full(4000, 1))
     assert words(CLAIMS["S13"].judge(Records({}))) == {"HOLDS"}
 
 
@@ -509,7 +511,7 @@ def test_slope_is_numpys() -> None:
 
 def test_noise_is_read_when_it_is_drawn() -> None:
     """The trap of buffers that are written again: mean and variance of S28 are those of the draws."""
-    (ruling,) = identities.unscaled_at_test(None)
+    (ruling,) = computed.unscaled_at_test(None)
     variance = float(re.findall(r"variance ([0-9.]+)", ruling.measured)[0])
     assert variance == pytest.approx(1, abs=5 * (2 / 4e6) ** 0.5)
 
@@ -582,7 +584,7 @@ def test_runs_are_shared_between_claims_and_with_the_users_own(toys: Lab) -> Non
 DRIVER = """
 from dropout_lab import cli
 from dropout_lab.claims import registry as claims
-from dropout_lab.claims import run as reproduction
+from dropout_lab.claims import experiment as reproduction
 from dropout_lab.claims.definition import Arm, Claim
 from pathlib import Path
 
@@ -690,7 +692,7 @@ def test_a_claim_that_lacks_a_run_is_undecided_and_says_so(toys: Lab) -> None:
     assert toys("reproduce S1 --quiet").code == 0
     experiment = reproduction.plan(select(["S1"]), toys.runs)
     shutil.rmtree(toys.runs / "claims/toy_rate-0")
-    (judged,) = reproduction.judge(experiment, toys.path)
+    (judged,) = judge(experiment, toys.path)
     assert (judged.verdict, judged.seeds, judged.missing) == ("UNDECIDED", 0, ("not trained: plain",))
     assert "not trained: plain" in claims_page.as_text([judged], 80)
 
