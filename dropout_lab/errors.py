@@ -1,4 +1,4 @@
-"""What can go wrong, as one family of exceptions; the command line turns each into lines and an exit code."""
+"""The exceptions that dropout-lab raises. The command line turns each into lines and an exit code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SHOWN = 60  # characters of a refused value that a message repeats
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: `where` (a file or "command line"), `key`, the rule it breaks, and the value found."""
+    """One thing that is wrong: where (a file or "command line"), the key, the rule that it breaks, and its value."""
 
     where: str
     key: str
@@ -24,7 +24,7 @@ class Problem:
 
 
 class LabError(Exception):
-    """The base of every error that dropout-lab reports in its own words."""
+    """The base of every error that is reported as a message, without a traceback."""
 
     exit_code = 1
 
@@ -47,17 +47,17 @@ class Failed(LabError):
 
 
 def stop_at(failures: Sequence[str]) -> None:
-    """Raise `Failed` with a line for each failure, if there is any."""
+    """Raise `Failed` with a line for each failure; return if there is none."""
     if failures:
         raise Failed("\n".join(failures))
 
 
 def printable(text: str) -> str:
-    """Return `text` with control and undecodable characters escaped, so that it cannot steer a terminal."""
+    """Return `text` with control and undecodable characters escaped, so that it cannot control a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
 def shown(value: object) -> str:
-    """Return `value` as a message repeats it: on one line, escaped, at most `SHOWN` characters."""
+    """Return `value` as a message shows it: on one line, escaped, in at most `SHOWN` characters."""
     text = printable(value if isinstance(value, str) else repr(value))
     return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."

@@ -1,4 +1,4 @@
-"""HTML from the templates in templates/: tables for a notebook, and whole pages that ask for no other file.
+"""Renders the templates of templates/ as HTML: tables for a notebook, and whole pages that need no other file.
 
 Every text is escaped as it enters a template. A Content-Security-Policy lets a page load nothing but its own pictures,
 and run nothing but its own script.
@@ -43,7 +43,7 @@ def _source(text: str) -> str:
 
 
 def as_html(parts: Parts) -> str:
-    """Return labelled text as paragraphs between the tables, as a notebook shows it."""
+    """Return labelled texts as paragraphs between the tables, for a notebook."""
     blocks = [(part, ()) if isinstance(part, list) else ((), map(unlabelled, part)) for part in grouped(parts)]
     return render("parts.html", parts=blocks)
 

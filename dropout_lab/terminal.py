@@ -1,4 +1,4 @@
-"""What comes out: results on stdout, everything else on stderr, and a job's summary page where there is one."""
+"""Writes results to stdout, everything else to stderr, and the summary of a GitHub job."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dropout_lab.errors import Failed
 WIDEST = 100  # columns
 STEERING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)  # but tab and newline
+)  # all but tab and newline
 
 
 def prepare() -> None:
-    """Make stdout and stderr safe to write to: a closed one leads nowhere, what cannot be encoded is escaped."""
+    """Make stdout and stderr safe to write to: a closed stream discards text, and what cannot be encoded is escaped."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, it stays open
@@ -24,7 +24,10 @@ def prepare() -> None:
 
 
 def result(text: str) -> None:
-    """Write a result to stdout. Where its reader has gone (`| head -1`), go on: the exit code is that of the work."""
+    """Write a result to stdout. If its reader has gone (`| head -1`), discard it: the exit code tells of the work.
+
+    Raises `Failed` if stdout cannot be written for another reason, such as a full disk.
+    """
     try:
         print(harmless(text.removesuffix("\n")), flush=True)
     except OSError as error:
@@ -34,7 +37,7 @@ def result(text: str) -> None:
 
 
 def say(text: str) -> None:
-    """Write anything that is not a result to stderr; where that cannot be (its reader has gone), the work goes on."""
+    """Write anything that is not a result to stderr. If stderr cannot be written, discard it: the work goes on."""
     try:
         print(harmless(text), file=sys.stderr, flush=True)
     except OSError:
@@ -42,25 +45,25 @@ def say(text: str) -> None:
 
 
 def harmless(text: str) -> str:
-    """Return `text` without characters that steer a terminal or turn the direction of writing: JSON's escapes of them.
+    """Return `text` with characters that control a terminal or turn the writing direction replaced by JSON's escapes.
 
-    What is printed has no such character but in names and paths, and stays the same JSON.
+    Only names and paths can hold such characters, so JSON that is printed keeps its meaning.
     """
     return STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def width() -> int:
-    """Return the columns to write in: the terminal's, within reason; where there is none, as many as are of use."""
+    """Return how many columns to write in: the terminal's width, at most WIDEST; WIDEST if there is no terminal."""
     return min(WIDEST, shutil.get_terminal_size((WIDEST, 24)).columns)
 
 
 def is_live() -> bool:
-    """Say whether a person watches stderr, so that a bar may move there."""
+    """Return whether a person watches stderr, so that progress bars may move there."""
     return sys.stderr.isatty() and os.environ.get("CI", "").lower() in ("", "0", "false")
 
 
 def step_summary(markdown: str) -> None:
-    """Append to the summary page of a GitHub job, where there is one."""
+    """Append to the summary page of a GitHub job, if this runs in one."""
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         try:
             with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:

@@ -1,7 +1,7 @@
-"""What the five articles say (S1 to S30): of each claim its judge, then, in `ARTICLE_CLAIMS`, its experiment.
+"""The claims of the five articles, S1 to S30: first the judges, then ARTICLE_CLAIMS with the experiments.
 
-A judge is pure and small: it picks the numbers that its claim is about, and leaves the verdict to criteria.py. The
-claims that need no run have theirs in computed.py.
+A judge is small and pure: it picks the numbers that its claim is about, and criteria.py decides. The judges of claims
+that need no run are in computed.py.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ HIGH = (0.5, 0.6, 0.7, 0.8)  # rates of S25
 WIDTHS = (32, 64, 128, 256)  # of S30
 CLEARLY = 0.005  # of the validation loss: what a rise (S2) or "clearly lower" (S3) must come to at least
 GAINS = 0.001  # of accuracy: less than this is no gain (S7, S30)
-FEWER = "data.train_size=20000"  # where all images would take too long
+FEWER = "data.train_size=20000"  # for experiments that would take too long with all images
 
 BOTH = {"plain": arm("claims/article", "dropout.rate=0"), "dropout": arm("claims/article", "dropout.rate=0.5")}
 INPUTS = {f"input {rate:g}": arm("claims/article", f"dropout.input_rate={rate:g}") for rate in INPUT_RATES}

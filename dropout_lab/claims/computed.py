@@ -1,7 +1,7 @@
-"""Claims that need no training: identities and counts, computed at once from the lab's own dropout and networks.
+"""The judges of claims that need no training: they compute their evidence from the lab's own dropout and networks.
 
-Each function returns the rulings of one claim; claims.py names them. Random numbers come from named streams, so the
-rulings are the same every time.
+Each function returns the rulings on one claim of articles.py. Random numbers come from named streams, so the rulings
+are the same every time.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def scaled_pixels(evidence: object) -> Rulings:
     norms = np.sqrt((images.astype(np.float64) ** 2).sum(1))
     inked = raw.any(1)
     error = float(np.abs(norms[inked] - 1).max())
-    ours = f"values from {images.min():.0f} to {images.max():.2f}"
+    span = f"values from {images.min():.0f} to {images.max():.2f}"
     by_255 = float(np.abs(images - raw / 255).max())
     return (
-        exact(images.min() >= 0 and images.max() <= 1, ours, "every value must lie from 0 to 1", "from 0 to 1"),
+        exact(images.min() >= 0 and images.max() <= 1, span, "every value must lie from 0 to 1", "from 0 to 1"),
         exact(by_255 < 0.01, f"off by up to {by_255:.2f}", "it must equal pixels / 255", "scaled as / 255 scales"),
         exact(
             error < 1e-6, f"off by up to {error:.0e}", "every inked column must have length 1", "columns of length 1"
@@ -65,15 +65,15 @@ def placement(evidence: object) -> Rulings:
     mask = torch.from_numpy((generator.random((1, 32, 48)) < 0.5).astype(np.float32) * 2)
     same = {}
     for name in ACTIVATIONS:
-        found = []
+        results = []
         for where in ("before", "after"):
             network = Network(1, (20, 48, 10), name, where)
             network.initialize(0, "lecun-normal", 0)
             with torch.no_grad():
                 output = network.forward(x, [(None, None), (mask, None)])
                 network.backward(torch.softmax(output, 2))
-                found += [output.clone(), torch.cat([g.flatten() for g in network.weight_gradients])]
-        same[name] = torch.equal(found[0], found[2]) and torch.equal(found[1], found[3])
+                results += [output.clone(), torch.cat([g.flatten() for g in network.weight_gradients])]
+        same[name] = torch.equal(results[0], results[2]) and torch.equal(results[1], results[3])
     differ = [name for name in ("tanh", "sigmoid", "selu") if not same[name]]
     measured = f"relu {'the same' if same['relu'] else 'not the same'} to the last bit; different: {', '.join(differ)}"
     holds = same["relu"] and len(differ) == 3
@@ -89,7 +89,7 @@ def dropped(units: int, rate: float, steps: int = STEPS) -> NDArray[np.int64]:
 
 
 def binomial(evidence: object) -> Rulings:
-    """S12: the number of units dropped is Binomial(n, rate): right on average, at most steps not exactly."""
+    """S12: the number of units dropped is Binomial(n, rate): n rate on average, but in most steps not exactly."""
     results, good, hits = [], True, 0
     rates = (0.1, 0.3, 0.5)
     for rate in rates:
@@ -129,7 +129,7 @@ def about_400(evidence: object) -> Rulings:
 
 
 def widened(evidence: object) -> Rulings:
-    """S15: units kept on average in a layer of n units that was widened."""
+    """S15: how many units a widened layer keeps on average, where n units were kept without dropout."""
     n, rates = 128, (0.2, 0.5)
     by_rate = {rate: n / rate * (1 - rate) for rate in rates}
     by_keep = {rate: n / (1 - rate) * (1 - rate) for rate in rates}
@@ -145,7 +145,7 @@ def widened(evidence: object) -> Rulings:
 
 
 def scaled_by(evidence: object) -> Rulings:
-    """S16: what the test-time weights must be multiplied by, by summing over all masks of one linear unit."""
+    """S16: what the test-time weights must be multiplied by; from the sum over all masks of one linear unit."""
     generator = stream(0, "init")
     x, w = generator.normal(size=10), generator.normal(size=10)
     errors = {}
@@ -164,7 +164,7 @@ def scaled_by(evidence: object) -> Rulings:
 
 
 def expectation(evidence: object) -> Rulings:
-    """S19: weights times keep reproduce what training sees on average, before an activation and after it."""
+    """S19: whether weights times keep give the mean of training, before an activation and after it."""
     generator = stream(1, "init")
     x, w, keep = generator.normal(size=10), generator.normal(size=10), 0.5
     sums = theory.masks(10) @ (x * w)
@@ -266,7 +266,7 @@ def _norms(keeps: NDArray[np.float64], norms: NDArray[np.float64]) -> str:
 
 
 def shrinkage(evidence: object) -> Rulings:
-    """S25: with orthogonal inputs the solved weights are keep times those of least squares, so they go on shrinking."""
+    """S25: with orthogonal inputs the solved weights are keep times those of least squares: they shrink on and on."""
     generator = stream(0, "init")
     inputs = np.linalg.qr(generator.normal(size=(40, 8)))[0]
     targets = inputs @ generator.normal(size=8) + generator.normal(size=40) / 10
@@ -294,7 +294,7 @@ def unscaled_at_test(evidence: object) -> Rulings:
 
 
 def gates(evidence: object) -> Rulings:
-    """S29: dropping units is dropping connections together: two sums of the same inputs are no longer independent."""
+    """S29: dropping a unit drops all its connections at once, so two sums of the same inputs are not independent."""
     generator = stream(0, "init")
     x, w, v, keep = (*(generator.normal(size=8) for _ in range(3)), 0.5)
     masks = theory.masks(8)

@@ -1,7 +1,7 @@
-"""When a claim holds: numbers of paired seeds in, a ruling out. Pure functions, with no knowledge of any claim.
+"""When a claim holds: pure functions from the values of seeds to a ruling. They know no claim.
 
-A claim HOLDS where the 95 % interval says so, FAILS where it says the opposite, and is UNDECIDED where it says neither
-or there are too few seeds for an interval. Values are by seed; what is compared is paired.
+A claim HOLDS if the 95 % interval says so, and FAILS if the interval says the opposite. It is UNDECIDED if the interval
+says neither, or if there are too few seeds for an interval. Values are by seed, and comparisons are paired by seed.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from dropout_lab.text import count
 
 Word = Literal["HOLDS", "FAILS", "UNDECIDED"]
 Values = Mapping[int, float]  # by seed
-COVERED = 0.93  # of an interval of the median: as near 0.95 as five seeds come
+COVERED = 0.93  # confidence of an interval of the median: five seeds come no nearer to 0.95
 Show = Callable[[float], str]
 
 
 @dataclass(frozen=True)
 class Ruling:
-    """A verdict with the numbers it rests on and the reason; `reading` names one of several senses of a claim.
+    """A verdict, the numbers that it rests on, and the reason.
 
-    lacking: there were too few seeds to measure anything.
+    reading: which of several senses of a claim is meant. lacking: there were too few seeds to measure anything.
     """
 
     word: Word
@@ -35,7 +35,7 @@ class Ruling:
     lacking: bool = False
 
     def told(self, measured: str, reason: str = "", reading: str = "") -> Ruling:
-        """Return the ruling in other words; one that lacks seeds goes on saying so."""
+        """Return the ruling with other texts. A ruling that lacks seeds keeps its texts, except for the reading."""
         if self.lacking:
             return replace(self, reading=reading or self.reading)
         return Ruling(self.word, measured, reason or self.reason, reading or self.reading)
@@ -57,7 +57,10 @@ def plain(value: float) -> str:
 
 
 def decide(low: float, high: float, bound: float, margin: float = 0.0) -> Word:
-    """Return the verdict on "more than `bound`" from an interval: FAILS where `bound + margin` is out of its reach."""
+    """Return the verdict on "more than `bound`", from the interval of a mean.
+
+    HOLDS if the interval lies above `bound` and its middle above `bound + margin`; FAILS if it ends below the latter.
+    """
     if low > bound and (low + high) / 2 > bound + margin:
         return "HOLDS"
     return "FAILS" if high < bound + margin else "UNDECIDED"
@@ -74,7 +77,7 @@ def below(values: Values, bound: float, show: Show = plain, reading: str = "") -
 
 
 def between(values: Values, least: float | None, most: float | None, show: Show = plain, reading: str = "") -> Ruling:
-    """Rule on "the mean lies between `least` and `most`"; None: no bound on that side."""
+    """Rule on "the mean lies between `least` and `most`"; None means no bound on that side."""
     if len(values) < FEWEST:
         return too_few(len(values), reading)
     estimate = interval(list(values.values()))
@@ -89,14 +92,14 @@ def between(values: Values, least: float | None, most: float | None, show: Show 
 
 
 def together(words: Collection[Word]) -> Word:
-    """Return the verdict on "all of this", of the verdicts on each."""
+    """Return the verdict on "all of these hold", from the verdict on each."""
     return "FAILS" if "FAILS" in words else "UNDECIDED" if "UNDECIDED" in words else "HOLDS"
 
 
 def higher(
     candidate: Values, baseline: Values, margin: float = 0.0, show: Show = plain, what: str = "", reading: str = ""
 ) -> Ruling:
-    """Rule on "the candidate's mean is higher": by more than chance, and by `margin`, which is what would count."""
+    """Rule on "the candidate's mean is higher": by more than chance, and by `margin`, the least that counts."""
     return _apart("above", candidate, baseline, margin, show, what, reading)
 
 
@@ -134,7 +137,7 @@ def alike(candidate: Values, baseline: Values, margin: float, show: Show = plain
 def no_worse(
     errors: Values, baseline: Values, margin: float, show: Show = plain, what: str = "", reading: str = ""
 ) -> Ruling:
-    """Rule on "it makes no more errors": the mean at most one standard error above, the interval not past `margin`."""
+    """Rule on "it makes no more errors". What is no worse, `as_good` says."""
     difference, text = compared(errors, baseline, show, what)
     if difference is None:
         return too_few(pairs(errors, baseline), reading)
@@ -150,10 +153,10 @@ def highest(
     margin: float | None = None,
     reading: str = "",
 ) -> Ruling:
-    """Rule on "the best arm is among `chosen`"; with `margin`, on "the best of them is as good as the best".
+    """Rule on "the best arm is among `chosen`"; with `margin`, on "one of `chosen` is as good as the best arm".
 
-    The best of `chosen` is paired with the best of the others; an arm with fewer values than a verdict takes has
-    diverged and is none of them. What is as good, `as_good` says.
+    The best of `chosen` is paired with the best of the others. An arm with fewer than FEWEST values has diverged and
+    takes no part. What is as good, `as_good` says.
     """
     return _best(1, arms, chosen, show, margin, reading)
 
@@ -174,15 +177,15 @@ def _best(
 ) -> Ruling:
     means = {name: interval(list(own.values())).mean for name, own in arms.items() if len(own) >= FEWEST}
     others = [name for name in means if name not in chosen]
-    ours = [name for name in means if name in chosen]
+    candidates = [name for name in means if name in chosen]
     if not others:
         return too_few(0, reading)
     table = ", ".join(f"{name} {show(means[name]) if name in means else 'diverged'}" for name in arms)
     whose = chosen[0] if len(chosen) == 1 else f"the best of {', '.join(chosen)}"
     where = "above" if sign > 0 else "below"
-    if not ours:
+    if not candidates:
         return Ruling("FAILS", table, f"{whose} must be {where} all others, and diverged", reading)
-    best, rival = (max(names, key=lambda name: sign * means[name]) for names in (ours, others))
+    best, rival = (max(names, key=lambda name: sign * means[name]) for names in (candidates, others))
     difference, text = compared(arms[best], arms[rival], show, f"{best} against {rival}")
     if difference is None:
         return too_few(pairs(arms[best], arms[rival]), reading)
@@ -198,10 +201,10 @@ def _best(
 
 
 def median_between(values: Values, least: float, most: float, reading: str = "") -> Ruling:
-    """Rule on "the median lies from `least` to `most`"; values may be infinite, which is more than was looked at.
+    """Rule on "the median lies from `least` to `most`". A value may be infinite: more than was looked at.
 
-    The interval is that of two order statistics, of the fewest values with at least COVERED (binomial): at five seeds
-    all of them, and with fewer there is none.
+    The interval is the narrowest between two order statistics that are equally far from either end and have a
+    confidence of at least COVERED (binomial). At five seeds it holds all values; with fewer there is none.
     """
     ordered = sorted(values.values())
     rank = max((r for r in range(len(ordered) // 2 + 1) if coverage(len(ordered), r) >= COVERED), default=-1)
@@ -219,14 +222,14 @@ def median_between(values: Values, least: float, most: float, reading: str = "")
 
 
 def coverage(n: int, rank: int) -> float:
-    """Return the chance that the median lies between the values at `rank` (from 0) from either end of n sorted ones."""
+    """Return the chance that the median lies between the values at `rank` (from 0) from both ends of n sorted ones."""
     return 1 - 2 * sum(math.comb(n, k) for k in range(rank + 1)) / float(2**n)
 
 
 def as_good(difference: Difference, sign: int, margin: float) -> Word:
-    """Return the verdict on "no worse", `sign` saying which way is better (1: up, -1: down).
+    """Return the verdict on "no worse". sign: 1 if more is better, -1 if less is.
 
-    The mean may be one standard error on the worse side, and the interval may reach there no further than `margin`.
+    HOLDS if the mean is at most one standard error on the worse side of 0, and the interval ends there within `margin`.
     """
     low, high = sorted(sign * end for end in ends(difference))
     standard_error = (difference.sd or 0.0) / difference.n**0.5
@@ -235,7 +238,7 @@ def as_good(difference: Difference, sign: int, margin: float) -> Word:
 
 
 def slope(places: Sequence[float], values: Sequence[Values]) -> dict[int, float]:
-    """Return each seed's least-squares slope of its values over `places`; of the seeds that have them all."""
+    """Return, for each seed with a value at every place, the least-squares slope of its values over `places`."""
     seeds = set.intersection(*(set(own) for own in values)) if values else set()
     middle = sum(places) / len(places)
     square = sum((place - middle) ** 2 for place in places)
@@ -246,22 +249,22 @@ def slope(places: Sequence[float], values: Sequence[Values]) -> dict[int, float]
 
 
 def exact(holds: bool, measured: str, reason: str, reading: str = "") -> Ruling:
-    """Return the ruling on what is computed without chance."""
+    """Return the ruling on something that is computed, without chance."""
     return Ruling("HOLDS" if holds else "FAILS", measured, reason, reading)
 
 
 def too_few(seeds: int, reading: str = "") -> Ruling:
-    """Return the ruling where there are not enough seeds, or pairs of them, for any other."""
+    """Return the ruling on too few seeds, or too few pairs of them, for any other ruling."""
     return Ruling("UNDECIDED", count(seeds, "seed"), f"{FEWEST} seeds are needed, at least", reading, lacking=True)
 
 
 def pairs(candidate: Values, baseline: Values) -> int:
-    """Return how many seeds both have."""
+    """Return how many seeds the two have in common."""
     return len(candidate.keys() & baseline.keys())
 
 
 def compared(candidate: Values, baseline: Values, show: Show, what: str = "") -> tuple[Difference | None, str]:
-    """Return the paired difference over the seeds of both, None for too few of them, and it in words."""
+    """Return the paired difference over the seeds in common, and its description; None and "" for too few seeds."""
     seeds = sorted(candidate.keys() & baseline.keys())
     if len(seeds) < FEWEST:
         return None, ""
@@ -273,17 +276,18 @@ def compared(candidate: Values, baseline: Values, show: Show, what: str = "") ->
     return difference, f"{what}: {text}" if what else text
 
 
-def spread(found: tuple[float, float] | None, seeds: int, show: Show) -> str:
-    """Return an interval in words, or that there is none, as all seeds have the same."""
-    if found is None:
+def spread(interval: tuple[float, float] | None, seeds: int, show: Show) -> str:
+    """Return an interval in words. Without an interval, say that all seeds have the same value."""
+    if interval is None:
         return f"the same for all {seeds} seeds"
-    low, high = found
+    low, high = interval
     return f"95 % interval {show(low)} to {show(high)}, {seeds} seeds"
 
 
 def ends(difference: Difference) -> tuple[float, float]:
-    """Return the interval of a difference; where it has none, as all pairs differ alike, the mean twice.
+    """Return the interval of a difference; if it has none, because all pairs differ equally, the mean twice.
 
-    Such are counts of epochs, and arms that are the same network: of them the pairs say all there is to say.
+    All pairs can differ equally in a count of epochs, or if both arms are the same network. No more seeds would change
+    what such pairs say.
     """
     return difference.interval or (difference.mean, difference.mean)

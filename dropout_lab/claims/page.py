@@ -1,4 +1,4 @@
-"""Claims and their rulings as people and programs read them: text, plain data, Markdown and one HTML page."""
+"""Shows claims and their rulings, as text, as plain data, as Markdown and as one HTML page."""
 
 from __future__ import annotations
 
@@ -29,11 +29,14 @@ TITLES = {"articles": "The articles", "theory": "The theory", "papers": "The pap
 
 
 def write(results: Sequence[Judged], path: Path, command: str) -> None:
-    """Write the page of judged claims: HTML, or Markdown with its pictures in images/ beside it, by the suffix."""
+    """Write the page of judged claims. The suffix decides: HTML, or .md with its pictures in images/ beside it.
+
+    command: the line that made the page.
+    """
     trained = [run.summary.environment for judged in results for run in judged.runs.values()]
-    where = sorted({f"{own['cpu']}, torch {own['torch']}" for own in trained}) or [cpu_model()]
+    where = sorted({f"{machine['cpu']}, torch {machine['torch']}" for machine in trained}) or [cpu_model()]
     circumstances = f"{date.today()}; {'; '.join(where)}; {cores()} cores"
-    pictures = {judged.claim.id: own for judged in results if (own := picture(judged))}
+    pictures = {judged.claim.id: png for judged in results if (png := picture(judged))}
     make_directory(path.parent)
     if path.suffix == ".md":
         names = {id: f"images/claims-{id}.png" for id in pictures}
@@ -47,7 +50,7 @@ def write(results: Sequence[Judged], path: Path, command: str) -> None:
 
 
 def listed(claims: Sequence[Claim], width: int, speed: float) -> str:
-    """Return the claims with what they would cost on cores of that `speed`, before anything is run."""
+    """Return the claims and what each would cost on a core of that `speed` (operations per second)."""
     lines = []
     for claim in claims:
         published = f"; published: {claim.published}" if claim.published else ""
@@ -61,7 +64,7 @@ def listed(claims: Sequence[Claim], width: int, speed: float) -> str:
 
 
 def listed_as_dict(claims: Sequence[Claim], speed: float) -> dict[str, Any]:
-    """Return the claims with what they would cost, in seconds of one core, as plain data."""
+    """Return the claims and what each would cost, in seconds of a core of that `speed`, as plain data."""
     return {
         "schema_version": SCHEMA_VERSION,
         "core_seconds": cost(claims, speed),
@@ -70,7 +73,7 @@ def listed_as_dict(claims: Sequence[Claim], speed: float) -> dict[str, Any]:
 
 
 def described(claim: Claim) -> dict[str, Any]:
-    """Return what a claim is, as plain data."""
+    """Return a claim as plain data, without its rulings."""
     return {
         "id": claim.id,
         "source": claim.source,
@@ -81,17 +84,17 @@ def described(claim: Claim) -> dict[str, Any]:
 
 
 def sources(claim: Claim) -> str:
-    """Return where a claim comes from, and the configs of its experiment."""
+    """Return the source of a claim and the config files of its experiment."""
     return "; ".join([claim.source, *(f"configs/{name}.yaml" for name in configs(claim))])
 
 
 def configs(claim: Claim) -> list[str]:
-    """Return the config files of a claim's arms, without suffix."""
+    """Return the names of the config files of a claim's arms, without suffix."""
     return sorted({arm.config for arm in claim.arms.values()})
 
 
 def as_text(results: Sequence[Judged], width: int) -> str:
-    """Return every claim with its rulings, then a table of them all, and the sum."""
+    """Return every claim with its rulings, then a table of all verdicts, then their numbers."""
     lines: list[str] = []
     rows = [(f"{'':<{INDENT}}{HEAD[1]}", *HEAD[2:])]
     for judged in results:
@@ -108,24 +111,25 @@ def as_text(results: Sequence[Judged], width: int) -> str:
 
 
 def wrapped(text: str, width: int) -> list[str]:
+    """Return the lines of a text that stands indented below its claim."""
     indent = " " * INDENT
     return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def trained(judged: Judged) -> tuple[str, str]:
-    """Return how many seeds a claim rests on, and the time that they took; "-" where it needs none."""
+    """Return how many seeds a verdict rests on and how long they took; "-" for a claim that needs no run."""
     return (str(judged.seeds), duration(judged.seconds)) if judged.claim.arms else ("-", "-")
 
 
 def duration(seconds: float) -> str:
-    """Return about how long that is: "3 s", "12 min", "2.5 h"."""
+    """Return a time in a round unit: "3 s", "12 min", "2.5 h"."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def summed(results: Sequence[Judged]) -> str:
-    """Count the claims by what their readings say."""
+    """Return how many claims have each verdict."""
     words = Counter(judged.verdict for judged in results)
     order = ("HOLDS", "FAILS", "UNDECIDED", "depends on the reading")
     return f"{count(len(results), 'claim')}: " + ", ".join(f"{words[word]} {word}" for word in order if words[word])
@@ -159,20 +163,20 @@ def as_dict(results: Sequence[Judged]) -> dict[str, Any]:
 
 
 def as_markdown(results: Sequence[Judged], facts: str = "", pictures: Mapping[str, str] = MappingProxyType({})) -> str:
-    """Return the page for people: a table for each group, and the pictures, by claim, below it.
+    """Return the Markdown page: a table for each group of claims, and the pictures below it.
 
-    facts: how, when and where the results were made. pictures: of some claims the path of a picture.
+    facts: how, when and where the results were made. pictures: the path of a picture, for claims that have one.
     """
     lines = [f"# {TITLE}", "", *([facts, ""] if facts else []), summed(results) + "."]
     for group, letter in GROUPS.items():
-        own = [judged for judged in results if judged.claim.id.startswith(letter)]
-        if not own:
+        members = [judged for judged in results if judged.claim.id.startswith(letter)]
+        if not members:
             continue
         head = (*HEAD[:2], "measured", *HEAD[2:])
         lines += ["", f"## {TITLES[group]}", "", markdown_row(head), markdown_row(("---",) * len(head))]
-        for judged in own:
+        for judged in members:
             lines.append(markdown_row(tuple(cell.replace("|", "\\|") for cell in _cells(judged))))
-        for judged in own:
+        for judged in members:
             if picture := pictures.get(judged.claim.id):
                 lines += ["", f"**{judged.claim.id}** {judged.claim.sentence}", "", f"![{judged.claim.id}]({picture})"]
     return "\n".join(lines) + "\n"
@@ -182,8 +186,11 @@ def _cells(judged: Judged) -> tuple[str, ...]:
     claim, rulings = judged.claim, judged.rulings
     words = [f"**{judged.verdict}**"]
     if len(rulings) > 1:
-        words += [f"{own.word}: {own.reading}" for own in rulings]
-    measured = [(f"{own.reading}: " if len(rulings) > 1 else "") + f"{own.measured}; *{own.reason}*" for own in rulings]
+        words += [f"{ruling.word}: {ruling.reading}" for ruling in rulings]
+    measured = [
+        (f"{ruling.reading}: " if len(rulings) > 1 else "") + f"{ruling.measured}; *{ruling.reason}*"
+        for ruling in rulings
+    ]
     files = [f"`configs/{name}.yaml`" for name in configs(claim)]
     sentence = " ".join([f"**{claim.id}**", claim.sentence, f"*{claim.source}*", *files])
     return (
@@ -196,7 +203,10 @@ def _cells(judged: Judged) -> tuple[str, ...]:
 
 
 def as_html(results: Sequence[Judged], command: str, circumstances: str, pictures: Mapping[str, bytes]) -> str:
-    """Return one page that needs no other file and no network. pictures: of some claims a PNG."""
+    """Return the HTML page, which needs no other file and no network.
+
+    circumstances: when and where the results were made. pictures: a PNG, for claims that have a picture.
+    """
     return pages.page(
         "claims.html",
         title=TITLE,
@@ -209,7 +219,7 @@ def as_html(results: Sequence[Judged], command: str, circumstances: str, picture
 
 
 def _section(judged: Judged, picture: bytes) -> dict[str, Any]:
-    """Return what the page says of one claim."""
+    """Return what templates/claims.html shows of one claim."""
     claim, (seeds, time) = judged.claim, trained(judged)
     took = f"; {count(judged.seeds, 'seed')}, {time} of one core" if claim.arms else ""
     return {
@@ -226,9 +236,9 @@ def _section(judged: Judged, picture: bytes) -> dict[str, Any]:
 
 
 def picture(judged: Judged) -> bytes | None:
-    """Return the picture of a claim as PNG; None where it has none, or not the runs for it.
+    """Return the picture of a claim as PNG; None if it has none, or lacks the runs that it draws.
 
-    Of runs with several networks those of the first are drawn, of evaluations the first.
+    If the arms have different networks, only those with the first arm's are drawn. Of evaluations, only the first is.
     """
     from dropout_lab.claims.theory_figure import two_readings
     from dropout_lab.evaluation.figures import FIGURES
@@ -237,8 +247,8 @@ def picture(judged: Judged) -> bytes | None:
 
     draw, loaded = judged.claim.draw, list(judged.runs.values())
     if draw in PLOTS and loaded:
-        own = [run for run in loaded if run.config.network == loaded[0].config.network]
-        return encoded(PLOTS[draw].draw(own)[0])
+        alike = [run for run in loaded if run.config.network == loaded[0].config.network]
+        return encoded(PLOTS[draw].draw(alike)[0])
     if draw in FIGURES and judged.evaluations:
         figure = FIGURES[draw](next(iter(judged.evaluations.values())))
         return encoded(figure) if figure else None

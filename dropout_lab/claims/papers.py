@@ -1,7 +1,7 @@
-"""What the papers report (P1 to P18): of each claim its judge, then, in `PAPER_CLAIMS`, its experiment.
+"""The claims of the papers, P1 to P18: first the judges, then PAPER_CLAIMS with the experiments.
 
-A judge is pure and small: it picks the numbers that its claim is about, and leaves the verdict to criteria.py. The
-experiments are reduced to what two cores can do; configs/papers/ says in each file what differs from the paper.
+A judge is small and pure: it picks the numbers that its claim is about, and criteria.py decides. The experiments are
+reduced to what two cores can do; each file in configs/papers/ says how it differs from the paper.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ UNDROPPED = ("dropout.rate=0", "dropout.input_rate=0")
 
 
 def keeps(config: str) -> dict[str, Arm]:
-    """Return an arm for each share kept, by its name, "keep 0.5"."""
+    """Return an arm for each fraction kept, with names such as "keep 0.5"."""
     return {f"keep {keep:g}": arm(config, f"dropout.rate={1 - keep:.1g}") for keep in KEPT}
 
 
@@ -85,7 +85,7 @@ def hidden_then_input(e: Evidence) -> Rulings:
 
 
 def crosses(e: Evidence) -> Rulings:
-    """Behind at first, ahead in the end, both of each seed's mean over 20 epochs; where the mean curves cross."""
+    """P2: behind in the first 20 epochs, ahead in the last 20, by each seed's mean; and where the mean curves cross."""
     curves = {name: e.curves(name, "val_accuracy") for name in LONG}
     first, last = (
         {name: {seed: fmean(curve[part]) for seed, curve in own.items()} for name, own in curves.items()}
@@ -103,7 +103,7 @@ def crosses(e: Evidence) -> Rulings:
 
 
 def needs_longer(e: Evidence) -> Rulings:
-    """Epochs to two levels of the clean training loss, and to the lowest validation loss."""
+    """P12: how many epochs it takes to two levels of the clean training loss, and to the lowest validation loss."""
     losses = {name: e.curves(name, "clean_train_loss") for name in LONG}
     validation = {name: e.curves(name, "val_loss") for name in LONG}
     return (
@@ -116,13 +116,13 @@ def needs_longer(e: Evidence) -> Rulings:
 
 
 def lowest_epoch(curve: Sequence[float]) -> float:
-    """Return the epoch of the minimum; one past the end where that is the last, for it may go on falling."""
+    """Return the epoch of the minimum; one past the end if that is the last epoch, as the curve may fall further."""
     epoch = curve.index(min(curve)) + 1
     return epoch if epoch < len(curve) else epoch + 1
 
 
 def longer(curves: Mapping[str, Curves], epochs: Callable[[Sequence[float]], float], reading: str) -> Ruling:
-    """Rule on the ratio of two numbers of epochs. One past the end was not reached: of "hidden" it is a lower bound."""
+    """Rule on the ratio of two numbers of epochs. A number past the end was not reached, so it is a lower bound."""
     own = {name: {seed: epochs(curve) for seed, curve in of.items()} for name, of in curves.items()}
     late = [name for name, of in curves.items() if any(own[name][seed] > len(curve) for seed, curve in of.items())]
     ratio = {seed: own["hidden"][seed] / own["none"][seed] for seed in own["none"].keys() & own["hidden"].keys()}
@@ -134,18 +134,17 @@ def longer(curves: Mapping[str, Curves], epochs: Callable[[Sequence[float]], flo
 
 
 def table_9(e: Evidence) -> Rulings:
-    """Each row with the learning rate that is the better one on validation."""
-    own: dict[str, Values] = {}
-    ours: dict[str, str] = {}
-    for row in (name for group in FAMILIES.values() for name in group):
-        accuracies = {f"{row}, lr {rate:g}": e.values(f"{row}, lr {rate:g}", "val_accuracy") for rate in TRIED}
+    """P3: each line of the table with the learning rate that is better on validation."""
+    best: dict[str, str] = {}
+    for method in (name for group in FAMILIES.values() for name in group):
+        accuracies = {f"{method}, lr {rate:g}": e.values(f"{method}, lr {rate:g}", "val_accuracy") for rate in TRIED}
         trained = {arm: fmean(values.values()) for arm, values in accuracies.items() if len(values) >= FEWEST}
-        ours[row] = max(trained or accuracies, key=lambda arm: trained.get(arm, 0.0))
-        own[ours[row]] = wrong(e, ours[row])
-    family = [ours[row] for row in FAMILIES["dropout"]]
+        best[method] = max(trained or accuracies, key=lambda arm: trained.get(arm, 0.0))
+    error_rates = {arm: wrong(e, arm) for arm in best.values()}
+    family = [best[method] for method in FAMILIES["dropout"]]
     return (
-        lowest(own, [ours["dropout + max-norm"]], percent, reading="dropout with max-norm has the fewest"),
-        lowest(own, family, percent, reading="any dropout against no dropout"),
+        lowest(error_rates, [best["dropout + max-norm"]], percent, reading="dropout with max-norm has the fewest"),
+        lowest(error_rates, family, percent, reading="any dropout against no dropout"),
     )
 
 
@@ -154,7 +153,7 @@ def near_106(e: Evidence) -> Rulings:
 
 
 def clusters(e: Evidence) -> Rulings:
-    """Of each network the fewest validation errors of any epoch; the test images are read but once."""
+    """P5: the fewest validation errors of any epoch, for each network. The test images are read only at the end."""
 
     def fewest(name: str) -> dict[str, Values]:
         curves = {shape: e.curves(f"{name} {shape}", "val_accuracy") for shape in SHAPES}

@@ -1,12 +1,13 @@
-"""What the papers prove about dropout, checked by summing over every mask in float64, without data and without torch.
+"""The theorems of the papers about dropout, checked by summing over every mask in float64. Needs no data and no torch.
 
-Of n units there are 2^n masks m of zeros and ones. With `keep` = 1 - rate (the papers' p) a mask has the probability
-keep^(units kept) (1 - keep)^(units dropped), so an expectation is a finite sum, exact but for rounding. Under "What the
-papers say" is one function for each closed form; under "The checks" each meets that sum; `THEOREMS` names them all. T5
-and T6 are approximations: what is left there is no rounding, but has an order or a bound, which their checks state. T8
-is about two trainings, which draw their masks from among all.
+n units have 2^n masks m of zeros and ones. With keep = 1 - rate (the papers' p), a mask has the probability
+keep^(units kept) (1 - keep)^(units dropped). So an expectation is a finite sum, exact except for rounding.
 
-Masks are those of the papers, m itself. Inverted dropout, m / keep, is the same with `weights / keep` for `weights`.
+"What the papers say" has a function for each closed form. "The checks" compares each with that sum. THEOREMS names all
+of them. T5 and T6 are approximations: their error is no rounding, but has an order or a bound, which the check states.
+T8 compares two trainings, whose masks are drawn at random.
+
+The masks are those of the papers, m itself. Inverted dropout, m / keep, is the same with `weights / keep` as `weights`.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ SCHEMA_VERSION = 1
 KEEPS = (0.3, 0.5, 0.8)
 INPUT_KEEP = 0.8  # in T8, beside KEEPS for the hidden layer
 UNITS, EXAMPLES, OUTPUTS = 10, 6, 4
-ROUNDING = 1e-12  # allowed of an identity
-SLOPE = 0.05  # allowed of a fitted order
+ROUNDING = 1e-12  # the largest error of an identity
+SLOPE = 0.05  # the largest error of a fitted order
 STEPS = 200  # of the two trainings of T8
 EACH_KEEP = f"keep {', '.join(map(str, KEEPS))}"
 ALL = f"2^{UNITS} masks, {EACH_KEEP}"
 
-# T8: a setting of the inverted net is that of the weight-scaling net times keep to this power.
+# T8: a setting of the inverted net is the one of the weight-scaling net times keep to this power.
 POWERS = {
     "sgd": {"weights": 1, "learning_rate": 2, "max_norm": 1},
     "adam": {"weights": 1, "learning_rate": 1, "max_norm": 1, "epsilon": -1},
@@ -81,7 +82,7 @@ class Result:
 
     @property
     def holds(self) -> bool:
-        """True where the error is no larger than allowed; an error that is not a number never is."""
+        """Whether the error is no larger than allowed; an error that is not a number is not."""
         return self.error <= self.tolerance
 
 
@@ -106,7 +107,7 @@ class Strength:
 
 
 def masks(units: int) -> Array:
-    """Return all masks of so many units, (2^units, units): zeros and ones."""
+    """Return all masks of so many units, (2^units, units), as zeros and ones."""
     return (np.arange(2**units)[:, None] >> np.arange(units) & 1).astype(np.float64)
 
 
@@ -345,10 +346,8 @@ def reparametrization(generator: Generator) -> Outcome:
         shares = [np.append(np.full(UNITS, keep), 1.0)[:, None] for keep in keeps]  # a bias is never dropped
         scaled = trajectory(rule, start, [np.ones_like(share) for share in shares], drawn, inputs, labels)
         inverted = trajectory(rule, start, shares, drawn, inputs, labels)
-        pairs = (
-            (ours[i], shares[i] * theirs[i]) for ours, theirs in zip(inverted, scaled, strict=True) for i in (0, 1)
-        )
-        return _largest((ours - theirs) / np.abs(theirs).max() for ours, theirs in pairs)
+        pairs = ((u[i], shares[i] * v[i]) for u, v in zip(inverted, scaled, strict=True) for i in (0, 1))
+        return _largest((u - scaled_v) / np.abs(scaled_v).max() for u, scaled_v in pairs)
 
     errors = np.array([difference(rule, (INPUT_KEEP, keep)) for rule in POWERS for keep in KEEPS])
     enumerated = f"{STEPS} steps of {' and '.join(POWERS)}, {EACH_KEEP} (hidden) and {INPUT_KEEP} (inputs)"
@@ -486,7 +485,7 @@ def trajectory(
 ) -> list[list[Array]]:
     """Train a net of two layers, softmax at the end, on one batch; return its weights after every step.
 
-    start: of each layer the weights, (units + 1, outputs), the last row being the biases. drawn: for every step and
+    start: of each layer the weights, (units + 1, outputs), the last of them the biases. drawn: for every step and
     layer the masks, (examples, units + 1). inputs: (examples, units); labels: (examples, outputs), ones and zeros.
     shares: of each layer (units + 1, 1), what its masks are divided by, and the powers of which (`POWERS[rule]`) its
     settings are multiplied by: ones make the weight-scaling net, keep makes the inverted one.
@@ -525,9 +524,9 @@ def gradients(weights: Sequence[Array], noise: Sequence[Array], inputs: Array, l
     return [thinned_inputs.T @ back, thinned_hidden.T @ error]
 
 
-def _with_bias(rows: Array) -> Array:
-    """Return rows (n, units) with a column of ones at the end: the input that a bias reads."""
-    return np.column_stack([rows, np.ones(len(rows))])
+def _with_bias(inputs: Array) -> Array:
+    """Return inputs (examples, units) with a column of ones at the end, which the bias multiplies."""
+    return np.column_stack([inputs, np.ones(len(inputs))])
 
 
 def _layer(generator: Generator) -> tuple[Array, Array, Array]:
@@ -537,5 +536,5 @@ def _layer(generator: Generator) -> tuple[Array, Array, Array]:
 
 
 def _largest(values: Iterable[Array]) -> float:
-    """Return the largest absolute value in all arrays; NaN where there is one."""
+    """Return the largest absolute value in all arrays; NaN if any is."""
     return float(np.max([np.abs(value).max() for value in values]))

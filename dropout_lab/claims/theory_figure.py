@@ -1,4 +1,4 @@
-"""What theory.py computes, drawn: in which reading dropout at rate 0.5 regularizes most, and in which it does not."""
+"""The picture of `theory.strength`: dropout at rate 0.5 regularizes most in one reading, and not in the other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dropout_lab.claims.theory import strength
 from dropout_lab.figures.style import Entries, colours, compose, panels, styled
 
 KEEPS = np.linspace(1, 0.01, 100)
-HIGHEST = 3.0  # of the right panel; the penalty leaves it where the rate goes to 1
+HIGHEST = 3.0  # of the right panel; the penalty grows beyond it as the rate goes to 1
 
 NOTES = (
     "Left: as long as the raw weights w stay as they are, dropout costs keep (1 - keep) |G w|^2, most at rate 0.5 "

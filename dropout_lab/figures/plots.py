@@ -1,7 +1,7 @@
-"""Loaded runs -> figures: the curves of the articles, comparisons, sweeps. PLOTS names them all.
+"""Draws loaded runs as figures: the curves of the articles, comparisons, sweeps. PLOTS names them all.
 
 Every figure says what it shows: run, data set, network, dropout, number of seeds, and what the band is. Accuracies and
-errors are drawn in percent; a loss is a mean cross-entropy in nats. The page and its looks are in style.py.
+errors are in percent; a loss is a mean cross-entropy in nats. Sheet, colours and sizes are in style.py.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from dropout_lab.text import cut
 if TYPE_CHECKING:
     from dropout_lab.runs.read import Run
 
-LINES = ("-", "--", "-.", ":")  # cycle beside the six run colours: twelve pairs before one comes again
+LINES = ("-", "--", "-.", ":")  # with the six colours of runs they make twelve pairs before one repeats
 MARKERS = ("o", "s", "^", "D", "v")
 
 BAND = "Lines: mean over the seeds. Bands: smallest to largest value over the seeds (none for one seed)."
@@ -45,21 +45,21 @@ GAP = "Generalization gap: validation loss minus clean training loss. All are me
 CELLS = "Cells: test error (%) at the last epoch, dropout off, mean over the seeds (no band)."
 BARS = "Points: mean over the seeds at the last epoch. Bars: 95 % t interval of that mean (none for one seed)."
 
-ALL_IMAGES, TRUE_LABELS = "all training images", "true labels"  # said only beside runs of which they are not true
+ALL_IMAGES, TRUE_LABELS = "all training images", "true labels"  # shown only beside runs that differ in this
 
 Setting = float | str  # a number on the axis of a sweep, or a category
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A way to look at finished runs: what it shows, and the function from runs to figures; none if it cannot."""
+    """A kind of picture: what it shows, and the function that draws it from finished runs; no figure if it cannot."""
 
     about: str
     draw: Callable[[Sequence[Run]], list[Figure]]
 
 
 class Look(NamedTuple):
-    """How a curve is told apart: by colour, and without colour by line, marker and width (points)."""
+    """What tells a curve from the others: its colour and, on paper without colours, line, marker and width (points)."""
 
     colour: str
     line: str
@@ -70,7 +70,7 @@ class Look(NamedTuple):
 
 @styled
 def curves(run: Run) -> Figure:
-    """Draw loss and accuracy of one run against the epoch as the articles do, and the clean training curve beside."""
+    """Draw loss and accuracy of one run against the epoch, as the articles do, with the clean training curve added."""
     figure, (loss, accuracy) = panels("loss", "accuracy (%)")
     yellow, red, grey = colours()[:3]
     rows = averaged(run)
@@ -93,13 +93,13 @@ def curves(run: Run) -> Figure:
 
 @styled
 def comparison(runs: Sequence[Run]) -> Figure:
-    """Lay the validation curves of one to twelve runs over each other, with their generalization gaps beside."""
+    """Draw the validation curves of one to twelve runs in the same panels, and their generalization gaps."""
     figure, (loss, accuracy, gap) = panels("validation loss", "validation accuracy (%)", "generalization gap")
     grey, *inks = colours()[2:]
     gap.axhline(0, color=grey, linewidth=1, zorder=1)
-    shared, own = _facts(runs)
+    shared, apart = _facts(runs)
     entries: Entries = []
-    for i, (run, facts) in enumerate(zip(runs, own, strict=True)):
+    for i, (run, facts) in enumerate(zip(runs, apart, strict=True)):
         rows = averaged(run)
         look = Look(inks[i % len(inks)], LINES[i % len(LINES)], MARKERS[i % len(MARKERS)])
         look = look._replace(band=look.band if len(runs) < 4 else look.band / 2)
@@ -114,28 +114,28 @@ def comparison(runs: Sequence[Run]) -> Figure:
 def heatmap(
     cells: Grid, runs: Mapping[str, Run], chosen: str | None = None, *, name: str = "Sweep of two settings"
 ) -> Figure:
-    """Draw the test error for every pair of values of two settings; `runs` by the names in the `cells`.
+    """Draw the test error for every pair of values of two settings.
 
-    The cells of the run `chosen` on validation are framed. A cell says how many seeds it has where not all have as
-    many, and has a dash where there are none.
+    runs: by the names in `cells`. chosen: the run chosen on validation, whose cell gets a frame. If runs have different
+    numbers of seeds, each cell shows its own. A cell without a finished seed shows a dash.
     """
     down, across = cells.keys
     figure, (axis,) = panels("test error (%)", over=across, height=max(PANEL, 0.3 * len(cells.rows)))
-    tests = {own: METRICS["test_accuracy"].finite(run) for own, run in runs.items()}
-    error = {own: 100 * (1 - float(np.mean(list(values.values())))) for own, values in tests.items() if values}
+    tests = {member: METRICS["test_accuracy"].finite(run) for member, run in runs.items()}
+    error = {member: 100 * (1 - float(np.mean(list(values.values())))) for member, values in tests.items() if values}
     uneven = len({len(values) for values in tests.values()}) > 1
-    words = {own: f"{value:.2f}" + f" ({len(tests[own])})" * uneven for own, value in error.items()}
+    words = {member: f"{value:.2f}" + f" ({len(tests[member])})" * uneven for member, value in error.items()}
     low, high = (extreme(error.values(), default=0.0) for extreme in (min, max))
     shade, paint = Normalize(low, high), matplotlib.colormaps[matplotlib.rcParams["image.cmap"]]
     texts = []
     for (y, row), (x, column) in itertools.product(enumerate(cells.rows), enumerate(cells.columns)):
-        own = cells.names.get((row, column), "")
-        fill = paint(shade(error[own])) if own in error else axis.get_facecolor()
+        member = cells.names.get((row, column), "")
+        fill = paint(shade(error[member])) if member in error else axis.get_facecolor()
         ink = "black" if _is_bright(fill) else "white"
         axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=fill, edgecolor=axis.get_facecolor(), linewidth=2))
-        if own and own == chosen:
+        if member and member == chosen:
             axis.add_patch(Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, fill=False, edgecolor=ink, linewidth=2.5))
-        texts.append(axis.text(x, y, words.get(own, "-"), ha="center", va="center", color=ink))
+        texts.append(axis.text(x, y, words.get(member, "-"), ha="center", va="center", color=ink))
     _scales(axis, cells)
     room = 0.9 * size(axis.patch)[0] / len(cells.columns) / max(size(text)[0] for text in texts)
     for text in texts if room < 1 else ():
@@ -153,7 +153,7 @@ def heatmap(
 
 
 def _scales(axis: Axes, cells: Grid) -> None:
-    """Name the rows and the columns of a heat map, the first row on top."""
+    """Label the two axes of a heat map, the first value on top."""
     axis.set_yticks(range(len(cells.rows)), [cut(label(value), 24) for value in cells.rows])
     _ticks(axis, range(len(cells.columns)), [cut(value, 24) for value in cells.columns])
     axis.set(xlim=(-0.5, len(cells.columns) - 0.5), ylim=(len(cells.rows) - 0.5, -0.5))
@@ -164,7 +164,7 @@ def _scales(axis: Axes, cells: Grid) -> None:
 
 
 def _is_bright(colour: Any) -> bool:
-    """Whether black is better read on a colour than white (by the luminance of WCAG, where contrast is equal)."""
+    """Whether black has more contrast than white on a colour (WCAG: the contrasts are equal at luminance 0.179)."""
     red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour))
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179
 
@@ -177,11 +177,10 @@ def sweep(
     setting: str = "dropout rate",
     name: str = "Sweep",
 ) -> Figure:
-    """Draw test error and generalization gap, at the last epoch, against the `setting` that was swept.
+    """Draw test error and generalization gap, after the last epoch, against the `setting` that was swept.
 
-    `points` pairs each value of the setting with its run; values that are not distinct numbers become categories, in
-    the order given. `chosen` is the value picked on validation. A sole run without dropout is the baseline: it becomes
-    the reference line.
+    points: each value of the setting with its run. Values that are not distinct numbers become categories, in the order
+    given. chosen: the value chosen on validation. If exactly one run has no dropout, it is the reference line.
     """
     figure, axes = panels("test error (%)", "generalization gap", over=setting)
     values = {value for value, _ in points}
@@ -203,7 +202,7 @@ def sweep(
 
 @styled
 def data_sizes(runs: Sequence[Run]) -> Figure:
-    """Draw the test error at the last epoch against the number of training images, a line for each dropout rate.
+    """Draw the test error after the last epoch against the number of training images, a line for each dropout rate.
 
     Both scales are logarithmic.
     """
@@ -212,8 +211,8 @@ def data_sizes(runs: Sequence[Run]) -> Figure:
     entries: Entries = []
     rates = [_conditions(run)["rate"] for run in runs]
     for i, rate in enumerate(dict.fromkeys(rates)):
-        own = {_images(run): run for run, of in zip(runs, rates, strict=True) if of == rate}
-        errors = {n: [100 * (1 - v) for v in METRICS["test_accuracy"].finite(own[n]).values()] for n in sorted(own)}
+        sized = {_images(run): run for run, its_rate in zip(runs, rates, strict=True) if its_rate == rate}
+        errors = {n: [100 * (1 - v) for v in METRICS["test_accuracy"].finite(sized[n]).values()] for n in sorted(sized)}
         table = pd.DataFrame([_interval(values) for values in errors.values()], list(errors), ["mean", "low", "high"])
         bars = [table["mean"] - table["low"], table["high"] - table["mean"]]
         ink = inks[i % len(inks)]
@@ -243,12 +242,12 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def by_two_settings(runs: Sequence[Run]) -> list[Figure]:
-    """Draw the heat map of runs that differ in exactly two settings; of others there is none."""
+    """Draw the heat map of runs that differ in exactly two settings; return no figure for other runs."""
     by_path = {str(run.path): run for run in runs}
-    found = grid(
+    cells = grid(
         {path: {k: v for k, v in flatten(run.config).items() if k not in NOT_VARIED} for path, run in by_path.items()}
     )
-    return [heatmap(found, by_path)] if found else []
+    return [heatmap(cells, by_path)] if cells else []
 
 
 PLOTS: dict[str, Plot] = {
@@ -261,7 +260,7 @@ PLOTS: dict[str, Plot] = {
 
 
 def averaged(run: Run) -> pd.DataFrame:
-    """Return the rows to average: those of the finished seeds or, if all diverged, all there are; inf becomes NaN."""
+    """Return the rows to average: those of the finished seeds or, if all diverged, all rows. inf becomes NaN."""
     rows = run.metrics.replace([np.inf, -np.inf], np.nan)
     done = run.summary.finished
     rows = rows[rows["seed"].isin(list(done))] if done else rows
@@ -273,7 +272,7 @@ def _drops(run: Run) -> bool:
 
 
 def _interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return mean, low and high end of the 95 % t interval; NaN for what the values cannot tell."""
+    """Return the mean and the ends of its 95 % t interval; NaN for what too few values cannot tell."""
     finite = [value for value in values if np.isfinite(value)]
     if not finite:
         return np.nan, np.nan, np.nan
@@ -282,7 +281,7 @@ def _interval(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def _by_rate(runs: Sequence[Run]) -> list[tuple[Setting, Run]]:
-    """Pair each run with its rate, or with its name where one number per run does not tell the runs apart."""
+    """Pair each run with its rate; if one rate per run does not tell the runs apart, with its name."""
     rates = {run.config.rates for run in runs}
     if len(rates) == len(runs) and all(len(set(rate)) == 1 for rate in rates):
         return [(run.config.rates[0], run) for run in runs]
@@ -290,28 +289,28 @@ def _by_rate(runs: Sequence[Run]) -> list[tuple[Setting, Run]]:
 
 
 def _facts(runs: Sequence[Run]) -> tuple[str, list[str]]:
-    """Return what all runs share, as one line, and for each run in what it differs from the others."""
+    """Return the conditions that all runs share, as one line, and for each run the conditions in which it differs."""
     facts = [_conditions(run) for run in runs]
     values = {topic: {fact[topic] for fact in facts if fact[topic]} for topic in facts[0]}  # "" goes with anything
     shared = [topic for topic in values if len(values[topic]) == 1]
-    own = [", ".join(text for topic, text in fact.items() if text and topic not in shared) for fact in facts]
+    apart = [", ".join(text for topic, text in fact.items() if text and topic not in shared) for fact in facts]
     said = (text for topic in shared if (text := values[topic].pop()) not in (ALL_IMAGES, TRUE_LABELS))
-    return " · ".join(said), own
+    return " · ".join(said), apart
 
 
 def _shared(runs: Sequence[Run]) -> str:
-    """Return what all runs share and, where it differs, how many seeds they have."""
+    """Return the conditions that all runs share, and how many seeds they have, also if that differs."""
     text, _ = _facts(runs)
     return text if len({_seeds([run]) for run in runs}) == 1 else f"{text} · {_seeds(runs)}"
 
 
 def conditions(run: Run) -> str:
-    """Return what a reader must know about one run, as one line."""
+    """Return the conditions of one run, as one line."""
     return _facts([run])[0]
 
 
 def _conditions(run: Run) -> dict[str, str]:
-    """Return what a reader must know about a run, one phrase a topic; "" where the topic does not arise."""
+    """Return the conditions of a run that a reader must know, a phrase for each topic; "" if it does not apply."""
     config = run.config
     rates = config.rates if len(set(config.rates)) > 1 else config.rates[:1]
     rate = "rate " + ("/".join(f"{rate:g}" for rate in rates) or "0")
@@ -329,7 +328,7 @@ def _conditions(run: Run) -> dict[str, str]:
 
 
 def _seeds(runs: Sequence[Run]) -> str:
-    """Say how many seeds of each run are drawn, and how many diverged in all."""
+    """Return how many seeds of each run are drawn, and how many diverged in all, in words."""
     done = [len(run.summary.finished) for run in runs]
     diverged = sum(len(run.seeds) for run in runs) - sum(done)
     low, high = min(done), max(done)
@@ -340,11 +339,11 @@ def _seeds(runs: Sequence[Run]) -> str:
 
 
 def _curve(axis: Axes, rows: pd.DataFrame, values: pd.Series[float], look: Look) -> Artist:
-    """Draw the mean of `values` over the seeds against the epoch, and the band of its extremes; return the line."""
+    """Draw the mean of `values` over the seeds against the epoch, with a band from least to greatest. Return it."""
     over = values.groupby(rows["epoch"]).agg(["mean", "min", "max"])
     if rows["seed"].nunique() > 1:
         axis.fill_between(over.index, over["min"], over["max"], color=look.colour, alpha=look.band, linewidth=0)
-    every = max(1, len(over) // 10)  # about ten markers, however long the training
+    every = max(1, len(over) // 10)  # about ten markers on every line
     (line,) = axis.plot(over.index, over["mean"], look.line, color=look.colour, linewidth=look.width)
     line.set(marker=look.marker, markevery=every)
     return line
@@ -358,9 +357,9 @@ def _ring(axis: Axes, x: float, y: float, colour: str) -> Artist:
 def _points(
     axis: Axes, table: pd.DataFrame, baseline: Sequence[float], picked: Sequence[float], form: str
 ) -> dict[str, Artist]:
-    """Draw mean, low and high of `table` at the places that are its index; return the legend's entries by label.
+    """Draw mean, low and high of each line of `table` at the place that is its index. Return the legend's entries.
 
-    The points at the places `baseline` become reference lines, those at `picked` get a ring.
+    baseline: places of the points that become reference lines. picked: places of the points that get a ring.
     """
     _, red, grey, ink = colours()[:4]
     places, mean, low, high = table.index.to_numpy(), table["mean"], table["low"], table["high"]
@@ -380,7 +379,7 @@ def _points(
 
 
 def _ticks(axis: Axes, places: Sequence[float], categories: Sequence[str] | None) -> None:
-    """Put a tick under every point: its category or, where the points are far enough apart, its number."""
+    """Put a tick under every point: its category, or its number if the points are far enough apart."""
     if categories is not None:
         axis.set_xticks(places, [textwrap.fill(label(category), 32) for category in categories])
         ticks = axis.get_xticklabels()

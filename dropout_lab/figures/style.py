@@ -1,7 +1,7 @@
-"""The page that a figure is: panels in a row, title and facts above, legend and notes below, nothing overlapping.
+"""The sheet of a figure: panels in a row, title and facts above, legend and notes below, nothing overlapping.
 
-Style and size are chosen here alone, with `look`; what draws asks for neither. Colours live in light.mplstyle and
-dark.mplstyle, the rest in figure.mplstyle. Drawn with matplotlib's object interface, never pyplot: no global state.
+`look` chooses style and size for all that is drawn inside it; functions that draw ask for neither. The colours are in
+light.mplstyle and dark.mplstyle, the rest in figure.mplstyle. Without pyplot, whose state is global.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from dropout_lab.errors import printable
 
 
 class Size(NamedTuple):
-    """What a figure is made for: its width and height in inches, and how many times larger text and lines are."""
+    """The size of a figure: width and height in inches, and a factor for the size of text and lines."""
 
     width: float
-    height: float | None  # None: as high as its contents need
+    height: float | None  # None: as high as the contents need
     scale: float
 
 
 HOUSE = Path(__file__).parent
 STYLES = {name: HOUSE / f"{name}.mplstyle" for name in ("light", "dark")}
 SIZES = {"page": Size(10.0, None, 1.0), "slide": Size(40 / 3, 7.5, 1.35)}
-FORMATS: dict[str, dict[str, None]] = {  # with the metadata that would differ from day to day, or between versions
+FORMATS: dict[str, dict[str, None]] = {  # and the metadata to leave out, which change with the day or the version
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
-PANEL, SPACE = 2.9, 0.12  # inches: the least height of a panel, the space between blocks
-SMALLEST = 0.6  # of its size: the text around the panels of a slide is not shrunk further
+PANEL, SPACE = 2.9, 0.12  # inches: the least height of a panel, and the space between blocks of text
+SMALLEST = 0.6  # of its size: text around the panels of a slide shrinks no further
 SCALED: Any = ("font.size", "figure.titlesize", "figure.labelsize", "axes.titlesize", "axes.labelsize")
 SCALED += ("xtick.labelsize", "ytick.labelsize", "legend.fontsize")
 
@@ -57,7 +57,7 @@ _look: ContextVar[tuple[str, str]] = ContextVar("look", default=("light", "page"
 
 @contextmanager
 def look(style: str, size: str) -> Iterator[None]:
-    """Draw and write the figures of this block in a style and a size of STYLES and SIZES; else: light, for a page."""
+    """Draw and write figures in this block with a style of STYLES and a size of SIZES. The default: light, page."""
     token = _look.set((style, size))
     try:
         yield
@@ -66,7 +66,7 @@ def look(style: str, size: str) -> Iterator[None]:
 
 
 def styled(draw: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Let `draw` draw, or write, in the look of the moment, into which the user's matplotlibrc does not leak."""
+    """Make `draw` use the current look. The user's matplotlibrc has no effect on it."""
 
     @functools.wraps(draw)
     def in_style(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
@@ -78,7 +78,7 @@ def styled(draw: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
 
 @functools.cache
 def _settings(name: str, size: str) -> list[Any]:
-    """Return what makes a style: files, then text in its size. A dollar sign is a dollar sign, not mathematics."""
+    """Return the settings of a style: its files, then the sizes of text. A dollar sign does not begin a formula."""
     files = [HOUSE / "figure.mplstyle", STYLES[name]]
     with matplotlib.style.context(["default", *files]):
         text = {key: matplotlib.rcParams[key] * SIZES[size].scale for key in SCALED}
@@ -87,7 +87,7 @@ def _settings(name: str, size: str) -> list[Any]:
 
 @styled
 def encoded(figure: Figure, form: str = "png") -> bytes:
-    """Return `figure` in a format of `FORMATS`; equal figures give equal bytes on one machine."""
+    """Return `figure` in a format of FORMATS. Equal figures give equal bytes on the same machine."""
     buffer = BytesIO()
     figure.savefig(buffer, format=form, metadata=FORMATS[form])
     return buffer.getvalue()
@@ -97,16 +97,16 @@ Entries = list[tuple[Artist, str]]  # of a legend
 
 
 class Page(Figure):
-    """A figure that a notebook shows by itself: it asks for `_repr_png_`, and pyplot need not be there."""
+    """A figure that a notebook shows without pyplot: the notebook calls `_repr_png_`."""
 
     def _repr_png_(self) -> bytes:
         return encoded(self)
 
 
 def panels(*titles: str, over: str = "epoch", height: float = PANEL) -> tuple[Figure, list[Axes]]:
-    """Return a figure of one row of panels, each with its measure as title and `over` below.
+    """Return a figure with panels side by side, each with its measure as title and `over` as the label below.
 
-    `height` is that of the panels, in inches; where the size is fixed, they have what is left of it.
+    height: of the panels, in inches. In a figure of fixed height they have what the texts leave.
     """
     figure = Page(figsize=(_size().width, height))
     axes = [figure.add_subplot(1, len(titles), i, title=title) for i, title in enumerate(titles, start=1)]
@@ -117,12 +117,12 @@ def panels(*titles: str, over: str = "epoch", height: float = PANEL) -> tuple[Fi
 
 
 def colours() -> list[str]:
-    """Return the style's colours: training, validation, guides, and then those of the runs."""
+    """Return the colours of the style: for training, for validation, for guides, and then for the runs."""
     return list(matplotlib.rcParams["axes.prop_cycle"].by_key()["color"])
 
 
 def label(text: str) -> str:
-    """Return `text` with control characters, and those the font has no glyph for, escaped."""
+    """Return `text` with control characters, and characters without a glyph in the font, escaped."""
     font = font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
     known = font.get_char_index
     return "".join(c if known(ord(c)) else c.encode("unicode_escape").decode() for c in printable(text))
@@ -131,7 +131,7 @@ def label(text: str) -> str:
 def compose(figure: Figure, title: str, facts: str, notes: str, entries: Entries) -> Figure:
     """Put title and facts above the panels, legend and notes below.
 
-    The figure becomes as high as all this needs or, where its size is fixed, the text smaller until it fits.
+    The figure becomes as high as its contents need. If its height is fixed, the text shrinks until it fits.
     """
     for axis in figure.axes:
         if not np.isfinite(axis.dataLim.get_points()).all():
@@ -168,7 +168,7 @@ def compose(figure: Figure, title: str, facts: str, notes: str, entries: Entries
 def _blocks(
     figure: Figure, title: str, facts: str, notes: str, entries: Entries, share: float
 ) -> tuple[Text, Text, Legend, Text]:
-    """Write what stands around the panels, in text of this share of its size."""
+    """Write the texts around the panels. share: of their size, as a factor."""
     sizes = matplotlib.rcParams
     return (
         _text(figure, title, share * sizes["figure.titlesize"], sizes["figure.titleweight"]),
@@ -179,7 +179,7 @@ def _blocks(
 
 
 def _text(figure: Figure, text: str, points: float, weight: str | int = "normal") -> Text:
-    """Write `text`, wrapped to the figure's width."""
+    """Write `text`, wrapped to the width of the figure."""
     block = figure.text(0, 0, "", fontsize=points, fontweight=weight, verticalalignment="top")
     for letters in range(240, 20, -10):
         block.set_text(textwrap.fill(label(text), letters))
@@ -189,7 +189,7 @@ def _text(figure: Figure, text: str, points: float, weight: str | int = "normal"
 
 
 def _legend(figure: Figure, entries: Entries, points: float) -> Legend:
-    """Write the legend outside the axes, in as many columns as the figure's width takes."""
+    """Write the legend outside the axes, in as many columns as fit into the width of the figure."""
     artists, labels = [artist for artist, _ in entries], [textwrap.fill(label(text), 80) for _, text in entries]
     place: dict[str, Any] = {"loc": "upper center", "borderaxespad": 0, "borderpad": 0, "fontsize": points}
     for columns in range(len(entries), 0, -1):

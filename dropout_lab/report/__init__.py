@@ -1,7 +1,7 @@
 """The HTML page about runs and sweeps. It needs no other file and no network.
 
-page    the page, from top to bottom
-runs    which runs and sweeps the page shows, and which cannot be shown
-curves  the curves, as SVG and as data
+page    what each section of the page shows; templates/report.html is the page
+runs    which runs and sweeps the page shows, and what is wrong with the others
+curves  the curves, as the lines of charts and as data
 images  the hardest test images
 """

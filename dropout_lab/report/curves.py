@@ -22,10 +22,10 @@ MEASURES = {
     "clean_train_loss": "clean training loss",
     "gap": "generalization gap",
 }
-POINTS = 400  # of one curve: more than a screen shows, and a bound on the page's size
+POINTS = 400  # of one curve, at most: more than a screen shows, and it bounds the size of the page
 COLOURS, DASHES = 6, 5  # classes in page.css; together they tell 30 runs apart
 TICKS = 5
-DRAWN = 1e300  # beyond it the difference of two numbers may be infinite
+DRAWN = 1e300  # larger values are not drawn: the difference of two of them may be infinite
 
 Span = tuple[float, float]
 Ticks = list[tuple[float, str]]  # of an axis: the place of each, and its number
@@ -75,19 +75,22 @@ class Chart(NamedTuple):
 
 @dataclass(frozen=True)
 class Curves:
-    """One run's curves: its epochs and, by measure, mean, lowest and highest value over the seeds (NaN: no number)."""
+    """The curves of one run: its epochs and, for each measure, mean, lowest and highest value over the seeds.
+
+    NaN stands for a value that is missing or not finite.
+    """
 
     epochs: list[int]
     values: dict[str, tuple[list[float], list[float], list[float]]]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain data with five digits, more than a screen can show; what is not finite is null."""
-        values = {key: [list(map(_rounded, own)) for own in three] for key, three in self.values.items()}
+        """Return plain data, in five digits, more than a screen can show; None for what is not finite."""
+        values = {key: [list(map(_rounded, line)) for line in lines] for key, lines in self.values.items()}
         return {"epochs": self.epochs, **values}
 
 
 def curves(run: Run) -> Curves:
-    """Average a run's rows over its seeds, at no more than 400 epochs, evenly chosen, the last among them."""
+    """Average the rows of a run over its seeds, at about POINTS epochs at most, evenly spaced, and the last one."""
     rows = averaged(run)
     rows = rows.assign(val_accuracy=100 * rows["val_accuracy"])
     over = rows.groupby("epoch")[list(MEASURES)].agg(["mean", "min", "max"])
@@ -98,7 +101,7 @@ def curves(run: Run) -> Curves:
 
 
 def look(number: int) -> str:
-    """Return the classes that give run `number` its colour and its dashes."""
+    """Return the classes of page.css that give run `number` its colour and its dashes."""
     return f"c{number % COLOURS} d{number // COLOURS % DASHES}"
 
 
@@ -123,7 +126,10 @@ def chart(measure: str, runs: Sequence[Curves]) -> Chart:
 
 
 def span(values: Iterable[float], pad: float) -> Span:
-    """Return the least and the greatest finite value with a margin on both sides, never an empty span."""
+    """Return the least and the greatest finite value, with a margin on both sides. The span is never empty.
+
+    pad: the margin, as a fraction of the span.
+    """
     finite = [value for value in values if abs(value) < DRAWN]
     low, high = min(finite, default=0.0), max(finite, default=1.0)
     margin = pad * (high - low) or (0.5 if high == low else 0.0)
@@ -139,7 +145,7 @@ def ticks(low: float, high: float) -> list[float]:
 
 
 def line(xs: Sequence[float], ys: Sequence[float]) -> str:
-    """Return an SVG path through the points; it breaks where a number is missing, and a lone point is a dot."""
+    """Return an SVG path through the points. It breaks at a missing number, and a single point becomes a dot."""
     path, pen = [], "M"
     for x, y in zip(xs, ys, strict=True):
         if math.isfinite(y):
@@ -149,7 +155,7 @@ def line(xs: Sequence[float], ys: Sequence[float]) -> str:
 
 
 def area(xs: Sequence[float], low: Sequence[float], high: Sequence[float]) -> str:
-    """Return an SVG path around the band between two lines, over the points where both have a number."""
+    """Return an SVG path around the band between two lines, from the points at which both have a number."""
     points = [point for point in zip(xs, low, high, strict=True) if all(map(math.isfinite, point))]
     around = [f"{x:.1f} {y:.1f}" for x, y, _ in points] + [f"{x:.1f} {y:.1f}" for x, _, y in reversed(points)]
     return "M" + "L".join(around) + "Z" if around else ""

@@ -1,4 +1,4 @@
-"""The test images that are hardest for a run: which they are, and each as a small PNG. Needs no torch."""
+"""Finds the test images that are hardest for a run, and turns each into a small PNG. Needs no torch."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SHOWN = 12  # images of each kind
-LARGEST = 56  # pixels along a side; a larger image is thinned out, so that a page stays small
+LARGEST = 56  # pixels along a side; larger images lose pixels, so that a page stays small
 
 
 @dataclass(frozen=True)
 class Hard:
-    """One test image: what it is, what the mean of the seeds' probabilities says, and how many seeds get it wrong."""
+    """One test image, what the mean of the seeds' probabilities says of it, and how many seeds classify it wrongly."""
 
     number: int  # in the order of the file, from 0
     label: int
@@ -33,13 +33,13 @@ class Hard:
 
     @property
     def caption(self) -> str:
-        """What stands below the image."""
-        seen = f"{self.label}" if self.label == self.prediction else f"{self.label}, taken for {self.prediction}"
-        return f"{seen} ({100 * self.probability:.0f} %)"
+        """The text below the image."""
+        classes = f"{self.label}" if self.label == self.prediction else f"{self.label}, taken for {self.prediction}"
+        return f"{classes} ({100 * self.probability:.0f} %)"
 
     @property
     def about(self) -> str:
-        """The image in words."""
+        """A description of the image."""
         return (
             f"test image {self.number}: label {self.label}, predicted {self.prediction} with probability "
             f"{self.probability:.3f}, entropy {self.entropy:.3f} nats, wrong in {self.wrong} of {self.seeds} seeds"
@@ -49,7 +49,8 @@ class Hard:
 def hardest(arrays: Mapping[str, NDArray[Any]]) -> tuple[list[Hard], list[Hard]]:
     """Return the misclassified images, most confident first, and the most uncertain ones, highest entropy first.
 
-    `arrays` are a run's predictions; both lists hold at most 12 images, judged by the mean probabilities of the seeds.
+    arrays: the predictions of a run. Both lists have at most SHOWN images, ordered by the mean probabilities of the
+    seeds.
     """
     import numpy as np
 
@@ -79,7 +80,7 @@ def picture(image: NDArray[np.uint8]) -> str:
 
 
 def grey(images: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return images of any numbers as bytes from 0 (the least) to 255 (the greatest of all)."""
+    """Return images as bytes, from 0 for the least number of all to 255 for the greatest."""
     import numpy as np
 
     low, high = float(images.min()), float(images.max())

@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 
     from dropout_lab.runs.read import Run
 
-PINNED = ("torch", "numpy")  # the packages that decide the numbers
+PINNED = ("torch", "numpy")  # the packages whose versions decide the numbers
 
 
 def write(paths: Sequence[Path], data_directory: Path, out: Path) -> list[str]:
-    """Write the page about the runs in `paths`, and return a line for each problem that kept one off it."""
+    """Write the page about the runs and sweeps in `paths`. Return a line for each problem that kept one off it."""
     gathered = gather(paths)
     make_directory(out.parent)
     atomic_write(out, page(gathered, data_directory).encode())
@@ -52,7 +52,7 @@ def write(paths: Sequence[Path], data_directory: Path, out: Path) -> list[str]:
 
 
 def page(gathered: Gathered, data_directory: Path) -> str:
-    """Return the page. The images of hard digits are there where their data set is in `data_directory`."""
+    """Return the page. It shows the hardest images if their data set is in `data_directory`."""
     shown, compared = gathered.runs, gathered.compared
     unlike = [problem for run in compared[1:] for problem in comparisons.unlike(compared[0], run)]
     alike = [run for run in compared if not comparisons.unlike(compared[0], run)]
@@ -140,10 +140,10 @@ def _comparison(comparison: Comparison | None, sweeps: Sequence[SweepTable]) -> 
 def _curves(shown: Sequence[Run], curves: Sequence[Curves]) -> dict[str, Any]:
     """Return the charts, the table below them, which is their legend, and what report.js reads."""
     looks = [report_curves.look(number) for number in range(len(shown))]
-    last = [(run.name, *_last(own)) for run, own in zip(shown, curves, strict=True)]
-    data = [
-        {"name": printable(run.name), "look": look, **own.as_dict()}
-        for run, look, own in zip(shown, looks, curves, strict=True)
+    last = [(run.name, *_last(averaged)) for run, averaged in zip(shown, curves, strict=True)]
+    for_script = [
+        {"name": printable(run.name), "look": look, **averaged.as_dict()}
+        for run, look, averaged in zip(shown, looks, curves, strict=True)
     ]
     return {
         "about_curves": f"{BAND} {GAP}",
@@ -151,7 +151,7 @@ def _curves(shown: Sequence[Run], curves: Sequence[Curves]) -> dict[str, Any]:
         "charts": [report_curves.chart(measure, curves) for measure in MEASURES],
         "looks": looks,
         "last_values": [("run", *MEASURES.values()), *last],
-        "data": {"measures": MEASURES, "runs": data},
+        "data": {"measures": MEASURES, "runs": for_script},
     }
 
 
@@ -211,7 +211,7 @@ def _images(shown: Sequence[Run], directory: Path) -> list[dict[str, Any]]:
         if source not in known:
             known[source] = _pixels(*source, directory)
     pixels = [known[run.config.data.dataset, run.summary.data_sha256] for run in shown]
-    return [{"run": run.name, **_hardest(run, own)} for run, own in zip(shown, pixels, strict=True)]
+    return [{"run": run.name, **_hardest(run, images)} for run, images in zip(shown, pixels, strict=True)]
 
 
 def _pixels(dataset: str, sha256: str, directory: Path) -> NDArray[np.uint8] | str:
@@ -256,7 +256,7 @@ def _environment(shown: Sequence[Run]) -> dict[str, list[Line]]:
 
 
 def _reproduce(gathered: Gathered) -> dict[str, Any]:
-    """Return the commands that make these runs again, as lines, and the lines of the files that they take."""
+    """Return the commands that train these runs again, and the files that the commands read, both as lines."""
     shown = gathered.runs
     first = shown[0].summary.environment
     versions = [f"{name}=={first[name]}" for name in PINNED if first.get(name)]
@@ -277,5 +277,5 @@ def _reproduce(gathered: Gathered) -> dict[str, Any]:
 
 
 def _file(run: Run) -> str:
-    """Return the name of a file for the run's config, another one for every run."""
+    """Return a name for the config file of a run, different for every run."""
     return run.name.replace("/", "_") + ".yaml"

@@ -1,4 +1,4 @@
-"""What a report is about: runs and sweeps read from disk, and what is wrong with what cannot be shown."""
+"""Reads the runs and sweeps of a report, and collects what is wrong with those that it cannot show."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from dropout_lab.sweeps.judge import SweepTable
 
 @dataclass(frozen=True)
 class Gathered:
-    """What a report is about: every run, the sweeps, and what is wrong with what cannot be shown.
+    """What a report shows: all runs, the sweeps, and the problems with those that it cannot show.
 
-    compared: of the runs those named themselves, the first of them the baseline. Those of a sweep have their own.
+    sources: the paths that were asked for. compared: the runs that were named one by one; the first is the baseline.
+    The runs of a sweep are not among them, because they have their own baselines.
     """
 
     sources: tuple[Path, ...]
@@ -30,7 +31,7 @@ class Gathered:
 
 
 def gather(paths: Sequence[Path]) -> Gathered:
-    """Load the runs and sweeps in `paths`. Raises `Refused` where not a single run is finished and sound."""
+    """Load the runs and sweeps in `paths`. Raises `Refused` if none of the runs is finished and can be read."""
     shown: dict[Path, Run] = {}
     compared: list[Path] = []
     sweeps: list[SweepTable] = []
@@ -61,6 +62,6 @@ def gather(paths: Sequence[Path]) -> Gathered:
 
 
 def _sound(run: Run) -> Run:
-    """Return the run, all of whose tables can be read. Raises `Refused` where one of them cannot."""
+    """Return the run after reading all of its tables. Raises `Refused` if one of them cannot be read."""
     _ = run.metrics, run.seconds, run.predictions()
     return run
