@@ -26,15 +26,17 @@ from typing import Any
 
 import numpy as np
 
+from dropout_lab import cost
 from dropout_lab.cluster import worker as remote
 from dropout_lab.cluster.distribute import Report, distribute
 from dropout_lab.cluster.join import joined, raise_limit
+from dropout_lab.cluster.tasks import OnDask
 from dropout_lab.cluster.worker import Returned
 from dropout_lab.config import resolve as configs
-from dropout_lab.cost import cost
-from dropout_lab.execution import lanes as schedule
-from dropout_lab.execution.execute import SeedDone, Settings, UnitFailed, Writers, execute
-from dropout_lab.execution.lanes import plan
+from dropout_lab.execution import units
+from dropout_lab.execution.execute import SeedDone, UnitFailed, Writers, check_data, execute
+from dropout_lab.execution.layout import Layout
+from dropout_lab.execution.sources import Here
 from dropout_lab.execution.workers import Progress, Stopped
 from dropout_lab.runs.job import Job
 from dropout_lab.runs.row import Outcome, Row
@@ -86,7 +88,7 @@ def outcome(widths: Sequence[int], sha256: str) -> Outcome:
 
 
 class Simulated:
-    """An engine of so many workers of one slot, on a clock of its own."""
+    """So many workers of one slot, on a clock of its own."""
 
     def __init__(self, workers: int, mean: float, sha256: str) -> None:
         self.free = {f"worker-{number}": 1 for number in range(workers)}
@@ -100,7 +102,7 @@ class Simulated:
 
     def send(self, key: str, address: str, lanes: Sequence[Lane]) -> str:
         self.free[address] = 0
-        alone = MEAN * cost(lanes[0].config) / self.mean
+        alone = MEAN * cost.seconds(lanes[0].config) / self.mean
         seconds = len(lanes) * alone * self.chance.lognormvariate(0, 0.1)
         self.spent.append(seconds)
         heapq.heappush(self.busy, (self.now + HAND_OVER + seconds, next(self.number), key, address, lanes))
@@ -128,26 +130,26 @@ def simulate(workers: int, number: int) -> tuple[Point, list[tuple[int, float, f
     """
     with tempfile.TemporaryDirectory() as directory:
         todo = jobs(Path(directory), number)
-        mean = sum(cost(job.config) for job in todo) / number
+        mean = sum(cost.seconds(job.config) for job in todo) / number
         started = time.process_time()
-        units = plan(todo, workers)
-        planned, settings = time.process_time() - started, Settings(Path(directory), workers=workers)
-        with Writers(units, settings) as writers:
-            engine = Simulated(workers, mean, next(iter(writers.data.values())))
+        parts = units.plan(todo, workers)
+        planned = time.process_time() - started
+        with Writers(parts, Here(Path(directory))) as writers:
+            simulated = Simulated(workers, mean, next(iter(writers.data.values())))
             ended, marks = 0, [(0, time.process_time(), memory())]
-            for unit, message in distribute(engine, deque(units), writers):
+            for unit, message in distribute(simulated, deque(parts), writers):
                 for event in writers.record(unit, message):
                     ended += isinstance(event, SeedDone)
                     if ended >= number * len(marks) // PARTS and len(marks) <= PARTS:
                         marks.append((ended, time.process_time(), memory()))
-        bound = max(sum(engine.spent) / workers, max(engine.spent))
+        bound = max(sum(simulated.spent) / workers, max(simulated.spent))
     quarter, half, last = (marks[PARTS * part // 4] for part in (1, 2, 4))
     point = {
         "workers": workers,
         "runs": number,
-        "units": len(units),
+        "units": len(parts),
         "planning s": planned,
-        "makespan / bound": engine.now / bound,
+        "makespan / bound": simulated.now / bound,
         "driver ms per network, first half": 1000 * (half[1] - marks[0][1]) / half[0],
         "driver ms per network, second half": 1000 * (last[1] - half[1]) / (last[0] - half[0]),
         "driver MB before": marks[0][2],
@@ -187,7 +189,7 @@ def real_dask(number: int, slots: int = 20) -> Point:
 
     with tempfile.TemporaryDirectory() as directory:
         todo = jobs(Path(directory), number)
-        digest = next(iter(Writers(plan(todo[:1]), Settings(Path(directory))).data.values()))
+        digest = next(iter(check_data(todo[:1], Here(Path(directory))).values()))
 
         def at_once(lanes: bytes, key: str, *more: Any) -> Returned:
             from multiprocessing.reduction import ForkingPickler
@@ -201,9 +203,9 @@ def real_dask(number: int, slots: int = 20) -> Point:
             ) as local,
             joined(local.scheduler_address) as cluster,
         ):
-            settings = Settings(Path(directory), "cpu", slots, 1, cluster)
+            source = OnDask(cluster, Path(directory), "cpu", Layout(slots, 1, 1, 0))
             started = time.perf_counter()
-            failed = sum(isinstance(event, UnitFailed) for event in execute(todo, settings))
+            failed = sum(isinstance(event, UnitFailed) for event in execute(todo, source))
             seconds = time.perf_counter() - started
         assert not failed
     return {"slots": slots, "units": number, "ms per unit, all in one process": 1000 * seconds / number}
@@ -227,10 +229,11 @@ def efficiency(seeds: int, rounds: int = 3) -> Iterator[Point]:
 
                 todo = [job(rate, range(seeds)) for rate in range(8)]
                 warm = [Job(Path(directory) / f"warm-{n}", job(0, [n]).config) for n in range(workers)]
-                list(execute(warm, Settings(Path(directory), "cpu", workers, 1, cluster)))  # starts the processes
-                how = cluster.layout([(job.config, seeds) for job in todo], "cpu", None)
+                source = OnDask(cluster, Path(directory), "cpu", Layout(workers, 1, 1, 0))
+                list(execute(warm, source))  # starts the processes
+                source.layout = cluster.layout([(job.config, seeds) for job in todo], "cpu", None)
                 started = time.perf_counter()
-                for _ in execute(todo, Settings(Path(directory), "cpu", how.processes, how.lanes, cluster)):
+                for _ in execute(todo, source):
                     pass
                 rates[workers] = 8 * seeds / (time.perf_counter() - started)
         yield {
@@ -252,9 +255,7 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, help="where to draw the simulation")
     given = parser.parse_args()
     raise_limit()
-    schedule.suitable_lanes = lambda config, device="cpu": (
-        4
-    )  # as for the article's network, whatever this machine's cache
+    units.suitable_lanes = lambda config, device="cpu": 4  # as for the article's network, whatever this machine's cache
     if given.what == "simulate":
         os.fsync = lambda descriptor: None  # type: ignore[assignment]  # the time of a disk says nothing of growth
         measured = []

@@ -21,8 +21,8 @@ from dropout_lab.commands import sweep as sweeping
 from dropout_lab.commands.names import Options
 from dropout_lab.cost import weights
 from dropout_lab.data import datasets as data
-from dropout_lab.execution import lanes as schedule
 from dropout_lab.execution import workers
+from dropout_lab.execution.machine import cores
 from dropout_lab.sweeps import plan as sweeps
 from dropout_lab.training import Ended, Epoch, Lane, train
 
@@ -31,7 +31,7 @@ WORK = 2e10  # floating-point operations in an epoch of a point: it is shortened
 EPOCHS = 4  # the first is not counted
 FEWEST = 10  # steps in an epoch, at least
 RECORDED = 64  # lanes whose training is replayed: at least as many as the lab puts side by side
-CORES = schedule.cores()
+CORES = cores()
 MAXRSS = 1e6 if sys.platform == "darwin" else 1e3  # in a megabyte
 
 Point = dict[str, float]  # the cells of a table's row by column

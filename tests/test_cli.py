@@ -192,7 +192,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError("no network in tests")
 
     monkeypatch.setattr("socket.getaddrinfo", refuse)
-    monkeypatch.setattr("dropout_lab.execution.devices.cuda_count", lambda: 0)
+    monkeypatch.setattr("dropout_lab.execution.machine.cuda_count", lambda: 0)
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)

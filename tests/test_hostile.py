@@ -25,7 +25,7 @@ from dropout_lab import storage, terminal
 from dropout_lab.commands import listing
 from dropout_lab.data import datasets as data
 from dropout_lab.errors import Refused
-from dropout_lab.execution import lanes as schedule
+from dropout_lab.execution import machine
 
 HOSTILE = "x\x1b[31m\x1b]0;pwned\x07\x9b\u202e"
 
@@ -394,7 +394,7 @@ def test_what_cannot_be_removed_is_named(trained: Lab) -> None:
 
 
 def test_a_plan_that_memory_cannot_hold_is_refused_before_it_starts(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schedule, "available_memory", lambda: 100 * 2**20)
+    monkeypatch.setattr(machine, "available_memory", lambda: 100 * 2**20)
     for line in (
         "train tiny.yaml",
         "sweep tiny.yaml --rates 0.1,0.2 --jobs 2",
@@ -414,8 +414,8 @@ import matplotlib.pyplot, pandas, safetensors.numpy, sklearn.datasets, torch
 from dropout_lab import cli
 from dropout_lab.execution import execute as execution
 from dropout_lab.figures import plots
-from dropout_lab.execution import lanes as schedule
-schedule.available_memory = lambda: 2**50
+from dropout_lab.execution import machine
+machine.available_memory = lambda: 2**50
 used = 4096 * int(open("/proc/self/statm").read().split()[0])
 resource.setrlimit(resource.RLIMIT_AS, (used + 700 * 2**20,) * 2)
 sys.argv = ["dropout-lab", *sys.argv[1:]]

@@ -43,13 +43,13 @@ GUARDS = {
         "runs/checkpoint", "newest.replace(previous)", "newest.unlink()", "test_record.py::damaged_checkpoint_is_passed"
     ),
     "time in which the parent was stopped does not count": Guard(
-        "execution/execute",
+        "execution/sources",
         "waited = min(PULSE, time.monotonic() - since)",
         "waited = time.monotonic() - since",
         "test_execution.py::patience_is_for",
     ),
     "a unit has two tries": Guard(
-        "execution/execute", "ATTEMPTS = 2 ", "ATTEMPTS = 1 ", "test_execution.py::of_four_units"
+        "execution/sources", "ATTEMPTS = 2 ", "ATTEMPTS = 1 ", "test_execution.py::of_four_units"
     ),
     "workers end with their parent": Guard(
         "execution/workers", "        os._exit(1)", "        pass", "test_execution.py::no_worker_outlives"
@@ -176,7 +176,7 @@ GUARDS = {
         "cli", "    except MemoryError:", "    except ZeroDivisionError:", "test_hostile.py::what_memory_cannot_hold"
     ),
     "a plan larger than the memory is refused": Guard(
-        "execution/lanes", "if result.memory <= free:", "if True:", "test_hostile.py::plan_that_memory_cannot_hold"
+        "execution/layout", "if result.memory <= free:", "if True:", "test_hostile.py::plan_that_memory_cannot_hold"
     ),
     "an error in training costs its unit": Guard(
         "execution/workers",
@@ -325,7 +325,10 @@ GUARDS = {
         "data/idx", "if magic == LABELS and max", "if False and max", "test_idx.py::corrupt_file_is_refused and label"
     ),
     "a device that is not there is refused": Guard(
-        "execution/devices", "if index >= count:", "if False:", "test_cli.py::refusal_says_what and cuda"
+        "execution/this_machine",
+        "_index(asked) >= (count := machine.cuda_count())",
+        "if False:",
+        "test_cli.py::refusal_says_what and cuda",
     ),
     "a name is one word": Guard(
         "config/settings",
@@ -387,7 +390,7 @@ GUARDS = {
         "test_distribute.py::costs_one_worker",
     ),
     "epochs told twice are recorded once": Guard(
-        "cluster/distribute", "if number == own.epochs:", "if True:", "test_distribute.py::recorded_once"
+        "cluster/distribute", "if number == sent.epochs:", "if True:", "test_distribute.py::recorded_once"
     ),
 }
 

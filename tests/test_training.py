@@ -23,6 +23,7 @@ from dropout_lab.config import resolve as configs
 from dropout_lab.config.resolve import Config
 from dropout_lab.data.datasets import load
 from dropout_lab.execution import execute as execution
+from dropout_lab.execution.sources import Here, Processes
 from dropout_lab.network import ACTIVATIONS, Network
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.find import state
@@ -37,8 +38,8 @@ from dropout_lab.training import Epoch, Lane, evaluate, train
 def run(directory: Path, wanted: Config, seeds: list[int], jobs: int = 1, name: str = "run") -> bytes:
     """Bring one run up to date and return its metrics.csv."""
     wanted = wanted.model_copy(update={"seeds": tuple(seeds), "name": name})
-    settings = execution.Settings(directory / "data", "cpu", jobs)
-    for _ in execution.execute([Job(directory / name, wanted)], settings):
+    source = Here(directory / "data") if jobs == 1 else Processes(directory / "data", jobs)
+    for _ in execution.execute([Job(directory / name, wanted)], source):
         pass
     return (directory / name / "metrics.csv").read_bytes()
 
@@ -58,7 +59,7 @@ def test_a_lane_has_the_same_bytes_alone_and_beside_others(variant: str, tmp_pat
 
 def test_other_rates_beside_do_not_matter(tmp_path: Path) -> None:
     jobs = [Job(tmp_path / f"rate{rate}", config(dropout={"rate": rate}, name=f"rate{rate}")) for rate in (0, 0.2, 0.5)]
-    for _ in execution.execute(jobs, execution.Settings(tmp_path)):
+    for _ in execution.execute(jobs, Here(tmp_path)):
         pass
     for job in jobs:
         alone = run(tmp_path / "alone", job.config, [0], name=job.path.name)
@@ -537,10 +538,11 @@ asked, set_num_threads = [], torch.set_num_threads
 torch.set_num_threads = lambda number: (asked.append(number), set_num_threads(number))
 from dropout_lab.config import resolve as configs
 from dropout_lab.execution import execute as execution
+from dropout_lab.execution.sources import Here
 from dropout_lab.runs.job import Job
 mapping = {"data": {"dataset": "digits"}, "network": {"hidden": [1024, 1024]}, "training": {"epochs": 1}}
 job = Job(Path(sys.argv[1]) / "run", configs.resolve(mapping, where="test", name="run"))
-for _ in execution.execute([job], execution.Settings(Path(sys.argv[1]))):
+for _ in execution.execute([job], Here(Path(sys.argv[1]))):
     pass
 print(asked.count(2))
 """

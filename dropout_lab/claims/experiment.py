@@ -105,7 +105,7 @@ def cost(claims: Iterable[Claim], speed: float = costs.SPEED) -> float:
             key = settings.identity, claim.samples
             trained[key[0]] = settings, max(claim.seeds, trained.get(key[0], (settings, 0))[1])
             evaluated[key] = settings, max(claim.seeds, evaluated.get(key, (settings, 0))[1])
-    training = sum(costs.cost(settings, speed) * seeds for settings, seeds in trained.values())
+    training = sum(costs.seconds(settings, speed) * seeds for settings, seeds in trained.values())
     passes = sum(samples * costs.weights(settings) * seeds for (_, samples), (settings, seeds) in evaluated.items())
     return training + passes * PASS / speed
 

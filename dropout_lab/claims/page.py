@@ -16,8 +16,8 @@ from dropout_lab.claims.definition import Claim
 from dropout_lab.claims.experiment import cost
 from dropout_lab.claims.judge import Judged
 from dropout_lab.claims.registry import GROUPS
+from dropout_lab.execution import machine
 from dropout_lab.execution.environment import cpu_model
-from dropout_lab.execution.lanes import cores
 from dropout_lab.storage import atomic_write, make_directory
 from dropout_lab.text import count, cut, markdown_row, table
 
@@ -34,8 +34,8 @@ def write(results: Sequence[Judged], path: Path, command: str) -> None:
     command: the line that made the page.
     """
     trained = [run.summary.environment for judged in results for run in judged.runs.values()]
-    where = sorted({f"{machine['cpu']}, torch {machine['torch']}" for machine in trained}) or [cpu_model()]
-    circumstances = f"{date.today()}; {'; '.join(where)}; {cores()} cores"
+    where = sorted({f"{made['cpu']}, torch {made['torch']}" for made in trained}) or [cpu_model()]
+    circumstances = f"{date.today()}; {'; '.join(where)}; {machine.cores()} cores"
     pictures = {judged.claim.id: png for judged in results if (png := picture(judged))}
     make_directory(path.parent)
     if path.suffix == ".md":

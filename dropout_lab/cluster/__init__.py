@@ -1,7 +1,8 @@
 """The same plan on the workers of a Dask cluster.
 
-join        join a cluster, check its workers, plan for them
+join        join a cluster; a cluster is a place to train
+members     who is there: workers, their memory and environments
 distribute  units to workers, every epoch recorded once
-tasks       a unit is a task of Dask's
-worker      what a worker does
+tasks       a source: units as Dask tasks
+worker      what happens on a worker
 """

@@ -1,6 +1,6 @@
-"""Units to workers elsewhere: each free slot gets one, and what comes back is given on, every epoch exactly once.
+"""Give units to workers elsewhere, one to each free slot, and pass on what they report, every epoch exactly once.
 
-Knows nothing of Dask: `cluster.py` is the engine, and `benchmarks/cluster.py` another one, without networks.
+This module knows nothing of Dask. `tasks.py` has Dask's workers; `benchmarks/cluster.py` simulates some.
 """
 
 from __future__ import annotations
@@ -9,46 +9,44 @@ import uuid
 from collections import Counter, deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from dropout_lab.cluster.worker import Lost, Returned, WorkerLost
 from dropout_lab.errors import LabError
-from dropout_lab.execution.execute import ATTEMPTS, Source, Writers
-from dropout_lab.execution.lanes import Task, Unit, named
+from dropout_lab.execution.execute import Messages, Writers
+from dropout_lab.execution.sources import ATTEMPTS
+from dropout_lab.execution.units import Task, Unit, named
 from dropout_lab.execution.workers import Message, Progress, Stopped
 from dropout_lab.runs.row import Row
-from dropout_lab.training import Ended
-
-if TYPE_CHECKING:
-    from dropout_lab.training import Lane
+from dropout_lab.training import Ended, Lane
 
 Report = Mapping[str, Any] | Returned | BaseException  # epochs on the way, the result, or why there is none
-NOTHING: tuple[Unit, Message] = ((), Stopped())
+NOTHING: tuple[Unit, Message] = ((), Stopped())  # makes the receiver look at the remarks
 
 
-LOSSES = 10  # how many workers in a row may be lost with a unit before it is what they are lost of
-STRIKES = 2  # how many units may die on a worker and live elsewhere before it gets no more
+LOSSES = 10  # after so many workers in a row were lost with a unit, the unit is given up
+STRIKES = 2  # after so many units have failed on a worker and were trained elsewhere, the worker gets no more
 
 
-class Engine(Protocol):
-    """Who trains: slots to fill, and a stream of what is reported of the units sent."""
+class RemoteWorkers(Protocol):
+    """Workers elsewhere: slots for units, and a stream of reports on the units sent."""
 
     def room(self) -> Mapping[str, int]:
-        """Return the free slots of every worker that is there, by its address."""
+        """Return the number of free slots of every worker that is there, by its address."""
 
     def send(self, key: str, address: str, lanes: Sequence[Lane]) -> str:
-        """Start a unit as `key` on a worker; return what to call that worker."""
+        """Start a unit as `key` on a worker. Return what messages call that worker."""
 
     def reports(self) -> Iterator[tuple[str, Report]]:
-        """Wait until something happens, and return what is reported, by the key of the unit."""
+        """Wait until something happens, and return the reports, each with the key of its unit."""
 
     def notes(self) -> list[str]:
-        """Return, once, what a person should know of the workers."""
+        """Return the remarks on the workers since the last call."""
 
 
 @dataclass
 class Sent:
-    """A unit on its way: who has it, and how many epochs of which start of its training have been given on."""
+    """A unit that was sent: its worker, and how many epochs of which start of its training have been passed on."""
 
     unit: Unit
     address: str
@@ -58,16 +56,17 @@ class Sent:
 
 
 class Blame:
-    """Whose fault a failure is: the unit's if it fails on two workers, the worker's if the unit is trained elsewhere.
+    """Decides who is at fault when a unit fails: the unit, if it fails on two workers; the worker, if not.
 
-    So a second try goes to another worker, to one that has trained something if there is one; and until that try is
-    over, the worker of the first gets nothing: it would be free soonest, and spoil one unit after another.
+    So the second try goes to another worker, and to one that has trained something if there is one. Until the second
+    try is over, the first worker gets nothing. A worker on which units fail is free soonest, and would spoil one unit
+    after another.
     """
 
     def __init__(self) -> None:
         self.attempts: Counter[Task] = Counter()
         self.losses: Counter[Task] = Counter()
-        self.suspects: dict[str, Unit] = {}  # by worker, what failed there and was not tried elsewhere yet
+        self.suspects: dict[str, Unit] = {}  # by worker: the unit that failed there and was not tried elsewhere yet
         self.strikes: Counter[str] = Counter()
         self.proven: set[str] = set()
 
@@ -76,62 +75,62 @@ class Blame:
         return any(self.attempts[task] for task in unit)
 
     def choose(self, unit: Unit, room: Mapping[str, int]) -> str | None:
-        """Return the worker for a unit, None if it has no room just now; a doubtful one only where all are."""
+        """Return the worker for a unit, None if it must wait. A doubtful worker is chosen only if all are doubtful."""
         sound = [address for address in room if address not in self.suspects and self.strikes[address] < STRIKES]
         proven = [address for address in sound if address in self.proven] if self.tried(unit) else []
         best = max(proven or sound or room, key=room.__getitem__, default=None)
         return best if best and room[best] else None
 
-    def lived(self, own: Sent) -> str:
-        """Note that a unit came back well; return what is to be said of the worker where it had failed before."""
-        self.proven.add(own.address)
-        for task in own.unit:
+    def succeeded(self, sent: Sent) -> str:
+        """Note that a unit was trained. If it failed elsewhere before, return the remark on that worker, if any."""
+        self.proven.add(sent.address)
+        for task in sent.unit:
             self.losses.pop(task, None)
-        failed_at = next((address for address, unit in self.suspects.items() if {*unit} & {*own.unit}), own.address)
+        failed_at = next((address for address, unit in self.suspects.items() if {*unit} & {*sent.unit}), sent.address)
         self.suspects.pop(failed_at, None)
-        if failed_at == own.address:
+        if failed_at == sent.address:
             return ""
         self.strikes[failed_at] += 1
         reason = f"{STRIKES} units failed there that were trained elsewhere: it gets no more"
         return f"worker {failed_at.rpartition('//')[2]}: {reason}" if self.strikes[failed_at] == STRIKES else ""
 
-    def failed(self, own: Sent, left: Unit) -> bool:
-        """Note that a unit failed on its worker; say whether that was its last try."""
+    def failed(self, sent: Sent, left: Unit) -> bool:
+        """Note that what is `left` of a unit failed on its worker. Say whether that was its last try."""
         self.attempts.update(left)
         self.suspects = {address: unit for address, unit in self.suspects.items() if not {*unit} & {*left}}
         if any(self.attempts[task] >= ATTEMPTS for task in left):
             return True
-        self.suspects[own.address] = left
+        self.suspects[sent.address] = left
         return False
 
     def lost(self, left: Unit) -> bool:
-        """Note that a worker was lost with a unit; say whether that was its last try."""
+        """Note that a worker was lost with a unit. Say whether that was the unit's last try."""
         self.losses.update(left)
         return any(self.losses[task] >= LOSSES for task in left)
 
 
-def distribute(engine: Engine, units: deque[Unit], writers: Writers) -> Source:
-    """Have the units trained by the engine's workers, and yield what they report.
+def distribute(workers: RemoteWorkers, units: deque[Unit], writers: Writers) -> Messages:
+    """Have the units trained by `workers`, and yield what they report.
 
-    A unit whose worker is lost starts again elsewhere, and is given up when it has cost LOSSES of them; one that takes
-    its own process down with it, or fails for reasons of its own, after ATTEMPTS.
+    If a worker is lost, its unit restarts elsewhere from its last snapshots. A unit is given up when LOSSES workers in
+    a row were lost with it, or after ATTEMPTS in which it killed its process or ended with an error.
     """
     blame, again, sent = Blame(), deque[Unit](), dict[str, Sent]()
     while True:
-        if blame.suspects and not again and not any(blame.tried(own.unit) for own in sent.values()):
-            blame.suspects.clear()  # what was to be tried elsewhere was finished by another process
+        if blame.suspects and not again and not any(blame.tried(one.unit) for one in sent.values()):
+            blame.suspects.clear()  # another process has finished what was to be tried elsewhere
         for queue in again, units:
-            while queue and (address := blame.choose(queue[0], engine.room())) and (taken := writers.take(queue)):
+            while queue and (address := blame.choose(queue[0], workers.room())) and (taken := writers.take(queue)):
                 key = f"dropout-lab-unit-{uuid.uuid4().hex}"
-                sent[key] = Sent(taken[0], address, engine.send(key, address, taken[1]))
+                sent[key] = Sent(taken[0], address, workers.send(key, address, taken[1]))
         if not sent and not units and not again:
             return
-        reports = engine.reports()
-        if notes := engine.notes():
+        reports = workers.reports()
+        if notes := workers.notes():
             writers.notes += notes
             yield NOTHING
         for key, report in reports:
-            if key not in sent:  # of a unit that is elsewhere by now
+            if key not in sent:  # this unit has been sent elsewhere since
                 continue
             if isinstance(report, Mapping):
                 epochs = map(progress, report["epochs"])
@@ -142,22 +141,22 @@ def distribute(engine: Engine, units: deque[Unit], writers: Writers) -> Source:
 
 
 def settled(
-    own: Sent, report: Returned | BaseException, writers: Writers, blame: Blame
+    sent: Sent, report: Returned | BaseException, writers: Writers, blame: Blame
 ) -> Generator[tuple[Unit, Message], None, Unit]:
-    """Yield what came of a unit, and return what of it is to be sent again."""
+    """Yield the result of a unit, and return the part of the unit that must be sent again."""
     if isinstance(report, Returned):
-        for message in result(own, report, writers):
-            yield own.unit, message
-    left, failure = writers.left(own.unit), failure_in(report)
+        for message in result(sent, report, writers):
+            yield sent.unit, message
+    left, failure = writers.left(sent.unit), failure_in(report)
     last, note = False, ""
     if failure and left:
-        failure = replace(failure, reason=f"{failure.reason} on {own.where}")
-        last, note = blame.failed(own, left), f"{named(left)}: {failure.reason}; tried once more"
+        failure = replace(failure, reason=f"{failure.reason} on {sent.where}")
+        last, note = blame.failed(sent, left), f"{named(left)}: {failure.reason}; tried once more"
     elif isinstance(report, WorkerLost):
         failure = Stopped(f"{LOSSES} workers were lost with it, one after another")
         last = blame.lost(left)
     elif isinstance(report, Returned):
-        note = blame.lived(own)
+        note = blame.succeeded(sent)
     if failure and last:
         yield left, failure
         return ()
@@ -168,11 +167,11 @@ def settled(
 
 
 def failure_in(report: Returned | BaseException) -> Stopped | None:
-    """Return what went wrong in the training itself, or with the worker's data, if anything did."""
+    """Return the error of the training itself or of the worker's data, None if there was none."""
     if isinstance(report, Returned):
         if report.died:
             return Stopped(f"its worker process died ({report.died})")
-        return next((own for own in report.messages if isinstance(own, Stopped) and own.reason), None)
+        return next((message for message in report.messages if isinstance(message, Stopped) and message.reason), None)
     if isinstance(report, Lost):
         return None
     text = str(report) if isinstance(report, LabError) else f"{type(report).__name__}: {report}"
@@ -180,31 +179,30 @@ def failure_in(report: Returned | BaseException) -> Stopped | None:
 
 
 def progress(epoch: tuple[float, Sequence[tuple[int, Sequence[Any]]]]) -> Progress:
-    """Return an epoch as it was before it was told."""
+    """Return an epoch as the message that it was before `worker.Told` packed it."""
     seconds, rows = epoch
     return Progress({lane: Row(*values) for lane, values in rows}, seconds, {})
 
 
-def fresh(own: Sent, run: str, first: int, epochs: Iterator[Progress], writers: Writers) -> Iterator[Progress]:
-    """Yield those of the epochs, numbered from `first`, that come next; none where one before them is missing."""
-    if run != own.run:  # Dask has started the task again: its rows come once more
-        for task in writers.left(own.unit) if own.run else ():
+def fresh(sent: Sent, run: str, first: int, epochs: Iterator[Progress], writers: Writers) -> Iterator[Progress]:
+    """Yield the epochs that come next. `epochs` are numbered from `first`; none comes next if one before is missing."""
+    if run != sent.run:  # Dask has started the task again, and its rows come once more
+        for task in writers.left(sent.unit) if sent.run else ():
             writers[task.job].resume(task.seed)
-        own.run, own.epochs = run, 0
+        sent.run, sent.epochs = run, 0
     for number, epoch in enumerate(epochs, start=first):
-        if number == own.epochs:
-            own.epochs += 1
+        if number == sent.epochs:
+            sent.epochs += 1
             yield epoch
 
 
-def result(own: Sent, returned: Returned, writers: Writers) -> Iterator[Message]:
-    """Yield all that a unit came to and that has not been given on."""
+def result(sent: Sent, returned: Returned, writers: Writers) -> Iterator[Message]:
+    """Yield those messages of a returned unit that have not been passed on yet."""
     number = 0
     for message in returned.messages:
         if isinstance(message, Progress):
-            yield from (
-                replace(new, where=own.where) for new in fresh(own, returned.run, number, iter([message]), writers)
-            )
+            for epoch in fresh(sent, returned.run, number, iter([message]), writers):
+                yield replace(epoch, where=sent.where)
             number += 1
         elif isinstance(message, Ended):
             yield message

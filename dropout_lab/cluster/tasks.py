@@ -1,4 +1,7 @@
-"""Dask's side of `distribution.py`: a unit is a task for one worker, all that happens comes through one queue."""
+"""A source of finished work: the workers of a Dask cluster. Each unit is a Dask task for one worker.
+
+All that happens on the cluster comes through one queue.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ import contextlib
 import queue
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,25 +19,55 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dropout_lab import cost
 from dropout_lab.cluster import worker as remote
-from dropout_lab.cluster.distribute import Report
+from dropout_lab.cluster.distribute import Report, distribute
+from dropout_lab.cluster.members import Members
 from dropout_lab.cluster.worker import Facts, Lost, WorkerLost
 from dropout_lab.data import datasets as data
 from dropout_lab.errors import Failed
-from dropout_lab.execution.execute import Writers, patience
+from dropout_lab.execution.execute import Messages, Writers
+from dropout_lab.execution.layout import Layout
+from dropout_lab.execution.sources import patience
+from dropout_lab.execution.units import Unit, plan
+from dropout_lab.runs.job import Job
 from dropout_lab.storage import sha256
 from dropout_lab.training import Lane
 
 if TYPE_CHECKING:
     from distributed import Future
 
+LOOK = 1.0  # seconds between looks at which workers are there
 
-LOOK = 1.0  # seconds between looks at who is there
+
+class OnDask:
+    """Trains units on the workers of a cluster, one thread for each unit: the other cores have other units."""
+
+    checks_on = "cpu"  # this process only checks the data
+
+    def __init__(self, members: Members, data: Path, device: str, layout: Layout) -> None:
+        self.members, self.data, self.device, self.layout = members, data, device, layout
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        return self.members.environment(self.device)
+
+    def units(self, jobs: Iterable[Job]) -> list[Unit]:
+        return plan(jobs, self.layout.processes, self.layout.lanes, self.device)
+
+    def train(self, units: deque[Unit], writers: Writers) -> Messages:
+        files = Files(sorted({task.job.config.data.dataset for unit in units for task in unit}), self.data)
+        size = max((cost.memory(unit[0].job.config, len(unit)) for unit in units), default=0)
+        workers = DaskWorkers(self.members, files, size, self.device)
+        try:
+            yield from distribute(workers, units, writers)
+        finally:
+            workers.stop()
 
 
 @dataclass
 class Host:
-    """A worker at work: what it is, what to call it, and the units that it has, at most `slots`."""
+    """A worker that trains: what it is, how many units it may have at once, and the keys of those that it has."""
 
     facts: Facts
     slots: int = 0
@@ -41,10 +75,10 @@ class Host:
 
 
 class Files:
-    """The files of the data sets that a plan needs: digests by path in a data directory, and their content."""
+    """The files of a plan's data sets: their paths and SHA-256, by their names in a worker's data directory."""
 
     def __init__(self, datasets: Sequence[str], directory: Path) -> None:
-        self.names: dict[str, str] = {}  # of one's own files, at the workers
+        self.names: dict[str, str] = {}  # names at the workers, of the user's own files
         paths: dict[str, Path] = {}
         for dataset in datasets:
             for report in data.verify(dataset, directory):
@@ -59,33 +93,37 @@ class Files:
         self.digests = {name: sha256(path.read_bytes()) for name, path in paths.items()}
 
     def content(self) -> dict[str, bytes]:
+        """Return the content of every file, by name."""
         return {name: path.read_bytes() for name, path in self.paths.items()}
 
     def there(self, lane: Lane, directory: str) -> Lane:
-        """Return a lane that finds its data where a worker has them."""
+        """Return a lane that finds its data in the `directory` of a worker."""
         if name := self.names.get(lane.config.data.dataset):
             moved = lane.config.data.model_copy(update={"dataset": f"{directory}/{name}"})
             return replace(lane, config=lane.config.model_copy(update={"data": moved}))
         return lane
 
 
-class DaskEngine:
-    """The workers of a cluster as `distribution.Engine`. The queue is filled by the client's loop, another thread."""
+class DaskWorkers:
+    """The workers of a cluster as `distribute.RemoteWorkers`. Another thread, the client's loop, fills the queue.
 
-    def __init__(self, cluster: Any, writers: Writers, files: Files, size: int, device: str) -> None:
-        self.cluster, self.client, self.writers = cluster, cluster.client, writers
+    `size` is the number of bytes that the largest unit takes.
+    """
+
+    def __init__(self, members: Members, files: Files, size: int, device: str) -> None:
+        self.members, self.client = members, members.client
         self.files, self.size, self.device = files, size, device
         self.queue: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self.hosts: dict[str, Host] = {}
-        cluster.facts.clear()  # whoever is there comes again
+        members.facts.clear()  # the workers that are there are admitted again
         self.futures: dict[str, Future[Any]] = {}
-        self.known: dict[str, str] = {}  # workers that were there when last looked at, by address, with Dask's id
-        self.told: dict[str, bool] = {}  # remarks on the workers, and whether they were passed on
+        self.known: dict[str, str] = {}  # Dask's id of every worker at the last look, by address
+        self.told: dict[str, bool] = {}  # remarks on the workers; True once passed on
         self.stopping = False
         self.client.subscribe_topic(remote.TOPIC, lambda event: self.queue.put((event[1]["key"], event[1])))
         self.client.loop.add_callback(self._watch)
 
-    # What `distribute` asks for
+    # What `distribute` calls
 
     def room(self) -> Mapping[str, int]:
         if self.client.status != "running":
@@ -107,13 +145,13 @@ class DaskEngine:
     def reports(self) -> Iterator[tuple[str, Report]]:
         try:
             kind, what = self.queue.get(timeout=LOOK)
-        except queue.Empty:  # a lost connection may be back, which nobody tells: who waits for a slot looks again
+        except queue.Empty:  # look for free slots again: a lost connection may be back, which is no event
             return
         if kind == "hosts":
             yield from self._meet(*what)
         elif kind == "gone":
-            reason = "the Dask scheduler is gone; what is finished is kept, and the same command goes on"
-            raise Failed(f"{self.cluster.address}: {reason}")
+            reason = "the Dask scheduler is gone; what is finished is kept, and the same command resumes the sweep"
+            raise Failed(f"{self.members.address}: {reason}")
         else:
             if not isinstance(what, Mapping):
                 self._forget(kind)
@@ -132,22 +170,22 @@ class DaskEngine:
             self.client.cancel(list(self.futures.values()), asynchronous=False)
         self.futures.clear()
 
-    # What happens on the client's loop
+    # What the client's loop, another thread, calls
 
     async def _fetch(self, future: Future[Any]) -> None:
         """Wait for a result, and put it into the queue."""
         try:
             self.queue.put((future.key, await future))
-        except CancelledError as error:  # Dask's: the scheduler is gone
+        except CancelledError as error:  # from Dask: the scheduler is gone
             self.queue.put((future.key, Lost(str(error))))
         except Exception as error:
             self.queue.put((future.key, error))
 
     async def _watch(self) -> None:
-        """See who comes and goes; a worker that was started again under its old address is another one."""
+        """See which workers come and go. One that was started again under its old address counts as another worker."""
         heard = time.monotonic()
         while not self.stopping:
-            with contextlib.suppress(Exception):  # the scheduler is not there just now
+            with contextlib.suppress(Exception):  # the scheduler does not answer
                 async with asyncio.timeout(remote.BACK):
                     identity = await self.client.scheduler.identity(n_workers=-1)
                 heard = time.monotonic()
@@ -165,7 +203,7 @@ class DaskEngine:
             await asyncio.sleep(LOOK)
 
     async def _admit(self, addresses: Sequence[str]) -> None:
-        """Look at workers that have come, and send the data to those that lack them; if that fails, look again."""
+        """Look at workers that have come, and send the data to those that lack them. After a failure, try again."""
         found: dict[str, Any] = {}
         with contextlib.suppress(Exception):
             ask = {"workers": list(addresses), "on_error": "return"}
@@ -182,37 +220,35 @@ class DaskEngine:
             self.known.pop(address, None)
         self.queue.put(("hosts", ([], found)))
 
-    # What comes of it
+    # What the driver's thread does about workers and tasks
 
     def _meet(self, gone: Sequence[str], come: Mapping[str, Any]) -> Iterator[tuple[str, Report]]:
         for address in gone:
             units = self.hosts.pop(address).units if address in self.hosts else set()
             if units:
-                self.told[f"worker {address.rpartition('//')[2]} was lost; what it trained starts again"] = False
+                self.told[f"worker {address.rpartition('//')[2]} was lost; its units start again"] = False
             for key in units:
                 self._forget(key)
                 yield key, WorkerLost()
-            self.cluster.facts.pop(address, None)
+            self.members.facts.pop(address, None)
         for address, facts in come.items():
-            if problems := remote.unfit(address, facts, self.cluster.ours, self.files.digests):
+            if problems := remote.unfit(address, facts, self.members.drivers, self.files.digests):
                 self.told = {f"left out: {problem}": False for problem in problems} | self.told
                 continue
-            self.cluster.facts[address] = facts
+            self.members.facts[address] = facts
             self.hosts[address] = Host(facts)
-            if facts.environment not in self.cluster.environments:
-                self.cluster.environments.append(facts.environment)
-        for address, slots in self.cluster.slots(self.size, self.device).items():
+            if facts.environment not in self.members.environments:
+                self.members.environments.append(facts.environment)
+        for address, slots in self.members.slots(self.size, self.device).items():
             self.hosts[address].slots = slots
         if gone and not self.hosts:
             self.told["the cluster has no workers now; waiting for some"] = False
-        if self.cluster.environments:
-            self.writers.environment = self.cluster.environment(self.device)
-        if len(cpus := sorted({str(own["cpu"]) for own in self.cluster.environments})) > 1:
-            text = f"the workers' processors differ ({', '.join(cpus)}): the last digits depend on who trains what"
+        if len(cpus := sorted({str(one["cpu"]) for one in self.members.environments})) > 1:
+            text = f"the workers' processors differ ({', '.join(cpus)}): the last digits depend on which one trains"
             self.told = {text: False} | self.told
 
     def _forget(self, key: str) -> None:
-        """Drop a task, wherever it is."""
+        """Drop a task, wherever it is now."""
         future = self.futures.pop(key, None)
         if future and not future.done():
             self.client.loop.add_callback(partial(future.cancel, asynchronous=True))

@@ -1,7 +1,8 @@
-"""What a Dask worker does for `cluster.py`: say what it is, keep the data, train units in processes of its own.
+"""What a Dask worker does: say what it is, keep the data, and train units in processes of its own.
 
-A unit that takes its process down leaves the Dask worker alive, and so is told from a worker that was lost; and what
-nobody waits for any more can be ended. The scheduler imports this module to read the calls: no torch at the top.
+If a unit kills its process, the Dask worker lives on, so the driver can tell this from a lost worker. A process of its
+own can also be ended when nobody waits for its result any more. The scheduler imports this module to read the calls, so
+torch is not imported at the top.
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from dropout_lab.data import datasets as data
 from dropout_lab.errors import Problem
-from dropout_lab.execution import devices
-from dropout_lab.execution import lanes as schedule
+from dropout_lab.execution import machine
 from dropout_lab.execution.environment import environment
 from dropout_lab.storage import sha256
 
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
 
     from dropout_lab.execution.workers import Message, Progress, Settings, Worker
 
-TOPIC = "dropout-lab"  # of the events that tell of epochs
-TELL_EVERY = 1.0  # seconds between them, for they pass through the scheduler
-SLICE = 600.0  # seconds after which a unit comes back with its snapshots: the most that a lost worker costs
-LOOK = 1.0  # seconds after which a task sees that nobody waits for it
-BACK = 60.0  # seconds for a scheduler that was lost, or that says nothing, to come back
-KEPT = 30.0  # seconds that an idle process is kept for the next unit
+TOPIC = "dropout-lab"  # of the events that report epochs
+TELL_EVERY = 1.0  # seconds between these events: each passes through the scheduler
+SLICE = 600.0  # seconds after which a unit comes back with its snapshots: if a worker is lost, no more work is lost
+LOOK = 1.0  # seconds between looks at whether anybody still waits for a task
+BACK = 60.0  # seconds in which a scheduler that was lost or is silent may come back
+KEPT = 30.0  # seconds for which an idle process is kept for the next unit
 
-ALIKE = ("dropout-lab", "git_commit", "torch", "numpy", "python")  # what decides numbers, or how they are sent
+ALIKE = ("dropout-lab", "git_commit", "torch", "numpy", "python")  # they decide the numbers, or how these are sent
 Digests = Mapping[str, str]  # SHA-256 by path in a data directory
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What one Dask worker is; `directory` is where it has the data that were asked for, if it has.
+    """What one Dask worker is. `directory` holds the data that were asked for; None if the worker has not got them.
 
-    `memory` is what its machine has free now, for all workers there; `limit` what this one may take. Both in bytes.
+    `memory` is what is free on its machine now, for all workers there; `limit` is what this worker may take; in bytes.
     """
 
     id: str
@@ -61,10 +61,10 @@ class Facts:
 
 @dataclass(frozen=True)
 class Returned:
-    """What came of a unit on a worker: all that its process reported, and how that process died, if it did.
+    """The result of a unit on a worker: all that its process reported, and how that process died, if it did.
 
-    `run` tells one start of a task from another, which Dask makes of itself when a worker dies. Without a `Stopped` at
-    the end the unit goes on from the snapshots in the last message.
+    `run` identifies one start of a task: Dask starts a task again by itself when a worker dies. If the last message is
+    not `Stopped`, the unit is not finished, and continues from the snapshots in that message.
     """
 
     run: str
@@ -73,17 +73,17 @@ class Returned:
 
 
 class Lost(Exception):
-    """The training did not happen or was given up, through no fault of the unit."""
+    """The training did not happen or was stopped, through no fault of the unit."""
 
 
 class WorkerLost(Lost):
-    """The worker is gone, which may be the unit's fault if it happens again and again."""
+    """The worker is gone. If this happens again and again with one unit, the unit may be at fault."""
 
 
 def look(digests: Digests, dask_worker: DaskWorker) -> Facts:
-    """Say what this worker is, and whether it has the data: in its machine's data directory, or from `keep`."""
-    free, limit = schedule.available_memory(), dask_worker.memory_manager.memory_limit
-    own = [data.directory(None), _kept(dask_worker)]
+    """Return the facts of this worker. It may have the data in its machine's data directory, or from `keep`."""
+    free, limit = machine.available_memory(), dask_worker.memory_manager.memory_limit
+    places = data.directory(None), _kept(dask_worker)
     return Facts(
         id=dask_worker.id,
         name=str(dask_worker.name),
@@ -91,33 +91,33 @@ def look(digests: Digests, dask_worker: DaskWorker) -> Facts:
         threads=dask_worker.state.nthreads,
         memory=free,
         limit=limit or free,
-        gpus=devices.cuda_count(),
+        gpus=machine.cuda_count(),
         environment=environment("cpu", 1),
-        directory=next((str(path) for path in own if _holds(path, digests)), None),
+        directory=next((str(path) for path in places if _holds(path, digests)), None),
     )
 
 
 def unfit(
-    address: str, facts: Facts | BaseException, ours: Mapping[str, Any], digests: Digests | None = None
+    address: str, facts: Facts | BaseException, drivers: Mapping[str, Any], digests: Digests | None = None
 ) -> list[Problem]:
-    """Return how a worker differs from `ours`, the driver's environment, and whether it lacks data."""
+    """Return what keeps a worker from training: an environment unlike the driver's, or data that it lacks."""
     where = f"worker {address.rpartition('//')[2]}"
     if isinstance(facts, BaseException):
-        reason = f"must be {ours['dropout-lab']} as here; install it where the worker runs"
+        reason = f"must be {drivers['dropout-lab']} as here; install it where the worker runs"
         return [Problem(where, "dropout-lab", reason, f"{type(facts).__name__}: {facts}")]
     if digests and not facts.directory:
         reason = "must be those that were sent; is the disk of its --local-directory full?"
         return [Problem(where, "data", reason, "others or none")]
-    theirs = facts.environment
+    pairs = {key: (drivers[key], facts.environment.get(key)) for key in ALIKE}
     return [
-        Problem(where, key, f"must be {ours[key]} as here; workers and this process need the same", theirs.get(key))
-        for key in ALIKE
-        if theirs.get(key) != ours[key] and not (key == "git_commit" and None in (theirs.get(key), ours[key]))
+        Problem(where, key, f"must be {here} as here; workers and this process need the same", there)
+        for key, (here, there) in pairs.items()
+        if there != here and not (key == "git_commit" and None in (there, here))
     ]
 
 
 def keep(key: str, digests: Digests, dask_worker: DaskWorker) -> Facts:
-    """Write the files that were sent to this worker as `key` into its own directory, and look again."""
+    """Write the files that were sent to this worker as `key` into its own directory, and return its facts."""
     for name, content in dask_worker.data[key].items():
         path = _kept(dask_worker) / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,12 +136,10 @@ def _holds(directory: Path, digests: Digests) -> bool:
 
 
 def train(lanes: bytes, key: str, worker_id: str, directory: str, device: str, patience: float) -> Returned:
-    """Train a unit, whose lanes are pickled for its process, as the task `key` of the worker that was meant.
+    """Train a unit as the task `key` of the worker `worker_id`. Its lanes are pickled for its process.
 
-    A process without a word for `patience` seconds is taken to hang, and killed.
-
-    Raises `Lost` where it is another worker at the same address, or nobody waits for the result any more, and
-    `LabError` where the data are not good.
+    A process that sends no message for `patience` seconds is taken to hang, and is killed. Raises `Lost` if this is
+    another worker at the same address, or if nobody waits for the result any more; `LabError` if the data are bad.
     """
     from distributed import get_worker
 
@@ -151,7 +149,7 @@ def train(lanes: bytes, key: str, worker_id: str, directory: str, device: str, p
     here, run, first = get_worker(), uuid.uuid4().hex, math.inf
     if here.id != worker_id:
         raise Lost("the worker was started again")
-    settings = Settings(Path(directory), device, schedule.cores())  # one thread: other cores have other units
+    settings = Settings(Path(directory), device)
     process, ended = _lend(settings), False
     messages: list[Message] = []
     told = Told(here, key, run)
@@ -186,7 +184,7 @@ def train(lanes: bytes, key: str, worker_id: str, directory: str, device: str, p
 
 
 class Told:
-    """Tells the driver of epochs as they come, a few at a time; what is lost on the way comes with the result."""
+    """Reports epochs to the driver, a few at a time. If a report is lost, its epochs still come with the result."""
 
     def __init__(self, worker: DaskWorker, key: str, run: str) -> None:
         self.worker, self.key, self.run = worker, key, run
@@ -194,7 +192,7 @@ class Told:
         self.waiting: list[tuple[float, list[tuple[int, tuple[Any, ...]]]]] = []
 
     def add(self, progress: Progress) -> None:
-        """Take one epoch: its seconds, and its rows by lane."""
+        """Take one epoch, and send those that wait if it is time."""
         self.waiting.append((progress.seconds, [(lane, row.values) for lane, row in progress.rows.items()]))
         if time.monotonic() - self.last < TELL_EVERY:
             return
@@ -204,40 +202,39 @@ class Told:
         self.waiting, self.last = [], time.monotonic()
 
 
-idle: dict[Worker, Settings] = {}  # processes that wait for the next unit
+idle: dict[Worker, Settings] = {}  # processes without a unit
 
 
 def _lend(settings: Settings) -> Worker:
-    """Return a process that trains with these settings: one that waits, or a new one."""
+    """Return a process that trains with these settings: an idle one or a new one."""
     from dropout_lab.execution.workers import Worker
 
-    for process, own in list(idle.items()):
-        if own == settings and _take(process):
+    for process, its_settings in list(idle.items()):
+        if its_settings == settings and _take(process):
             return process
-    multiprocessing.current_process().daemon = False  # as Dask's nanny marks it; then it could have no processes
+    multiprocessing.current_process().daemon = False  # Dask's nanny marks it as a daemon, which may start no processes
     return Worker(settings)
 
 
 def _give_back(process: Worker, settings: Settings) -> None:
-    """Keep a process for the next unit, but not for long."""
+    """Keep a process for the next unit, but for KEPT seconds only."""
     idle[process] = settings
-
     timer = threading.Timer(KEPT, release, [process])
     timer.daemon = True
     timer.start()
 
 
 def present() -> None:
-    """Be there: what cannot find this function cannot read our calls."""
+    """Do nothing. A scheduler that cannot import this function could not read our calls either."""
 
 
 def release(*processes: Worker) -> None:
-    """End these processes, or all, if they wait."""
+    """End those of these processes that are idle; without arguments all idle ones."""
     for process in processes or list(idle):
         if _take(process):
             process.stop()
 
 
 def _take(process: Worker) -> bool:
-    """Take a process from those that wait, unless another thread has."""
+    """Take a process out of the idle ones. Return whether it was still there: another thread may have taken it."""
     return idle.pop(process, None) is not None

@@ -10,7 +10,7 @@ from dropout_lab.commands.names import Options, inside, label
 from dropout_lab.cost import TORCH
 from dropout_lab.data import datasets as data
 from dropout_lab.errors import Problem, Refused
-from dropout_lab.execution import lanes as schedule
+from dropout_lab.execution import machine
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.job import Job
 from dropout_lab.storage import as_json, atomic_write, make_directory
@@ -35,8 +35,8 @@ def evaluate(
     dataset, scale = run.config.data.dataset, run.config.data.scale
     data.check(dataset, options.data)
     of = data.dimensions(dataset)
-    if (needed := TORCH + 4 * 4 * samples * of.test * of.classes * 2) > schedule.available_memory():
-        reason = f"needs about {needed / schedule.GIB:.1f} GiB of memory, more than is free; average fewer passes"
+    if (needed := TORCH + 4 * 4 * samples * of.test * of.classes * 2) > machine.available_memory():
+        reason = f"needs about {needed / machine.GIB:.1f} GiB of memory, more than is free; average fewer passes"
         raise Refused(Problem("command line", "--samples", reason, samples))
     loaded = data.load(dataset, scale, options.data)
     if loaded.sha256 != run.summary.data_sha256:

@@ -23,7 +23,7 @@ from dropout_lab.storage import read_file
 from dropout_lab.text import Line, Parts, count, flow, labelled, named_seeds, shown_seeds, table
 
 if TYPE_CHECKING:
-    from dropout_lab.execution.lanes import Layout
+    from dropout_lab.execution.layout import Layout
 
 SCHEMA_VERSION = 1
 BLOCKS = "▁▂▃▄▅▆▇█"

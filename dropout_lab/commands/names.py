@@ -16,6 +16,7 @@ from dropout_lab.config.resolve import Config
 from dropout_lab.config.strict_yaml import written
 from dropout_lab.data import datasets as data
 from dropout_lab.errors import Problem, Refused
+from dropout_lab.execution.this_machine import ThisMachine
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.find import find, is_run, is_sweep, named, state
 from dropout_lab.runs.job import Job
@@ -23,6 +24,7 @@ from dropout_lab.runs.summary import read_summary
 
 if TYPE_CHECKING:
     from dropout_lab.cluster.join import Cluster
+    from dropout_lab.execution.execute import Place
 
 SMOKE_IMAGES = 2000
 
@@ -53,6 +55,11 @@ class Options:
     track: str | None = None
     note: Callable[[str], None] = say_note
     cluster: Cluster | None = None
+
+    @property
+    def place(self) -> Place:
+        """Where networks are trained. Only here is chosen between a cluster and this machine."""
+        return self.cluster or ThisMachine(self.jobs)
 
     def __post_init__(self) -> None:
         check_directory("--runs-dir", self.runs)

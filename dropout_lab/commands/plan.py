@@ -11,13 +11,12 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from dropout_lab import storage
+from dropout_lab import cost, storage
 from dropout_lab.commands import progress, tracking
 from dropout_lab.commands.names import Options, each, inside
-from dropout_lab.cost import cost
 from dropout_lab.data import datasets as data
-from dropout_lab.execution import devices
-from dropout_lab.execution import lanes as schedule
+from dropout_lab.execution.layout import Layout
+from dropout_lab.execution.units import named
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.find import is_run
 from dropout_lab.runs.job import Job
@@ -44,8 +43,7 @@ def plan(jobs: Sequence[Job], options: Options, *, fresh: bool = False) -> list[
     each(jobs, lambda job: inside(options.runs, job.path.parent))
     steps = each(jobs, lambda job: Step(job, job.config.seeds if fresh and is_run(job.path) else job.missing()))
     wanted = dict.fromkeys(step.job.config.device for step in steps if step.missing or options.device)
-    check = options.cluster.device if options.cluster else devices.check
-    each(wanted, lambda device: check(device, "command line" if options.device else "config"))
+    each(wanted, lambda device: options.place.likely(device, "command line" if options.device else "config"))
     return steps
 
 
@@ -66,7 +64,7 @@ def carry_out(steps: Sequence[Step], options: Options, *, fresh: bool = False, s
             if is_run(job.path):
                 set_aside(job.path)
         epochs = {job.path: len(missing) * job.config.training.epochs for job, missing in todo}
-        work_all = sum(len(missing) * cost(job.config) for job, missing in todo)
+        work_all = sum(len(missing) * cost.seconds(job.config) for job, missing in todo)
         shown = progress.shown(sum(epochs.values()), options.quiet, epochs, work_all)
         watching = shown, tracking.tracked(options.track)
         with watching[0] as show, watching[1] as track, contextlib.closing(work):
@@ -99,22 +97,19 @@ def prepare(todo: Sequence[Step], options: Options) -> Generator[Event, None, No
     from dropout_lab.execution import execute as execution
 
     parts = []
-    choose = options.cluster.device if options.cluster else execution.choose_device
-    for device, steps in by_device(todo, choose).items():
-        how = layout(steps, device, options)
-        lanes = how.lanes if options.cluster else options.lanes
-        settings = execution.Settings(options.data, device, how.processes, lanes, options.cluster)
-        parts.append(([job for job, _ in steps], settings))
-    for jobs, settings in parts:
-        execution.Writers([(schedule.Task(job, 0),) for job in jobs], settings)
-    return (event for jobs, settings in parts for event in execution.execute(jobs, settings))
+    for device, steps in by_device(todo, options.place.device).items():
+        source = options.place.source(options.data, device, layout(steps, device, options), options.lanes)
+        parts.append(([job for job, _ in steps], source))
+    for jobs, source in parts:
+        execution.check_data(jobs, source)
+    return (event for jobs, source in parts for event in execution.execute(jobs, source))
 
 
-def layouts(steps: Sequence[Step], options: Options) -> dict[str, schedule.Layout]:
+def layouts(steps: Sequence[Step], options: Options) -> dict[str, Layout]:
     """Return how the steps will be carried out, by device; refuses what does not fit into memory. No torch."""
     todo = [step for step in steps if step.missing]
-    choose = options.cluster.device if options.cluster else devices.likely
-    return {device: layout(own, device, options) for device, own in by_device(todo, choose).items()}
+    devices = by_device(todo, lambda device: options.place.likely(device, "config"))
+    return {device: layout(own, device, options) for device, own in devices.items()}
 
 
 def by_device(steps: Sequence[Step], choose: Callable[[str], str]) -> dict[str, list[Step]]:
@@ -125,12 +120,9 @@ def by_device(steps: Sequence[Step], choose: Callable[[str], str]) -> dict[str, 
     return found
 
 
-def layout(steps: Sequence[Step], device: str, options: Options) -> schedule.Layout:
+def layout(steps: Sequence[Step], device: str, options: Options) -> Layout:
     """Return how the steps will be carried out on one device."""
-    wanted = [(job.config, len(missing)) for job, missing in steps]
-    if options.cluster:
-        return options.cluster.layout(wanted, device, options.lanes)
-    return schedule.layout(wanted, device, options.jobs, options.lanes)
+    return options.place.layout([(job.config, len(missing)) for job, missing in steps], device, options.lanes)
 
 
 def heed(event: Event, note: Callable[[str], None]) -> list[str]:
@@ -142,7 +134,7 @@ def heed(event: Event, note: Callable[[str], None]) -> list[str]:
     elif isinstance(event, execution.Noted):
         note(event.text)
     elif isinstance(event, execution.UnitFailed):
-        return [f"{schedule.named(event.unit)}: {event.reason}"]
+        return [f"{named(event.unit)}: {event.reason}"]
     return []
 
 

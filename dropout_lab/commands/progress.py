@@ -14,14 +14,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dropout_lab.cost import cost
+from dropout_lab.cost import seconds as seconds_of
 from dropout_lab.terminal import is_live, say
 
 if TYPE_CHECKING:
     from rich.console import Group
 
     from dropout_lab.execution.execute import EpochDone, Event
-    from dropout_lab.execution.lanes import Task
+    from dropout_lab.execution.units import Task
 
 LINE_EVERY = 0.5  # seconds between plain lines where epochs are faster than that
 WIDE = 100  # columns that a bar takes with losses and accuracy beside it; on a narrower terminal it has the accuracy
@@ -78,7 +78,7 @@ class Tally:
     def _epoch(self, task: Task) -> float:
         """Return the work of one epoch of a task."""
         config = task.job.config
-        return 1.0 if self.alike else cost(config) / config.training.epochs
+        return 1.0 if self.alike else seconds_of(config) / config.training.epochs
 
     @property
     def done(self) -> int:

@@ -1,8 +1,11 @@
-"""How a plan is carried out on this machine: what trains beside what, in which process, and who writes it down.
+"""How a plan is carried out on this machine: what trains side by side, in which process, and who writes it down.
 
-lanes        what trains side by side: units, processes, threads, memory
-execute      run a plan: jobs in, events out
-workers      train units in this process or in several
-environment  versions, machine, device, commit
-devices      what a device's name means, without torch
+units         what trains side by side: tasks and units
+layout        processes, threads, lanes and memory
+execute       jobs in, events out; what a place and a source of finished work are
+this_machine  this machine as a place to train
+sources       who trains on this machine: this process, or worker processes
+workers       train one unit and report it, here or in a worker process
+machine       cores, cache, free memory, CUDA devices
+environment   versions, machine, device, commit
 """

@@ -1,4 +1,4 @@
-"""What the numbers may depend on beside the config: versions, machine, device, and the code's commit. No torch here."""
+"""What numbers may depend on beside the config: versions, machine, device, and the commit of the code. No torch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def environment(device: str, threads: int) -> dict[str, Any]:
 
 
 def require(package: str, key: str, value: str, extra: str | None = None) -> None:
-    """Refuse the option `key` where it needs an optional package that is not installed; say how to install it."""
+    """Refuse the option `key` if it needs an optional package that is not installed, and say how to install it."""
     if find_spec(package) is None:
         reason = f"needs the package {package}: pip install 'dropout-lab[{extra or package}]'"
         raise Refused(Problem("command line", key, reason, value))
@@ -44,7 +44,7 @@ def cpu_model() -> str:
 
 
 def git_commit() -> str | None:
-    """Return the last commit that changed this package, None where it is not in a checkout of its own."""
+    """Return the last commit that changed this package, None if it is not in a git checkout."""
     command = ["git", "-C", str(Path(__file__).parent.parent), "log", "-1", "--format=%H", "--", "."]
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() or None

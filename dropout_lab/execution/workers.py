@@ -1,6 +1,6 @@
-"""Who trains lanes and reports: `work`, in this process or, one unit after another, in worker processes.
+"""Train one unit and report it: `work`, in this process, or in a worker process, which trains one unit after another.
 
-Nothing is written here: what a worker reports is recorded by `execution.py`.
+Nothing is written to disk here. `execute.py` records what is reported.
 """
 
 from __future__ import annotations
@@ -15,39 +15,30 @@ from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from dropout_lab.data.datasets import Data
 from dropout_lab.data.datasets import load as load_data
-from dropout_lab.errors import LabError, Problem, Refused
-from dropout_lab.execution.lanes import cores
+from dropout_lab.errors import LabError
 from dropout_lab.runs.row import Row, Snapshot
 from dropout_lab.training import Ended, Lane, train
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where and with what to train: the data directory, the torch device, worker processes (1: this one alone), and the
-    most lanes side by side (None: as many as suit the network); or the cluster whose workers do it."""
+    """With what a process trains: the data directory, the torch device and the number of threads."""
 
     data_directory: Path
     device: str = "cpu"
-    workers: int = 1
-    lanes: int | None = None
-    cluster: Any = None
-
-    @property
-    def threads(self) -> int:
-        """Threads per process: its share of the cores; one on a cluster, whose other cores have other units."""
-        return 1 if self.cluster else max(1, cores() // self.workers)
+    threads: int = 1
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One epoch of a unit, by lane: its row, and what the training goes on from. `where`: the worker of a cluster that
-    did it, which sends no snapshots."""
+    """One epoch of a unit, by lane: its row, and the snapshot from which the training can go on.
+
+    `seconds` is each lane's share of the epoch's time. `where` names the worker of a cluster that trained the epoch; it
+    sends snapshots with few epochs.
+    """
 
     rows: Mapping[int, Row]
     seconds: float
@@ -57,7 +48,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Stopped:
-    """The end of a unit; where an error ended it, the error in a line and in full."""
+    """The end of a unit. If an error ended it: the error in one line, and in full."""
 
     reason: str = ""
     details: str = ""
@@ -66,18 +57,8 @@ class Stopped:
 Message = Progress | Ended | Stopped
 
 
-def choose_device(device: str) -> str:
-    """Return the torch device for "auto", "cpu", "cuda" or "cuda:<n>". Raises `Refused` where torch has no such one."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
-        reason = f"this torch sees {torch.cuda.device_count()} CUDA devices; use cpu, or install a CUDA build of torch"
-        raise Refused(Problem("command line", "device", reason, device))
-    return device
-
-
 def work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Message]:
-    """Train one unit and report it, `Stopped` last. Raises `LabError` where the data are not good."""
+    """Train one unit and report it. The last message is `Stopped`. Raises `LabError` if the data are missing or bad."""
     try:
         yield from _work(lanes, settings)
     except LabError:
@@ -101,36 +82,36 @@ def _work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Message]:
 
 @lru_cache(maxsize=1)
 def dataset(name: str, scale: str, directory: Path, device: str) -> Data:
-    """Load a data set; the last one stays in memory for the next unit."""
+    """Load a data set. The last one stays in memory for the next unit."""
     return load_data(name, scale, directory, device)
 
 
 class Worker:
-    """A process that trains one unit after another: send lanes through its pipe, and receive what `work` reports."""
+    """A process that trains one unit after another. Send lanes through its pipe; receive the messages of `work`."""
 
     def __init__(self, settings: Settings) -> None:
-        context = get_context("spawn")  # a forked process could not use CUDA, nor torch's threads
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, settings), daemon=True)
-        resource_tracker.ensure_running()  # else the first start would do so, and let SIGINT through
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # Ctrl-C goes to all: the parent decides
+        context = get_context("spawn")  # a forked process can use neither CUDA nor torch's threads
+        self.pipe, childs_end = context.Pipe()
+        self.process = context.Process(target=serve, args=(childs_end, settings), daemon=True)
+        resource_tracker.ensure_running()  # otherwise the first start would start it, and let SIGINT through
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # Ctrl-C reaches all: only the parent acts
         try:
             self.process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        theirs.close()  # so that the worker's death ends the pipe
-        self.silent = 0.0  # seconds that its next message has been waited for
+        childs_end.close()  # then the pipe ends when the worker dies
+        self.silent = 0.0  # seconds for which this process has waited for the next message
         self.hung = False
 
     def wait(self, seconds: float, patience: float) -> None:
-        """Note that its next message was waited for; kill it, which closes its pipe, if it was silent for too long."""
+        """Count seconds without a message. After more than `patience` seconds kill the process, which ends its pipe."""
         self.silent += seconds
         if self.silent > patience and not self.hung:
             self.hung = True
             self.process.kill()
 
     def died(self) -> str:
-        """Say how a process that has closed its pipe came to its end."""
+        """Say how a process whose pipe has ended came to its end."""
         self.process.join(1)
         self.stop()
         if self.hung:
@@ -146,7 +127,7 @@ class Worker:
 
 
 def serve(pipe: connection.Connection, settings: Settings) -> None:
-    """Be a worker until the parent is gone. An error that the parent must raise is sent as it is."""
+    """Be a worker until the parent is gone. An error that the parent must raise is sent as an object."""
     threading.Thread(target=die_with_parent, daemon=True).start()
     with contextlib.suppress(EOFError, OSError):  # the parent is gone
         while True:
@@ -159,7 +140,7 @@ def serve(pipe: connection.Connection, settings: Settings) -> None:
 
 
 def die_with_parent() -> None:
-    """End this process when its parent is gone, even if that was killed."""
+    """End this process when its parent is gone, even if the parent was killed."""
     parent = parent_process()
     if parent:
         connection.wait([parent.sentinel])

@@ -27,16 +27,20 @@ from commandline import REFUSAL, Lab
 from planned import config, epochs_of, failures, metrics, undisturbed
 from processes import below, listening
 
+from dropout_lab import cost
 from dropout_lab.cluster import join as clusters
+from dropout_lab.cluster import members
 from dropout_lab.cluster import worker as remote
 from dropout_lab.cluster.join import joined
-from dropout_lab.cluster.tasks import DaskEngine, Files
+from dropout_lab.cluster.tasks import DaskWorkers, Files, OnDask
 from dropout_lab.cluster.worker import Facts
 from dropout_lab.config import resolve as configs
-from dropout_lab.cost import TORCH, footprint
+from dropout_lab.cost import TORCH
 from dropout_lab.errors import Failed, Problem, Refused
-from dropout_lab.execution.execute import Event, Noted, Settings, execute
-from dropout_lab.execution.lanes import GIB
+from dropout_lab.execution.environment import environment
+from dropout_lab.execution.execute import Event, Noted, execute
+from dropout_lab.execution.machine import GIB
+from dropout_lab.execution.sources import Here
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.find import is_run, state
 from dropout_lab.runs.job import Job
@@ -54,12 +58,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dask]:
 
 def train(jobs: Sequence[Job], address: str, directory: Path) -> list[Event]:
     with joined(address) as cluster:
-        return list(execute(jobs, settings(jobs, cluster, directory)))
+        return list(execute(jobs, source(jobs, cluster, directory)))
 
 
-def settings(jobs: Sequence[Job], cluster: clusters.Cluster, directory: Path) -> Settings:
-    how = cluster.layout([(job.config, len(job.config.seeds)) for job in jobs], "cpu", None)
-    return Settings(directory, "cpu", how.processes, how.lanes, cluster)
+def source(jobs: Sequence[Job], cluster: clusters.Cluster, directory: Path) -> OnDask:
+    layout = cluster.layout([(job.config, len(job.config.seeds)) for job in jobs], "cpu", None)
+    return OnDask(cluster, directory, "cpu", layout)
 
 
 def test_the_bytes_are_those_of_a_local_run(shared: Dask, tmp_path: Path) -> None:
@@ -86,7 +90,7 @@ def test_the_data_travel_and_are_verified(shared: Dask, tmp_path: Path, mnist_di
     assert len(kept) == 2 and all(path.read_bytes() == own.read_bytes() for path in kept)
     for job in jobs:
         elsewhere = Job(tmp_path / "local" / job.path.name, job.config)
-        list(execute([elsewhere], Settings(mnist_directory)))
+        list(execute([elsewhere], Here(mnist_directory)))
         assert metrics(job) == metrics(elsewhere)
     kept[0].write_bytes(own.read_bytes()[:-1] + b"!")  # is sent again, for it is verified each time
     assert not failures(train([Job(tmp_path / "again", config([5], 1, data=ours[0]))], shared.address, tmp_path))
@@ -102,7 +106,7 @@ def test_a_unit_that_comes_back_with_its_snapshots_goes_on(shared: Dask, tmp_pat
     with joined(shared.address) as cluster:
         cluster.client.run(at_once, 0.5)
         try:
-            events = list(execute([job], settings([job], cluster, tmp_path)))
+            events = list(execute([job], source([job], cluster, tmp_path)))
         finally:
             cluster.client.run(at_once, 600.0)
     assert not failures(events) and all(epochs == list(range(1, 301)) for epochs in epochs_of(events).values())
@@ -134,7 +138,7 @@ def test_no_unit_is_blamed_for_a_worker_on_which_all_die(tmp_path: Path) -> None
         sick = cluster.start_worker("--name", "sick")
         with joined(cluster.address) as there:
             until(lambda: len(there.client.nthreads()) == 2, "two workers")
-            events = list(execute(jobs, settings(jobs, there, tmp_path)))
+            events = list(execute(jobs, source(jobs, there, tmp_path)))
         assert sick.poll() is None
     assert not failures(events)
     assert any("/sick; tried once more" in event.text for event in events if isinstance(event, Noted))
@@ -145,7 +149,7 @@ def test_no_unit_is_blamed_for_a_worker_on_which_all_die(tmp_path: Path) -> None
 def test_a_unit_that_hangs_is_tried_twice_and_named_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dropout_lab.execution.execute.SHORTEST_PATIENCE", 20.0)
+    monkeypatch.setattr("dropout_lab.execution.sources.SHORTEST_PATIENCE", 20.0)
     hangs, good = (Job(tmp_path / name, config([0], momentum=m)) for name, m in {"hangs": 0.1, "good": 0.2}.items())
     with dask(tmp_path, 2, {0.1: "asleep"}) as cluster:
         (failure,) = failures(train([hangs, good], cluster.address, tmp_path))
@@ -181,11 +185,11 @@ def killed_at_random(tmp_path: Path, times: int, jobs: Sequence[Job]) -> None:
     with dask(tmp_path, 3) as cluster:
         killer = threading.Thread(target=lambda: killed.extend(kill_workers(cluster, times, (2.0, 6.0), done)))
         with joined(cluster.address) as there:
-            source = execute(jobs, settings(jobs, there, tmp_path))
-            events = [next(source)]
+            happening = execute(jobs, source(jobs, there, tmp_path))
+            events = [next(happening)]
             killer.start()
             try:
-                events += source
+                events += happening
             finally:
                 done.set()
                 killer.join()
@@ -226,12 +230,12 @@ def test_a_worker_that_the_network_hides_for_thirty_seconds(tmp_path: Path) -> N
         cluster.workers = [cluster.start_worker(within=network.within(number)) for number in range(2)]
         there = stack.enter_context(joined(cluster.address))
         until(lambda: len(there.client.nthreads()) == 2, "two workers")
-        source = execute(jobs, settings(jobs, there, tmp_path))
-        events = [next(source)]
+        happening = execute(jobs, source(jobs, there, tmp_path))
+        events = [next(happening)]
         network.cut(0)
         mending = threading.Timer(30.0, network.mend, [0])
         mending.start()
-        events += source
+        events += happening
         assert not mending.is_alive(), "it was over before the cable was mended: give it more to do"
     assert not failures(events)
     assert all(runs.load(job.path).seeds == (0,) for job in jobs)
@@ -308,17 +312,17 @@ def test_a_scheduler_that_is_lost_ends_the_sweep_and_one_that_comes_back_does_no
     jobs = many(tmp_path, 4, 300)
     with dask(tmp_path, 1) as cluster:
         with joined(cluster.address) as there:
-            source = execute(jobs, settings(jobs, there, tmp_path))
-            events = [next(source)]
+            happening = execute(jobs, source(jobs, there, tmp_path))
+            events = [next(happening)]
             os.killpg(cluster.scheduler.pid, signal.SIGKILL)
             cluster.scheduler.wait()
             cluster.scheduler = cluster.start_scheduler(int(cluster.address.rpartition(":")[2]))
             cluster.workers = [cluster.start_worker()]
             while not any(is_run(job.path) and state(job.path) == "finished" for job in jobs):
-                events.append(next(source))
+                events.append(next(happening))
             os.killpg(cluster.scheduler.pid, signal.SIGKILL)
             with pytest.raises(Failed, match="scheduler is gone; what is finished is kept"):
-                events += source
+                events += happening
         finished = {job.path: metrics(job) for job in jobs if state(job.path) == "finished"}
         assert not failures(events) and not any(is_locked(job.path) for job in jobs)
         cluster.start_scheduler()
@@ -333,11 +337,11 @@ def test_a_scheduler_that_says_nothing_any_more_is_lost_too(tmp_path: Path, monk
     monkeypatch.setattr(remote, "BACK", 5.0)
     jobs = many(tmp_path, 2, 100_000)
     with dask(tmp_path, 1) as cluster, joined(cluster.address) as there:
-        source = execute(jobs, settings(jobs, there, tmp_path))
-        next(source)
+        happening = execute(jobs, source(jobs, there, tmp_path))
+        next(happening)
         os.killpg(cluster.scheduler.pid, signal.SIGSTOP)
         with pytest.raises(Failed, match="scheduler is gone; what is finished is kept"):
-            list(source)
+            list(happening)
         os.killpg(cluster.scheduler.pid, signal.SIGCONT)
     assert not any(is_locked(job.path) for job in jobs)
 
@@ -346,10 +350,10 @@ def test_a_scheduler_that_says_nothing_any_more_is_lost_too(tmp_path: Path, monk
 def test_a_connection_that_breaks_is_made_again(shared: Dask, tmp_path: Path) -> None:
     jobs = many(tmp_path, 4, 40)
     with joined(shared.address) as there:
-        source = execute(jobs, settings(jobs, there, tmp_path))
-        events = [next(source)]
+        happening = execute(jobs, source(jobs, there, tmp_path))
+        events = [next(happening)]
         there.client.loop.add_callback(there.client.scheduler_comm.comm.abort)
-        events += source
+        events += happening
     assert not failures(events) and all(metrics(job) == undisturbed(tmp_path, job) for job in jobs)
 
 
@@ -358,7 +362,7 @@ def test_a_connection_that_breaks_is_made_again(shared: Dask, tmp_path: Path) ->
 
 def worker(**differing: Any) -> Facts:
     threads = 4
-    facts = Facts("id", "name", "node-1", threads, 64 * GIB, 64 * GIB, 0, clusters.environment("cpu", 1), "/data")
+    facts = Facts("id", "name", "node-1", threads, 64 * GIB, 64 * GIB, 0, environment("cpu", 1), "/data")
     return replace(facts, **differing)
 
 
@@ -371,7 +375,7 @@ def cluster_of(*workers: Facts) -> clusters.Cluster:
 
 def test_there_is_a_slot_for_every_thread_that_memory_allows() -> None:
     wanted = [(config(range(30), dropout={"rate": rate / 10}), 30) for rate in range(8)]
-    one = footprint(wanted[0][0], 1)
+    one = cost.memory(wanted[0][0], 1)
     many, few = worker(machine="a"), worker(machine="b", memory=TORCH + 2 * one)
     how = cluster_of(many).layout(wanted, "cpu", None)
     assert (how.processes, how.threads) == (4, 1) and how.lanes > 1
@@ -391,40 +395,40 @@ def test_a_worker_with_a_gpu_is_one_slot() -> None:
     assert cluster_of(gpu, gpu).device("auto") == "cuda" and cluster_of(gpu, none).device("auto") == "cpu"
     assert cluster_of(gpu).device("cpu") == "cpu"
     for workers, asked in (((gpu, none), "cuda"), ((gpu,), "cuda:1")):
-        with pytest.raises(Refused, match="only where every worker has a GPU"):
-            cluster_of(*workers).device(asked)
+        with pytest.raises(Refused, match="only if every worker has a GPU"):
+            cluster_of(*workers).likely(asked, "config")
     assert cluster_of(gpu, gpu).layout([(config(range(30)), 30)], "cuda", None).processes == 2
 
 
 def test_workers_that_differ_in_their_processor_are_all_named_and_it_is_noted(tmp_path: Path) -> None:
-    cluster, writers = cluster_of(), mock.MagicMock()
-    engine = DaskEngine(cluster, writers, Files([], tmp_path), GIB, "cpu")
-    there = clusters.environment("cpu", 1)
+    cluster = cluster_of()
+    workers = DaskWorkers(cluster, Files([], tmp_path), GIB, "cpu")
+    there = environment("cpu", 1)
     other = worker(environment=there | {"cpu": "A", "platform": there["platform"]})
-    list(engine._meet([], {"tcp://1": other}))
-    assert writers.environment == there | {"cpu": "A"} and not engine.notes()
-    list(engine._meet([], {"tcp://2": worker(environment=there | {"cpu": "B"})}))
-    assert writers.environment == there | {"cpu": "A, B"}
-    (note,) = engine.notes()
-    assert "processors differ (A, B)" in note and not engine.notes()
+    list(workers._meet([], {"tcp://1": other}))
+    assert cluster.environment("cpu") == there | {"cpu": "A"} and not workers.notes()
+    list(workers._meet([], {"tcp://2": worker(environment=there | {"cpu": "B"})}))
+    assert cluster.environment("cpu") == there | {"cpu": "A, B"}
+    (note,) = workers.notes()
+    assert "processors differ (A, B)" in note and not workers.notes()
 
 
 def test_a_worker_has_room_for_a_unit_per_slot(tmp_path: Path) -> None:
-    engine = DaskEngine(cluster_of(), mock.MagicMock(), Files([], tmp_path), GIB, "cpu")
-    list(engine._meet([], {"tcp://1": worker(machine="a", threads=1), "tcp://2": worker(machine="b", threads=3)}))
-    assert engine.room() == {"tcp://1": 1, "tcp://2": 3}
+    workers = DaskWorkers(cluster_of(), Files([], tmp_path), GIB, "cpu")
+    list(workers._meet([], {"tcp://1": worker(machine="a", threads=1), "tcp://2": worker(machine="b", threads=3)}))
+    assert workers.room() == {"tcp://1": 1, "tcp://2": 3}
     for number, address in enumerate(["tcp://2", "tcp://1", "tcp://2"]):
-        engine.send(f"key-{number}", address, [])
-    assert engine.room() == {"tcp://1": 0, "tcp://2": 1}
-    lost = dict(engine._meet(["tcp://2"], {}))
+        workers.send(f"key-{number}", address, [])
+    assert workers.room() == {"tcp://1": 0, "tcp://2": 1}
+    lost = dict(workers._meet(["tcp://2"], {}))
     assert lost.keys() == {"key-0", "key-2"} and all(isinstance(why, remote.WorkerLost) for why in lost.values())
-    assert engine.room() == {"tcp://1": 0} and engine.notes() == ["worker 2 was lost; what it trained starts again"]
+    assert workers.room() == {"tcp://1": 0} and workers.notes() == ["worker 2 was lost; its units start again"]
 
 
 def test_a_task_that_was_cancelled_by_a_lost_scheduler_is_not_blamed(tmp_path: Path) -> None:
     from distributed.client import FutureCancelledError
 
-    engine = DaskEngine(cluster_of(), mock.MagicMock(), Files([], tmp_path), GIB, "cpu")
+    workers = DaskWorkers(cluster_of(), Files([], tmp_path), GIB, "cpu")
 
     class Cancelled:
         key = "key-0"
@@ -433,8 +437,8 @@ def test_a_task_that_was_cancelled_by_a_lost_scheduler_is_not_blamed(tmp_path: P
             raise FutureCancelledError(self.key, "scheduler-connection-lost")
             yield
 
-    asyncio.run(engine._fetch(Cancelled()))  # type: ignore[arg-type]
-    ((key, why),) = engine.reports()
+    asyncio.run(workers._fetch(Cancelled()))  # type: ignore[arg-type]
+    ((key, why),) = workers.reports()
     assert key == "key-0" and isinstance(why, remote.Lost)
 
 
@@ -442,27 +446,27 @@ def test_who_needs_a_device_when_all_workers_are_gone_meets_the_cluster_again() 
     cluster = cluster_of()
     cluster.client.run.return_value = {}  # type: ignore[attr-defined]
     with pytest.raises(Refused, match="has no workers"):
-        cluster.device("auto")
+        cluster.likely("auto", "config")
     cluster.client.run.return_value = {"tcp://1": worker()}  # type: ignore[attr-defined]
-    assert cluster.device("auto") == "cpu"
+    assert cluster.likely("auto", "config") == "cpu"
 
 
 def test_that_all_workers_are_gone_is_noted(tmp_path: Path) -> None:
-    engine = DaskEngine(cluster_of(), mock.MagicMock(), Files([], tmp_path), GIB, "cpu")
-    list(engine._meet([], {"tcp://1": worker()}))
-    list(engine._meet(["tcp://1"], {}))
-    assert not engine.room() and engine.notes() == ["the cluster has no workers now; waiting for some"]
+    workers = DaskWorkers(cluster_of(), Files([], tmp_path), GIB, "cpu")
+    list(workers._meet([], {"tcp://1": worker()}))
+    list(workers._meet(["tcp://1"], {}))
+    assert not workers.room() and workers.notes() == ["the cluster has no workers now; waiting for some"]
 
 
 def test_those_who_wait_look_again_though_nobody_tells_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that is lost and back between two looks at the scheduler is no event."""
     monkeypatch.setattr("dropout_lab.cluster.tasks.LOOK", 0.0)
-    engine = DaskEngine(cluster_of(), mock.MagicMock(), Files([], tmp_path), GIB, "cpu")
-    list(engine._meet([], {"tcp://1": worker()}))
-    engine.client.status = "connecting"
-    assert not engine.room()
-    engine.client.status = "running"
-    assert not list(engine.reports()) and engine.room() == {"tcp://1": 4}
+    workers = DaskWorkers(cluster_of(), Files([], tmp_path), GIB, "cpu")
+    list(workers._meet([], {"tcp://1": worker()}))
+    workers.client.status = "connecting"
+    assert not workers.room()
+    workers.client.status = "running"
+    assert not list(workers.reports()) and workers.room() == {"tcp://1": 4}
 
 
 # What is refused
@@ -476,16 +480,16 @@ def test_a_scheduler_that_cannot_read_our_calls_is_refused() -> None:
 
 
 def test_a_worker_without_dropout_lab_is_refused() -> None:
-    (problem,) = remote.unfit("tcp://host:1", ModuleNotFoundError("no dropout_lab"), clusters.environment("cpu", 1))
+    (problem,) = remote.unfit("tcp://host:1", ModuleNotFoundError("no dropout_lab"), environment("cpu", 1))
     assert re.fullmatch(REFUSAL, f"dropout-lab: error: {problem}") and "install it where the worker runs" in str(
         problem
     )
 
 
 def test_other_versions_are_refused_up_front(shared: Dask, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = clusters.environment("cpu", 1)
+    here = environment("cpu", 1)
     other = here | {"torch": "1.0", "python": "3.99.1"}
-    monkeypatch.setattr(clusters, "environment", lambda *how: other)
+    monkeypatch.setattr(members, "environment", lambda *how: other)
     with pytest.raises(Refused) as refused, joined(shared.address):
         pass
     lines = str(refused.value).splitlines()
@@ -506,7 +510,7 @@ def test_a_worker_that_comes_later_with_other_versions_is_left_out(
             return [Problem(address, "torch", "must be 1.0", "2.0")] if address in strange else fit(address, *found)
 
         monkeypatch.setattr(remote, "unfit", unfit)
-        events = list(execute(jobs, settings(jobs, cluster, tmp_path)))
+        events = list(execute(jobs, source(jobs, cluster, tmp_path)))
     notes = [event.text for event in events if isinstance(event, Noted)]
     assert not failures(events) and len(notes) == 1 and "left out" in notes[0] and strange[0] in notes[0]
 
@@ -550,7 +554,7 @@ def test_the_address_of_a_worker_is_refused(shared: Dask) -> None:
 
 
 def test_a_scheduler_without_workers_is_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clusters, "WORKERS", 0.5)
+    monkeypatch.setattr(members, "WAIT", 0.5)
     with dask(lab.path / "dask", 0) as cluster:
         outcome = lab("sweep tiny.yaml --rates 0.1 --cluster", cluster.address)
     assert outcome.code == 2 and re.fullmatch(REFUSAL, outcome.err.strip()) and "has no workers" in outcome.err

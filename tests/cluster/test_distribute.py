@@ -1,6 +1,6 @@
 """Whatever becomes of workers and messages on the way, every epoch is recorded once, in its order, and blame is just.
 
-The engine here is a list of what happens; nothing is trained, and no Dask is needed.
+The workers here are a list of what happens; nothing is trained, and no Dask is needed.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from dropout_lab.cluster.worker import Lost, Returned, WorkerLost
 from dropout_lab.config import resolve as configs
 from dropout_lab.config.resolve import Config
 from dropout_lab.errors import Failed, Problem, Refused
-from dropout_lab.execution.execute import EpochDone, Event, Noted, UnitFailed, Writers
-from dropout_lab.execution.lanes import plan
-from dropout_lab.execution.workers import Progress, Settings, Stopped
+from dropout_lab.execution.execute import EpochDone, Event, Noted, UnitFailed, Writers, check_data
+from dropout_lab.execution.sources import Here
+from dropout_lab.execution.units import plan
+from dropout_lab.execution.workers import Progress, Stopped
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.job import Job
 from dropout_lab.runs.row import Row
@@ -70,7 +71,7 @@ def event(run: str, told: Sequence[Any], first: int, last: int) -> Report:
 
 
 class Script:
-    """An engine of one worker with so many slots; `play` says what is reported of a unit, by its lanes and the try."""
+    """One worker with so many slots; `play` says what is reported of a unit, by its lanes and the try."""
 
     def __init__(self, slots: int, play: Callable[[Sequence[Lane], int], list[Report]]) -> None:
         self.slots, self.play = slots, play
@@ -96,19 +97,18 @@ class Script:
         return []
 
 
-def carry_out(jobs: Sequence[Job], engine: Script, workers: int = 2) -> list[Event]:
-    """Record what the engine reports."""
-    settings = Settings(Path("data"))
-    units = deque(plan(jobs, workers))
+def carry_out(jobs: Sequence[Job], workers: Script, count: int = 2) -> list[Event]:
+    """Record what the workers report."""
+    units = deque(plan(jobs, count))
     events: list[Event] = []
-    with Writers(units, settings) as writers:
-        for unit, message in distribute(engine, units, writers):
+    with Writers(units, Here(Path("data"))) as writers:
+        for unit, message in distribute(workers, units, writers):
             events += [*writers.noted(), *writers.record(unit, message)]
     return events
 
 
 def sha256_of(jobs: Sequence[Job]) -> str:
-    return next(iter(Writers(plan(jobs), Settings(Path("data"))).data.values()))
+    return next(iter(check_data(jobs, Here(Path("data"))).values()))
 
 
 @pytest.fixture(scope="module")
@@ -169,9 +169,9 @@ def test_what_is_lost_on_the_way_is_never_blamed_on_its_unit(tmp_path: Path, dig
         return [Lost("a scheduler")] if times <= 20 else [Returned("this", messages(lanes, digits))]
 
     job = Job(tmp_path / "run", config(range(3)))
-    engine = Script(2, play)
-    assert not [one for one in carry_out([job], engine) if isinstance(one, UnitFailed)]
-    assert recorded(job) == expected(range(3)) and set(engine.times.values()) == {21}
+    workers = Script(2, play)
+    assert not [one for one in carry_out([job], workers) if isinstance(one, UnitFailed)]
+    assert recorded(job) == expected(range(3)) and set(workers.times.values()) == {21}
 
 
 @pytest.mark.parametrize("report", [Returned("this", [], "SIGKILL"), MemoryError("no room\nfor it")])
@@ -182,32 +182,32 @@ def test_a_unit_to_blame_is_tried_twice_and_named_and_the_others_go_on(
         return [report] if lanes[0].config.training.momentum else [Returned("this", messages(lanes, digits))]
 
     bad, good = Job(tmp_path / "bad", config([7, 8], 0.5)), Job(tmp_path / "good", config([0, 1]))
-    engine = Script(4, play)
-    (failed,) = [one for one in carry_out([bad, good], engine, workers=1) if isinstance(one, UnitFailed)]
+    workers = Script(4, play)
+    (failed,) = [one for one in carry_out([bad, good], workers, count=1) if isinstance(one, UnitFailed)]
     assert {(task.job.path.name, task.seed) for task in failed.unit} == {("bad", 7), ("bad", 8)}
     assert failed.reason in ("its worker process died (SIGKILL) on worker", "MemoryError: no room on worker")
-    assert engine.times == {(7, 8): 2, (0, 1): 1} and recorded(good) == expected([0, 1])
+    assert workers.times == {(7, 8): 2, (0, 1): 1} and recorded(good) == expected([0, 1])
 
 
 def test_a_first_failure_is_told_before_anything_else_happens(tmp_path: Path, digits: str) -> None:
     def play(lanes: Sequence[Lane], times: int) -> list[Report]:
         return [Returned("this", [], "SIGKILL") if times == 1 else Returned("this", messages(lanes, digits))]
 
-    engine, units = Script(1, play), deque(plan([Job(tmp_path / "run", config([0]))]))
-    with Writers(units, Settings(Path("data"))) as writers:
-        source = distribute(engine, units, writers)
+    workers, units = Script(1, play), deque(plan([Job(tmp_path / "run", config([0]))]))
+    with Writers(units, Here(Path("data"))) as writers:
+        source = distribute(workers, units, writers)
         list(writers.record(*next(source)))
         assert [note.text for note in writers.noted()] == [
             f"{tmp_path / 'run'} seed 0: its worker process died (SIGKILL) on worker; tried once more"
         ]
-        assert engine.times == {(0,): 1}
+        assert workers.times == {(0,): 1}
         for unit, message in source:
             list(writers.record(unit, message))
-        assert engine.times == {(0,): 2} and not list(writers.noted())
+        assert workers.times == {(0,): 2} and not list(writers.noted())
 
 
 class Workers(Script):
-    """An engine of named workers with a slot each; `fate` says what a unit comes to, by its momentum and the worker."""
+    """Named workers with a slot each; `fate` says what a unit comes to, by its momentum and the worker."""
 
     def __init__(self, names: str, fate: Callable[[float, str], list[Report] | None], sha256: str) -> None:
         super().__init__(len(names), lambda lanes, times: [])
@@ -237,26 +237,26 @@ DIED: list[Report] = [Returned("this", [], "SIGKILL")]
 
 @pytest.mark.parametrize(("names", "sick"), [("AB", "A"), ("AB", "B"), ("ABCDEFGH", "AC"), ("ABCD", "ABC")])
 def test_units_are_not_blamed_for_a_worker_where_none_lives(names: str, sick: str, tmp_path: Path, digits: str) -> None:
-    engine = Workers(names, lambda momentum, worker: DIED if worker in sick else None, digits)
+    workers = Workers(names, lambda momentum, worker: DIED if worker in sick else None, digits)
     jobs = [Job(tmp_path / f"run-{n}", config([0], n / 100)) for n in range(30)]
-    events = carry_out(jobs, engine, workers=30)
+    events = carry_out(jobs, workers, count=30)
     failed = [one for one in events if isinstance(one, UnitFailed)]
     assert len(failed) <= len(sick) - 1  # two sick ones may meet in a unit before anyone has trained anything
     left_out = [one.text for one in events if isinstance(one, Noted) and "gets no more" in one.text]
     assert 1 <= len(left_out) <= len(sick) and all(name in "".join(left_out) for name in sick[: len(left_out)])
-    assert sum(worker in sick for worker, _ in engine.had) <= 3 * len(sick)
+    assert sum(worker in sick for worker, _ in workers.had) <= 3 * len(sick)
     done = [job for job in jobs if not any(job is task.job for one in failed for task in one.unit)]
     assert all(recorded(job) == expected([0]) for job in done)
 
 
 def test_no_worker_is_blamed_for_a_unit_that_lives_nowhere(tmp_path: Path, digits: str) -> None:
-    engine = Workers("ABC", lambda momentum, worker: DIED if momentum >= 0.25 else None, digits)
+    workers = Workers("ABC", lambda momentum, worker: DIED if momentum >= 0.25 else None, digits)
     jobs = [Job(tmp_path / f"run-{n}", config([0], n / 100)) for n in range(30)]
-    events = carry_out(jobs, engine, workers=30)
+    events = carry_out(jobs, workers, count=30)
     assert len([one for one in events if isinstance(one, UnitFailed)]) == 5
     assert not [one for one in events if isinstance(one, Noted) and "gets no more" in one.text]
     for momentum in (0.25, 0.29):
-        first, second = (worker for worker, own in engine.had if own == momentum)
+        first, second = (worker for worker, own in workers.had if own == momentum)
         assert first != second
 
 
@@ -266,55 +266,55 @@ def test_a_worker_is_asked_again_when_what_failed_there_was_finished_by_another_
     jobs = [Job(tmp_path / f"run-{n}", config([0], n / 100)) for n in range(9)]
     units = deque(plan(jobs, 9))
     first = units[0][0]
-    engine = Workers("AB", lambda momentum, worker: DIED if len(engine.had) == 0 else None, digits)
-    with Writers(units, Settings(Path("data"))) as writers:
-        for unit, message in distribute(engine, units, writers):
+    workers = Workers("AB", lambda momentum, worker: DIED if len(workers.had) == 0 else None, digits)
+    with Writers(units, Here(Path("data"))) as writers:
+        for unit, message in distribute(workers, units, writers):
             list(writers.record(unit, message))
             if any("tried once more" in note.text for note in writers.noted()):
                 writers.settle(first)
-    assert [worker for worker, _ in engine.had].count("A") > 2
+    assert [worker for worker, _ in workers.had].count("A") > 2
 
 
 def test_a_process_that_dies_after_its_work_is_no_matter(tmp_path: Path, digits: str) -> None:
     job = Job(tmp_path / "run", config([0]))
-    engine = Script(1, lambda lanes, times: [Returned("this", messages(lanes, digits), "SIGKILL")])
-    assert not [one for one in carry_out([job], engine) if isinstance(one, Noted | UnitFailed)]
+    workers = Script(1, lambda lanes, times: [Returned("this", messages(lanes, digits), "SIGKILL")])
+    assert not [one for one in carry_out([job], workers) if isinstance(one, Noted | UnitFailed)]
     assert recorded(job) == expected([0])
 
 
 def test_a_unit_that_costs_one_worker_after_another_is_given_up(tmp_path: Path, digits: str) -> None:
-    engine = Workers("AB", lambda momentum, worker: [WorkerLost()] if momentum else None, digits)
+    workers = Workers("AB", lambda momentum, worker: [WorkerLost()] if momentum else None, digits)
     bad, good = Job(tmp_path / "bad", config([0], 0.5)), Job(tmp_path / "good", config([0]))
-    (failed,) = [one for one in carry_out([bad, good], engine) if isinstance(one, UnitFailed)]
+    (failed,) = [one for one in carry_out([bad, good], workers) if isinstance(one, UnitFailed)]
     assert failed.unit[0].job is bad and failed.reason == "10 workers were lost with it, one after another"
-    assert recorded(good) == expected([0]) and len(engine.had) == 11
+    assert recorded(good) == expected([0]) and len(workers.had) == 11
 
 
 def test_data_that_went_bad_on_one_worker_are_its_own_matter(tmp_path: Path, digits: str) -> None:
     rotten: list[Report] = [Refused(Problem("there/x.npz", "file", "is missing", "x"))]
-    engine = Workers("AB", lambda momentum, worker: rotten if worker == "A" else None, digits)
+    workers = Workers("AB", lambda momentum, worker: rotten if worker == "A" else None, digits)
     jobs = [Job(tmp_path / f"run-{n}", config([0], n / 100)) for n in range(9)]
-    notes = [one.text for one in carry_out(jobs, engine, workers=9) if isinstance(one, Noted)]
+    notes = [one.text for one in carry_out(jobs, workers, count=9) if isinstance(one, Noted)]
     assert all(recorded(job) == expected([0]) for job in jobs)
     assert "there/x.npz: file: is missing (got x) on A; tried once more" in notes[0] and "gets no more" in notes[-1]
 
 
 def test_other_data_on_a_worker_end_all(tmp_path: Path) -> None:
-    engine = Script(1, lambda lanes, times: [Returned("this", messages(lanes, "0" * 64))])
+    workers = Script(1, lambda lanes, times: [Returned("this", messages(lanes, "0" * 64))])
     with pytest.raises(Failed, match="the data changed"):
-        carry_out([Job(tmp_path / "run", config([0]))], engine)
+        carry_out([Job(tmp_path / "run", config([0]))], workers)
 
 
 def test_no_more_units_are_under_way_than_there_are_slots(tmp_path: Path, digits: str) -> None:
     jobs = [Job(tmp_path / f"run-{n}", config([0], n / 100)) for n in range(40)]
-    engine = Script(3, lambda lanes, times: [Returned("this", messages(lanes, digits))])
+    workers = Script(3, lambda lanes, times: [Returned("this", messages(lanes, digits))])
     before, most = len(os.listdir("/proc/self/fd")), 0
-    settings, units = Settings(Path("data")), deque(plan(jobs, 3))
-    with Writers(units, settings) as writers:
-        for unit, message in distribute(engine, units, writers):
+    units = deque(plan(jobs, 3))
+    with Writers(units, Here(Path("data"))) as writers:
+        for unit, message in distribute(workers, units, writers):
             list(writers.record(unit, message))
             most = max(most, len(os.listdir("/proc/self/fd")) - before)
-    assert engine.most == 3 and most <= 3 and all(recorded(job) == expected([0]) for job in jobs)
+    assert workers.most == 3 and most <= 3 and all(recorded(job) == expected([0]) for job in jobs)
 
 
 def test_epochs_are_shown_as_they_come(tmp_path: Path, digits: str) -> None:
@@ -322,7 +322,7 @@ def test_epochs_are_shown_as_they_come(tmp_path: Path, digits: str) -> None:
         told = messages(lanes, digits)
         return [event("this", told, 0, 2), event("this", told, 2, 3), Returned("this", told)]
 
-    events = carry_out([Job(tmp_path / "run", config([0, 1]))], Script(1, play), workers=1)
+    events = carry_out([Job(tmp_path / "run", config([0, 1]))], Script(1, play), count=1)
     epochs = [one for one in events if isinstance(one, EpochDone)]
     assert len(epochs) == EPOCHS
     assert {one.where for one in epochs} == {"worker"}

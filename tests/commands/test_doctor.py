@@ -14,7 +14,8 @@ from commandline import Lab
 from dropout_lab.commands import doctor as checkup
 from dropout_lab.data.datasets import DATASETS
 from dropout_lab.errors import Refused
-from dropout_lab.execution import devices
+from dropout_lab.execution import machine
+from dropout_lab.execution.this_machine import ThisMachine
 
 
 def test_a_healthy_machine_is_told_so_and_left_as_it_is(lab: Lab) -> None:
@@ -72,8 +73,8 @@ def test_a_place_that_cannot_be_written_is_found(tmp_path: Path, monkeypatch: py
 def test_a_gpu_that_is_not_there_is_refused(
     count: int, device: str, refused: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(devices, "cuda_count", lambda: count)
+    monkeypatch.setattr(machine, "cuda_count", lambda: count)
     with pytest.raises(Refused, match=f"command line: device: this machine has {refused}"):
-        devices.check(device, "command line")
+        ThisMachine().likely(device, "command line")
     for fine in ("auto", "cpu", *(f"cuda:{number}" for number in range(count))):
-        devices.check(fine, "command line")
+        ThisMachine().likely(fine, "command line")

@@ -18,12 +18,11 @@ from commandline import Lab
 from comparable import with_last, write_run
 from rich.console import Console
 
-from dropout_lab import terminal
+from dropout_lab import cost, terminal
 from dropout_lab.commands import listing, progress
 from dropout_lab.commands.listing import sparkline
 from dropout_lab.config import resolve as configs
-from dropout_lab.cost import cost
-from dropout_lab.execution.lanes import Layout
+from dropout_lab.execution.layout import Layout
 from dropout_lab.runs.find import is_run
 from dropout_lab.runs.row import Row
 from dropout_lab.runs.summary import DivergedSeed, FinishedSeed, Results
@@ -178,7 +177,7 @@ def epoch(done: Mapping[int, int], seconds: float = 0.5, name: str = "x") -> Any
 
 
 def task(number: int, name: str = "x") -> Any:
-    from dropout_lab.execution.lanes import Task
+    from dropout_lab.execution.units import Task
     from dropout_lab.runs.job import Job
 
     config = configs.resolve({"training": {"epochs": 4}}, where="test", name="x")
@@ -199,10 +198,10 @@ def test_a_tally_counts_what_was_done_before_and_what_ends_early() -> None:
 def test_what_is_left_is_counted_in_work_where_epochs_are_unlike() -> None:
     small = task(0).job.config
     large = configs.resolve({"training": {"epochs": 4}, "network": {"hidden": [900]}}, where="test", name="x")
-    tally = progress.Tally(8, cost(small) + cost(large))
+    tally = progress.Tally(8, cost.seconds(small) + cost.seconds(large))
     tally.take(epoch({0: 4}))  # the last epoch of the small one took half a second
-    assert tally.seconds_left == pytest.approx(0.5 * 4 * cost(large) / cost(small), rel=0.1)
-    assert cost(large) > 2 * cost(small)
+    assert tally.seconds_left == pytest.approx(0.5 * 4 * cost.seconds(large) / cost.seconds(small), rel=0.1)
+    assert cost.seconds(large) > 2 * cost.seconds(small)
 
 
 class Terminal(io.StringIO):

@@ -27,6 +27,7 @@ from dropout_lab.evaluation.figures import FIGURES
 from dropout_lab.evaluation.tables import rows
 from dropout_lab.evaluation.uncertainty import uncertainty
 from dropout_lab.execution import execute as execution
+from dropout_lab.execution.sources import Here
 from dropout_lab.network import Network
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.job import Job
@@ -52,7 +53,7 @@ def config(**changes: Any) -> Config:
 
 
 def trained(directory: Path, wanted: Config) -> runs.Run:
-    for _ in execution.execute([Job(directory / "run", wanted)], execution.Settings(directory)):
+    for _ in execution.execute([Job(directory / "run", wanted)], Here(directory)):
         pass
     return runs.load(directory / "run")
 

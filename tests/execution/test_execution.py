@@ -24,10 +24,11 @@ from sabotage import sabotaged
 
 from dropout_lab import training
 from dropout_lab.errors import Failed, Refused
-from dropout_lab.execution import execute as execution
-from dropout_lab.execution import workers
-from dropout_lab.execution.execute import EpochDone, Event, Noted, SeedDone, Settings, UnitFailed, execute
-from dropout_lab.execution.lanes import MOST_LANES, Task, plan
+from dropout_lab.execution import sources, workers
+from dropout_lab.execution.execute import EpochDone, Event, Noted, SeedDone, UnitFailed, check_data, execute
+from dropout_lab.execution.sources import Here, Processes
+from dropout_lab.execution.units import MOST_LANES, Task, plan
+from dropout_lab.execution.workers import Settings
 from dropout_lab.runs import checkpoint as checkpoints
 from dropout_lab.runs import read as runs
 from dropout_lab.runs import record as recording
@@ -52,7 +53,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_only_what_is_at_work_is_open(tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = [Job(tmp_path / f"run-{n}", config(range(3), 1, dropout={"rate": n / 100})) for n in range(15)]
     before, most = len(os.listdir("/proc/self/fd")), 0
-    for _ in execute(jobs, Settings(tmp_path)):
+    for _ in execute(jobs, Here(tmp_path)):
         most = max(most, len(os.listdir("/proc/self/fd")) - before)
     assert most <= 2 * MOST_LANES
     assert all(runs.load(job.path).seeds == (0, 1, 2) for job in jobs)
@@ -62,7 +63,7 @@ def test_only_what_is_at_work_is_open(tmp_path: Path, quick: None, monkeypatch: 
 
     monkeypatch.setattr(workers, "train", broken)
     for _ in execute(
-        [Job(job.path, config(range(4), 1, dropout=dict(job.config.dropout))) for job in jobs], Settings(tmp_path)
+        [Job(job.path, config(range(4), 1, dropout=dict(job.config.dropout))) for job in jobs], Here(tmp_path)
     ):
         assert len(os.listdir("/proc/self/fd")) - before <= 2 * MOST_LANES  # those that failed are closed as well
 
@@ -75,10 +76,10 @@ def test_what_was_finished_after_the_plan_was_made_is_not_trained_again(
 ) -> None:
     job = Job(tmp_path / "run", config([0, 1]))
     planned = plan([job])
-    assert len(list(execute([job], Settings(tmp_path)))) == EPOCHS + 2
-    monkeypatch.setattr(execution, "plan", lambda *arguments: planned)
+    assert len(list(execute([job], Here(tmp_path)))) == EPOCHS + 2
+    monkeypatch.setattr(sources, "plan", lambda *arguments: planned)
     before = tree(tmp_path)
-    assert not list(execute([job], Settings(tmp_path))) and tree(tmp_path) == before
+    assert not list(execute([job], Here(tmp_path))) and tree(tmp_path) == before
 
 
 def test_a_unit_whose_seeds_have_come_to_different_epochs_is_divided(
@@ -90,8 +91,8 @@ def test_a_unit_whose_seeds_have_come_to_different_epochs_is_divided(
     partial(Job(job.path, config([1])), 2)
     partial(Job(job.path, config([0])), 1)
     with monkeypatch.context() as patch:
-        patch.setattr(execution, "plan", lambda *arguments: planned)
-        events = list(execute([job], Settings(tmp_path)))
+        patch.setattr(sources, "plan", lambda *arguments: planned)
+        events = list(execute([job], Here(tmp_path)))
     epochs = {task.seed: rows for task, rows in epochs_of(events).items()}
     assert epochs == {0: [2, 3, 4], 1: [3, 4], 2: [1, 2, 3, 4]}
     assert metrics(job) == undisturbed(tmp_path, job)
@@ -99,7 +100,7 @@ def test_a_unit_whose_seeds_have_come_to_different_epochs_is_divided(
 
 def partial(job: Job, epochs: int) -> None:
     """Train until so many epochs are recorded, and stop."""
-    source = execute([job], Settings(job.path.parent))
+    source = execute([job], Here(job.path.parent))
     for event in source:
         if isinstance(event, EpochDone) and max(row.epoch for row in event.rows.values()) == epochs:
             break
@@ -112,9 +113,9 @@ def test_killed_before_the_final_files_it_finishes_without_training(
     job = Job(tmp_path / "run", config(range(10)))
     with monkeypatch.context() as patch, pytest.raises(Failed, match="disk full"):
         patch.setattr(recording.RunWriter, "finish", failing_disk)
-        list(execute([job], Settings(tmp_path)))
+        list(execute([job], Here(tmp_path)))
     assert state(job.path) == "interrupted" and not is_locked(job.path)
-    assert not list(execute([job], Settings(tmp_path)))
+    assert not list(execute([job], Here(tmp_path)))
     assert runs.load(job.path).seeds == tuple(range(10)) and metrics(job) == undisturbed(tmp_path, job)
 
 
@@ -133,13 +134,13 @@ def test_an_error_costs_its_unit_and_is_kept(tmp_path: Path, quick: None, monkey
 
     with monkeypatch.context() as patch:
         patch.setattr(workers, "train", broken)
-        events = list(execute([bad, good], Settings(tmp_path)))
+        events = list(execute([bad, good], Here(tmp_path)))
     assert failures(events) == [UnitFailed((Task(bad, 0), Task(bad, 1)), "ValueError: first line")]
     error = (bad.path / "error.txt").read_text()
     assert error.startswith("Traceback") and 'raise ValueError("first line' in error and "second line" in error
     assert state(bad.path) == "interrupted" and not is_locked(bad.path)
     assert metrics(good) == undisturbed(tmp_path, good)
-    again = list(execute([bad, good], Settings(tmp_path)))
+    again = list(execute([bad, good], Here(tmp_path)))
     assert list(epochs_of(again).values()) == [[2, 3, 4]] * 2 and not failures(again)
     assert metrics(bad) == undisturbed(tmp_path, bad) and not (bad.path / "error.txt").exists()
 
@@ -164,7 +165,7 @@ def test_memory_that_an_error_held_is_free_when_the_next_unit_begins(
 
     monkeypatch.setattr(workers, "train", broken)
     jobs = [Job(tmp_path / f"run-{n}", config(momentum=n / 10)) for n in range(3)]
-    assert [event.reason.split(":")[0] for event in failures(execute(jobs, Settings(tmp_path)))] == ["MemoryError"] * 3
+    assert [event.reason.split(":")[0] for event in failures(execute(jobs, Here(tmp_path)))] == ["MemoryError"] * 3
 
 
 def test_a_lane_that_diverges_may_finish_its_run_while_the_others_go_on(
@@ -180,7 +181,7 @@ def test_a_lane_that_diverges_may_finish_its_run_while_the_others_go_on(
 
     monkeypatch.setattr(training.State, "record", poison)
     events: list[Event] = []
-    for event in execute([lost, kept], Settings(tmp_path)):
+    for event in execute([lost, kept], Here(tmp_path)):
         events.append(event)
         assert is_locked(lost.path) == (SeedDone(Task(lost, 0), DivergedSeed(epoch=2, step=1)) not in events)
     assert [list(event.rows) for event in events if isinstance(event, EpochDone)][1:] == [[Task(kept, 0)]] * 3
@@ -196,7 +197,7 @@ def test_a_damaged_checkpoint_is_noted_and_changes_no_byte(names: list[str], tmp
         data = bytearray(file.read_bytes())
         data[len(data) // 2] ^= 1
         file.write_bytes(bytes(data))
-    events = list(execute([job], Settings(tmp_path)))
+    events = list(execute([job], Here(tmp_path)))
     (note,) = [event.text for event in events if isinstance(event, Noted)]
     assert events[0] == Noted(note) and "seed-1: damaged checkpoint passed over (the checksum does not match)" in note
     first = {task.seed: epochs[0] for task, epochs in epochs_of(events).items()}
@@ -214,11 +215,11 @@ def test_nothing_is_created_where_any_of_the_data_will_not_do(tmp_path: Path) ->
         bad = Job(tmp_path / "runs/bad", config(data=data))
         for count in (1, 2):
             with pytest.raises(Refused):
-                list(execute([good, bad], Settings(tmp_path / "data", workers=count)))
+                list(execute([good, bad], Processes(tmp_path / "data", 2) if count == 2 else Here(tmp_path / "data")))
             assert [path.name for path in tmp_path.iterdir()] == ["own.npz"]
     own.write_bytes(own.read_bytes()[:-50])
     with pytest.raises(Refused, match="own.npz"):
-        list(execute([good, Job(tmp_path / "runs/bad", config(data={"dataset": str(own)}))], Settings(tmp_path)))
+        list(execute([good, Job(tmp_path / "runs/bad", config(data={"dataset": str(own)}))], Here(tmp_path)))
     assert [path.name for path in tmp_path.iterdir()] == ["own.npz"]
 
 
@@ -231,13 +232,13 @@ def test_every_data_set_is_loaded_once_for_the_check(tmp_path: Path, monkeypatch
         Job(tmp_path / f"run-{n}", config(data={"dataset": "digits", "scale": scale, "train_size": 100 + n}))
         for n, scale in enumerate(["unit", "standardize"] * 5)
     ]
-    execution.Writers(plan(jobs), Settings(tmp_path))
+    check_data(jobs, Here(tmp_path))
     assert len(loaded) <= 4
 
 
 def test_a_closed_generator_lets_go(tmp_path: Path, quick: None) -> None:
     job = Job(tmp_path / "run", config([0], epochs=1000))
-    source = execute([job], Settings(tmp_path))
+    source = execute([job], Here(tmp_path))
     next(source)
     assert is_locked(job.path)
     source.close()
@@ -256,12 +257,12 @@ def test_the_work_ends_before_its_directories_are_let_go(
             order.append(f"stopped, locked: {is_locked(job.path)}")
 
     monkeypatch.setattr(workers, "train", spied)
-    source = execute([job], Settings(tmp_path))
+    source = execute([job], Here(tmp_path))
     next(source)
     source.close()
     with monkeypatch.context() as patch, pytest.raises(Failed):
         patch.setattr(recording.RunWriter, "add", failing_disk)
-        list(execute([job], Settings(tmp_path)))
+        list(execute([job], Here(tmp_path)))
     assert order == ["stopped, locked: True"] * 2
 
 
@@ -280,7 +281,7 @@ def children() -> list[int]:
 def test_of_four_units_one_is_killed_once_one_always_and_one_fails(tmp_path: Path) -> None:
     fates = {0.1: "once", 0.2: "always", 0.3: "error"}
     jobs = {fate: Job(tmp_path / fate, config([0], momentum=m)) for m, fate in (fates | {0.4: "good"}).items()}
-    settings = Settings(sabotaged(tmp_path, fates), workers=2)
+    settings = Processes(sabotaged(tmp_path, fates), 2)
     events, quiet, last = [], 0.0, time.monotonic()
     for event in execute(list(jobs.values()), settings):
         quiet, last = max(quiet, time.monotonic() - last), time.monotonic()
@@ -305,15 +306,15 @@ def test_of_four_units_one_is_killed_once_one_always_and_one_fails(tmp_path: Pat
     assert error.startswith("Traceback") and "and a second line" in error
     for fate in ("always", "error"):
         assert state(jobs[fate].path) == "interrupted" and not is_locked(jobs[fate].path)
-        list(execute([jobs[fate]], Settings(tmp_path)))
+        list(execute([jobs[fate]], Here(tmp_path)))
         assert metrics(jobs[fate]) == undisturbed(tmp_path, jobs[fate])
 
 
 @pytest.mark.long
 def test_a_worker_that_hangs_costs_its_unit_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execution, "SHORTEST_PATIENCE", 20.0)
+    monkeypatch.setattr(sources, "SHORTEST_PATIENCE", 20.0)
     jobs = [Job(tmp_path / "hangs", config(momentum=0.1)), Job(tmp_path / "good", config(momentum=0.2))]
-    events = list(execute(jobs, Settings(sabotaged(tmp_path, {0.1: "asleep"}), workers=2)))
+    events = list(execute(jobs, Processes(sabotaged(tmp_path, {0.1: "asleep"}), 2)))
     (note,) = (event.text for event in events if isinstance(event, Noted))
     assert "hangs seed 0: its worker process died (it hung, without a word for 2" in note
     (failure,) = failures(events)
@@ -325,23 +326,23 @@ def test_patience_is_for_what_the_network_takes_and_for_no_time_in_which_this_pr
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = [Job(tmp_path / name, config(momentum=m)) for name, m in {"one": 0.1, "two": 0.2}.items()]
-    assert execution.patience([jobs[0].config]) == 600
-    assert execution.patience([config(network={"hidden": [9500, 9500]})]) > 1000
+    assert sources.patience([jobs[0].config]) == 600
+    assert sources.patience([config(network={"hidden": [9500, 9500]})]) > 1000
     hours = iter(range(0, 10**9, 3600))
-    monkeypatch.setattr(execution, "time", SimpleNamespace(monotonic=lambda: next(hours)))
-    assert not [event for event in execute(jobs, Settings(tmp_path, workers=2)) if isinstance(event, Noted)]
+    monkeypatch.setattr(sources, "time", SimpleNamespace(monotonic=lambda: next(hours)))
+    assert not [event for event in execute(jobs, Processes(tmp_path, 2)) if isinstance(event, Noted)]
 
 
 def test_a_refusal_in_a_worker_ends_all_as_a_refusal(tmp_path: Path) -> None:
     jobs = [Job(tmp_path / "a", config(momentum=0.1)), Job(tmp_path / "b", config(momentum=0.2, epochs=100_000))]
     with pytest.raises(Refused, match="was replaced by rubbish"):
-        list(execute(jobs, Settings(sabotaged(tmp_path, {0.1: "refused"}), workers=2)))
+        list(execute(jobs, Processes(sabotaged(tmp_path, {0.1: "refused"}), 2)))
     assert not children() and not is_locked(jobs[0].path) and not is_locked(jobs[1].path)
 
 
 def test_closing_the_generator_stops_the_workers_at_once(tmp_path: Path) -> None:
     jobs = [Job(tmp_path / f"run-{n}", config(momentum=n / 10, epochs=100_000)) for n in range(2)]
-    source = execute(jobs, Settings(tmp_path, workers=2))
+    source = execute(jobs, Processes(tmp_path, 2))
     for event in source:
         if isinstance(event, EpochDone):
             break
@@ -357,8 +358,8 @@ from pathlib import Path
 sys.path.append(sys.argv[1])
 from sabotage import sabotaged
 from dropout_lab.config import resolve as configs
-from dropout_lab.execution.execute import EpochDone, Settings, execute
-from dropout_lab.runs.find import state
+from dropout_lab.execution.execute import EpochDone, execute
+from dropout_lab.execution.sources import Processes
 from dropout_lab.runs.job import Job
 from dropout_lab.runs.row import Row
 from dropout_lab.runs.summary import DivergedSeed
@@ -371,7 +372,7 @@ def job(name, momentum):
 if __name__ == "__main__":
     where = Path(sys.argv[2])
     print(flush=True)
-    settings = Settings(sabotaged(where, {0.1: "asleep", 0.2: "asleep"}), workers=2)
+    settings = Processes(sabotaged(where, {0.1: "asleep", 0.2: "asleep"}), 2)
     try:
         for event in execute([job("one", 0.1), job("two", 0.2)], settings):
             if isinstance(event, EpochDone):

@@ -9,8 +9,9 @@ from typing import Any
 
 from dropout_lab.config import resolve as configs
 from dropout_lab.config.resolve import Config
-from dropout_lab.execution.execute import EpochDone, Event, Settings, UnitFailed, execute
-from dropout_lab.execution.lanes import Task
+from dropout_lab.execution.execute import EpochDone, Event, UnitFailed, execute
+from dropout_lab.execution.sources import Here
+from dropout_lab.execution.units import Task
 from dropout_lab.runs.job import Job
 
 EPOCHS = 4
@@ -30,7 +31,7 @@ def metrics(job: Job) -> bytes:
 def undisturbed(directory: Path, job: Job) -> bytes:
     """The metrics.csv of a job that is trained elsewhere, and left in peace."""
     elsewhere = Job(directory / "undisturbed" / job.path.name, job.config)
-    assert not [event for event in execute([elsewhere], Settings(directory)) if isinstance(event, UnitFailed)]
+    assert not [event for event in execute([elsewhere], Here(directory)) if isinstance(event, UnitFailed)]
     return metrics(elsewhere)
 
 

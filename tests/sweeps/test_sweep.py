@@ -22,7 +22,7 @@ from dropout_lab.config import resolve as configs
 from dropout_lab.config.resolve import RUN_NAME, Config, TrainingConfig
 from dropout_lab.errors import Refused
 from dropout_lab.execution import execute as execution
-from dropout_lab.execution import lanes as schedule
+from dropout_lab.execution.units import Task
 from dropout_lab.pages import as_html
 from dropout_lab.sweeps import judge as sweep_table
 from dropout_lab.sweeps import next_steps
@@ -425,7 +425,7 @@ def test_of_six_runs_two_fail_and_both_are_named_and_the_others_shown(
     def fail_two(jobs: Sequence[Any], settings: Any) -> Any:
         bad = [job for job in jobs if job.path.name in ("rate-0.3", "rate-0.5")]
         for job in bad:
-            yield execution.UnitFailed((schedule.Task(job, 0),), "out of memory")
+            yield execution.UnitFailed((Task(job, 0),), "out of memory")
         yield from done([job for job in jobs if job not in bad], settings)
 
     monkeypatch.setattr(execution, "execute", fail_two)

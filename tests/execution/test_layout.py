@@ -15,16 +15,24 @@ from commandline import Lab
 from variants import VARIANTS
 from variants import config as variant
 
+from dropout_lab import cost
 from dropout_lab.config import resolve as configs
 from dropout_lab.config.resolve import Config
-from dropout_lab.cost import footprint
 from dropout_lab.data import datasets as data
 from dropout_lab.errors import Refused
-from dropout_lab.execution import lanes as schedule
-from dropout_lab.execution.lanes import MOST_LANES, Task, group, lane_key, layout, plan, suitable_lanes
+from dropout_lab.execution import machine
+from dropout_lab.execution.layout import layout
+from dropout_lab.execution.machine import GIB
+from dropout_lab.execution.units import (
+    MOST_LANES,
+    MOST_LANES_CUDA,
+    Task,
+    group,
+    lane_key,
+    plan,
+    suitable_lanes,
+)
 from dropout_lab.runs.job import Job
-
-GIB = 2**30
 
 
 def config(seeds: Iterable[int] = (0,), **sections: Any) -> Config:
@@ -37,11 +45,11 @@ def mnist(hidden: list[int], **training: Any) -> Config:
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine on which the constants were measured: 2 cores that share 32 MiB of cache, 20 GiB free."""
-    monkeypatch.setattr(schedule, "cores", lambda: 2)
-    monkeypatch.setattr(schedule, "cache_per_core", lambda: 8 * 2**20)
-    monkeypatch.setattr(schedule, "available_memory", lambda: 20 * GIB)
+    monkeypatch.setattr(machine, "cores", lambda: 2)
+    monkeypatch.setattr(machine, "cache_per_core", lambda: 8 * 2**20)
+    monkeypatch.setattr(machine, "available_memory", lambda: 20 * GIB)
 
 
 def test_units_share_a_lane_key_and_a_first_epoch(tmp_path: Path) -> None:
@@ -95,14 +103,14 @@ def test_a_plan_of_a_thousand_jobs_is_quick_and_changes_nothing(tmp_path: Path) 
     assert time.process_time() - started < 2 and not list(tmp_path.iterdir())
 
 
-def test_small_networks_have_many_lanes_and_large_ones_one(machine: None) -> None:
+def test_small_networks_have_many_lanes_and_large_ones_one(measured: None) -> None:
     """Those that measured fastest: docs/log.md."""
     chosen = [suitable_lanes(mnist([width, width])) for width in (16, 64, 128, 256, 512, 2048)]
     assert chosen == [MOST_LANES, 10, 4, 2, 1, 1]
-    assert suitable_lanes(mnist([128, 128]), "cuda") == schedule.MOST_LANES_CUDA
+    assert suitable_lanes(mnist([128, 128]), "cuda") == MOST_LANES_CUDA
 
 
-def test_a_process_must_have_enough_to_do(machine: None) -> None:
+def test_a_process_must_have_enough_to_do(measured: None) -> None:
     large = mnist([1024, 1024], epochs=10)
     assert layout([(config(), 5)]).processes == 1
     assert layout([(large, 5)]).processes == 2
@@ -111,7 +119,7 @@ def test_a_process_must_have_enough_to_do(machine: None) -> None:
     assert layout([(large, 5)], "cuda").processes == 1
 
 
-def test_masks_of_all_weights_for_every_example_must_fit(machine: None) -> None:
+def test_masks_of_all_weights_for_every_example_must_fit(measured: None) -> None:
     """784-800-800-10, batches of 100: 100 masks of 1,267,200 weights, 4 to 7 times, are 2.6 GiB; of 4000, 42 GiB."""
     dropconnect = {"kind": "dropconnect", "mask": "example"}
 
@@ -122,7 +130,7 @@ def test_masks_of_all_weights_for_every_example_must_fit(machine: None) -> None:
     small = layout(wanted(800)).memory
     assert 2.5 * GIB < small - layout(wanted(800, mask="batch")).memory < 2.7 * GIB
     one, sixteen = (
-        footprint(
+        cost.memory(
             config(
                 network={"hidden": [2000, 2000]}, dropout=dropconnect | {"rate": rate}, training={"batch_size": size}
             ),
@@ -131,25 +139,25 @@ def test_masks_of_all_weights_for_every_example_must_fit(machine: None) -> None:
         for rate, size in (([0.5, 0.5], 1), ([0.5, 0.5], 16))
     )
     assert 2.2e9 < one <= sixteen < 2.8e9  # 2.4 GB were measured with one image a step, 2.3 with sixteen
-    assert footprint(config(network={"hidden": [2000, 2000]}, dropout=dropconnect | {"rate": 0}), 1) < 1.5e9
+    assert cost.memory(config(network={"hidden": [2000, 2000]}, dropout=dropconnect | {"rate": 0}), 1) < 1.5e9
     with pytest.raises(Refused, match=r"free memory: .* or for dropout.mask=batch: every example has a mask of all w"):
         layout(wanted(4000))
     assert layout(wanted(4000, mask="batch")).memory < 3 * GIB
 
 
 def test_fewer_processes_where_memory_is_short_and_a_refusal_where_it_will_not_do(
-    machine: None, monkeypatch: pytest.MonkeyPatch
+    measured: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = [(mnist([2048, 2048]), 8)]
     one, two = layout(wanted, workers=1).memory, layout(wanted, workers=2).memory
     assert one < two and layout(wanted).processes == 2
-    monkeypatch.setattr(schedule, "available_memory", lambda: (one + two) // 2)
+    monkeypatch.setattr(machine, "available_memory", lambda: (one + two) // 2)
     assert layout(wanted).processes == 1
     with pytest.raises(
         Refused, match=r"free memory: is too little for this plan \(2 processes, 1 thread each, one network at a time"
     ):
         layout(wanted, workers=2)
-    monkeypatch.setattr(schedule, "available_memory", lambda: one - 1)
+    monkeypatch.setattr(machine, "available_memory", lambda: one - 1)
     with pytest.raises(Refused, match="1 process"):
         layout(wanted)
 
@@ -157,7 +165,7 @@ def test_fewer_processes_where_memory_is_short_and_a_refusal_where_it_will_not_d
 def test_a_plan_that_does_not_fit_is_refused_before_anything_is_there(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schedule, "available_memory", lambda: 2**20)
+    monkeypatch.setattr(machine, "available_memory", lambda: 2**20)
     for command in "train tiny.yaml", "train tiny.yaml --dry-run", "sweep tiny.yaml --rates 0.5 --lanes 2":
         outcome = lab(command)
         assert outcome.code == 2 and outcome.err.count("dropout-lab: error: this machine: free memory: is too") == 1
@@ -176,11 +184,12 @@ MEASURED = """
 import sys
 from pathlib import Path
 from dropout_lab.config import resolve as configs
-from dropout_lab.execution import execute as execution
+from dropout_lab.execution.execute import execute
+from dropout_lab.execution.sources import Here
 from dropout_lab.runs.job import Job
 config = configs.load(Path(sys.argv[1]), [])
 job = Job(Path(sys.argv[2]), config)
-for _ in execution.execute([job], execution.Settings(Path(sys.argv[2]))):
+for _ in execute([job], Here(Path(sys.argv[2]))):
     pass
 (peak,) = (line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM:"))
 print(int(peak) * 1024)  # not ru_maxrss, which begins with that of the process that started this one
@@ -200,7 +209,7 @@ def test_the_memory_promised_is_about_the_memory_taken(hidden: list[int], seeds:
     (tmp_path / "run.yaml").write_text(configs.to_yaml(wanted))
     command = [sys.executable, "-c", MEASURED, str(tmp_path / "run.yaml"), str(tmp_path / "run")]
     peak = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    assert 0.6 * peak < footprint(wanted, min(seeds, suitable_lanes(wanted))) < 2 * peak
+    assert 0.6 * peak < cost.memory(wanted, min(seeds, suitable_lanes(wanted))) < 2 * peak
 
 
 def test_the_longest_units_come_first_for_workers(tmp_path: Path) -> None:
@@ -219,16 +228,16 @@ def test_a_network_with_a_single_unit_trains_alone(tmp_path: Path) -> None:
 
 def test_the_cache_is_shared_by_those_cpus_that_share_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """32 MiB shared by 8 CPUs are 4 MiB each, of which half counts, on a machine of any number of CPUs."""
-    monkeypatch.setattr(schedule, "CACHES", tmp_path)
+    monkeypatch.setattr(machine, "CACHES", tmp_path)
     for index, (size, cpus) in enumerate((("48K", "0"), ("1024K", "0,64"), ("32768K", "0-3,64-67"))):
         (tmp_path / f"index{index}").mkdir()
         (tmp_path / f"index{index}/size").write_text(size + "\n")
         (tmp_path / f"index{index}/shared_cpu_list").write_text(cpus + "\n")
-    assert schedule.cache_per_core() == 2 * 2**20
+    assert machine.cache_per_core() == 2 * 2**20
 
 
 def test_input_dropout_takes_memory_for_every_pixel() -> None:
     """784-64, 4 lanes, batches of 50,000: 5.0 GB were measured at the peak, 1.9 without input dropout."""
     large = {"data": {"dataset": "mnist"}, "network": {"hidden": [64]}, "training": {"batch_size": 50_000}}
-    without, dropped = (footprint(config(dropout={"input_rate": rate}, **large), 4) for rate in (0.0, 0.2))
+    without, dropped = (cost.memory(config(dropout={"input_rate": rate}, **large), 4) for rate in (0.0, 0.2))
     assert 1.7e9 < without < 2.3e9 and 4e9 < dropped < 5.5e9

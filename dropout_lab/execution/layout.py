@@ -1,0 +1,66 @@
+"""How units are laid out on this machine: processes, threads, lanes and memory. No torch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dropout_lab import cost
+from dropout_lab.config.resolve import Config
+from dropout_lab.dropout import DROPOUTS
+from dropout_lab.errors import Problem, Refused
+from dropout_lab.execution import machine
+from dropout_lab.execution.machine import GIB
+from dropout_lab.execution.units import lane_key, units_of
+
+WORTH_A_PROCESS = 10.0  # seconds of work that each worker process must have: it takes about four to start
+Wanted = Sequence[tuple[Config, int]]  # networks to train: configs, each with its number of seeds
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Processes (1: this process alone), threads of each, networks side by side in each, and bytes of memory in all."""
+
+    processes: int
+    threads: int
+    lanes: int
+    memory: int
+
+    def __str__(self) -> str:
+        processes = "1 process" if self.processes == 1 else f"{self.processes} processes"
+        threads = "1 thread" if self.threads == 1 else f"up to {self.threads} threads"
+        threads += " each" * (self.processes > 1)
+        lanes = "one network at a time" if self.lanes == 1 else f"up to {self.lanes} networks side by side"
+        return f"{processes}, {threads}, {lanes}, about {self.memory / GIB:.1f} GiB"
+
+
+def layout(wanted: Wanted, device: str = "cpu", workers: int | None = None, lanes: int | None = None) -> Layout:
+    """Return the layout for networks: with `workers` and `lanes` if given, else with as many as are worth it and fit.
+
+    Raises `Refused` if the free memory is too little.
+    """
+    total = sum(count for _, count in wanted)
+    seconds = sum(count * cost.seconds(config) for config, count in wanted)
+    most = max(1, min(machine.cores(), total, int(seconds / WORTH_A_PROCESS))) if device == "cpu" else 1
+    free = machine.available_memory()
+    for processes in [min(workers, total)] if workers else range(most, 0, -1):
+        size, side_by_side = largest(wanted, processes, lanes, device)
+        parent = max(cost.memory(config, 0) for config, _ in wanted) if processes > 1 else 0
+        result = Layout(processes, max(1, machine.cores() // processes), side_by_side, processes * size + parent)
+        if result.memory <= free:
+            return result
+    reason = f"is too little for this plan ({result}); ask for fewer --jobs or --lanes, or for a smaller network"
+    if any(DROPOUTS[config.dropout.kind].masks_all_weights(config.dropout.mask) for config, _ in wanted):
+        reason += ", or for dropout.mask=batch: every example has a mask of all weights"
+    raise Refused(Problem("this machine", "free memory", reason, f"{free / GIB:.1f} GiB"))
+
+
+def largest(wanted: Wanted, workers: int, lanes: int | None = None, device: str = "cpu") -> tuple[int, int]:
+    """Return the most bytes that a process takes for one unit of the plan, and the most networks in a unit."""
+    alike: Counter[str] = Counter()
+    for config, count in wanted:
+        alike[lane_key(config)] += count
+    counts = [(alike[lane_key(config)], config) for config, _ in wanted]
+    sizes = [-(-count // units_of(config, count, workers, lanes, device)) for count, config in counts]
+    return max(cost.memory(config, size) for (config, _), size in zip(wanted, sizes, strict=True)), max(sizes)
