@@ -1,39 +1,24 @@
-"""The command line: parse, call library functions, print. Heavy modules are imported inside commands, so that help and
-refusals come at once.
+"""The command line: what can be typed. Each command calls one function of commands/ and shows its result.
+
+Heavy modules are imported inside commands, so that help and refusals come at once.
 """
 
 from __future__ import annotations
 
-import contextlib
-import shlex
-import signal
-import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import Annotated, Literal
 
 import typer
+from typer import Argument, Option
 
-from dropout_lab import __version__, storage, terminal
-from dropout_lab.errors import Failed, LabError, Problem, Refused, printable, stop_at
-from dropout_lab.terminal import result, say
-
-if TYPE_CHECKING:
-    from dropout_lab.commands.names import Options
-    from dropout_lab.comparison.compare import Comparison
-    from dropout_lab.runs.job import Job
-    from dropout_lab.sweeps.judge import SweepTable
-    from dropout_lab.sweeps.plan import Sweep
-
-PROGRAM = "dropout-lab"
-SMOKE = "smoke run: no statistical verdict"
-STOPPING = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+from dropout_lab import __version__, shell
+from dropout_lab.shell import Screen
+from dropout_lab.storage import as_json
+from dropout_lab.terminal import result
 
 
 def example(*lines: str) -> str:
-    """Return the end of a command's help: lines to copy, not wrapped (which is what the backspace says)."""
+    """Return the end of a command's help: lines to copy, not wrapped (the backspace asks for that)."""
     return "\b\n" + "\n".join(["Example:", *(f"  dropout-lab {line}" for line in lines)])
 
 
@@ -45,51 +30,46 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Fetch, verify or locate the data sets.", epilog=example("data where"))
-app.add_typer(data_app, name="data")
+data_app = typer.Typer(callback=shell.require_command, invoke_without_command=True)
+app.add_typer(data_app, name="data", help="Fetch, verify or locate the data sets.", epilog=example("data where"))
 
 # Options that several commands share
 
-RunsDir = Annotated[Path, typer.Option(envvar="DROPOUT_LAB_RUNS", help="Where runs are kept.", metavar="DIR")]
-DataDir = Annotated[
-    Path | None, typer.Option(help="Where data sets are kept; else DROPOUT_LAB_DATA, else the cache.", metavar="DIR")
-]
-Seeds = Annotated[str | None, typer.Option(help="5 (means 0..4), 0..4, or 0,3,7.", metavar="SEEDS")]
-Name = Annotated[str | None, typer.Option(help="Its name; default: the config's.", metavar="NAME")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: the config's.", metavar="DEVICE")]
-Smoke = Annotated[bool, typer.Option("--smoke", help="For CI: 2 seeds, 1 epoch, at most 2,000 images.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Track = Annotated[str | None, typer.Option(help="Write events as networks train, for: tensorboard.", metavar="TOOL")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-Form = Annotated[Literal["png", "svg", "pdf"], typer.Option("--format", help="Of the pictures.")]
-Style = Annotated[Literal["light", "dark"], typer.Option(help="Of the pictures; the dark one is the articles'.")]
-Size = Annotated[Literal["page", "slide"], typer.Option(help="Of the pictures; a slide: 13.33 x 7.5 inches.")]
-Overrides = Annotated[list[str] | None, typer.Argument(help="Such as training.epochs=3.", metavar="KEY=VALUE")]
+COUNT = {"min": 1, "max": 256}
+RunsDir = Annotated[Path, Option(envvar="DROPOUT_LAB_RUNS", help="The runs directory.", metavar="DIR")]
+DATA = "The data directory; default: DROPOUT_LAB_DATA, else the user's cache."
+DataDir = Annotated[Path | None, Option(help=DATA, metavar="DIR")]
+Seeds = Annotated[str | None, Option(help="5 (which means 0..4), 0..4, or 0,3,7.", metavar="SEEDS")]
+Name = Annotated[str | None, Option(help="Name of the run or sweep; default: from the config.", metavar="NAME")]
+Device = Annotated[str | None, Option(help="auto, cpu, cuda or cuda:N; default: the config's.", metavar="DEVICE")]
+Jobs = Annotated[int | None, Option(help="Worker processes; default: chosen automatically.", metavar="N", **COUNT)]
+Smoke = Annotated[bool, Option("--smoke", help="A quick check for CI: 2 seeds, 1 epoch, at most 2,000 images.")]
+DryRun = Annotated[bool, Option("--dry-run", help="Print the plan and stop.")]
+Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]
+Track = Annotated[str | None, Option(help="Write events while networks train: tensorboard.", metavar="TOOL")]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress.")]
+Form = Annotated[Literal["png", "svg", "pdf"], Option("--format", help="File format of the pictures.")]
+Style = Annotated[Literal["light", "dark"], Option(help="Style of the pictures; dark is the articles' style.")]
+Size = Annotated[Literal["page", "slide"], Option(help="Size of the pictures; a slide has 13.33 x 7.5 inches.")]
+Overrides = Annotated[list[str] | None, Argument(help="Such as training.epochs=3.", metavar="KEY=VALUE")]
 RUNS = Path("runs")
 
 
 @app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[bool, Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """What does dropout do to this network, on this data, and can we trust the answer?"""
     if version:
-        result(f"{PROGRAM} {__version__}")
+        result(f"{shell.PROGRAM} {__version__}")
         raise typer.Exit()
-    _require_command(context)
-
-
-@data_app.callback(invoke_without_command=True)
-def data_root(context: typer.Context) -> None:
-    """Fetch, verify or locate the data sets."""
-    _require_command(context)
+    shell.require_command(context)
 
 
 @app.command(epilog=example("train configs/mnist-dropout.yaml training.epochs=3 --seeds 5"))
 def train(
-    config: Annotated[Path, typer.Argument(help="The run's YAML config.", metavar="CONFIG")],
+    config: Annotated[Path, Argument(help="The config of the run, a YAML file.", metavar="CONFIG")],
     overrides: Overrides = None,
     seeds: Seeds = None,
     name: Name = None,
@@ -98,36 +78,20 @@ def train(
     device: Device = None,
     track: Track = None,
     smoke: Smoke = False,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Move an existing run of this name aside; start anew.")
-    ] = False,
+    fresh: Annotated[bool, Option("--fresh", help="Move an existing run of this name aside, and start anew.")] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train one run: a config, with one or more seeds.
 
-    What is finished is skipped, what was interrupted goes on.
+    Finished seeds are skipped, and interrupted seeds continue.
     """
-    from dropout_lab.commands import listing
-    from dropout_lab.commands import names as targets
-    from dropout_lab.config import resolve as configs
-    from dropout_lab.runs import read as runs
-    from dropout_lab.runs.job import Job
-    from dropout_lab.text import as_markdown, as_text, named_seeds
+    from dropout_lab.commands.train import train
 
-    options = _options(runs_dir, data_dir, device, quiet=quiet, track=track)
-    given = targets.overrides(seeds=_seeds(seeds, smoke), name=name, device=device)
-    loaded = configs.load(config, [*(overrides or ()), *given])
-    loaded = targets.smoke(loaded) if smoke else loaded
-    job = Job(options.runs / loaded.name, loaded)
-    stop_at(_train([job], options, fresh=fresh, dry_run=dry_run, as_json=as_json))
-    run = runs.load(job.path)
-    shown = listing.parts(run)
-    result(storage.as_json(listing.run_as_dict(run)) if as_json else as_text(shown, terminal.width()))
-    _summarize(as_markdown(shown), smoke, as_data=as_json)
-    if run.diverged:
-        raise Failed(f"{run.path}: {named_seeds(run.diverged)} diverged; try a smaller training.learning_rate")
+    with Screen(json=as_json, dry_run=dry_run, smoke=smoke) as screen:
+        options = screen.options(runs_dir, data_dir, device, seeds=seeds, name=name, track=track, quiet=quiet)
+        screen.show(train(config, overrides or (), options, fresh=fresh))
 
 
 @app.command(
@@ -137,16 +101,14 @@ def train(
     )
 )
 def compare(
-    names: Annotated[list[str], typer.Argument(help="Run directory, run name, or config.", metavar="A B [C ...]")],
+    names: Annotated[list[str], Argument(help="A run directory, a run's name, or a config.", metavar="A B [C ...]")],
     seeds: Seeds = None,
-    metric: Annotated[str, typer.Option(help="What the verdict is about.", metavar="NAME")] = "test_accuracy",
+    metric: Annotated[str, Option(help="The metric that the verdict is about.", metavar="NAME")] = "test_accuracy",
     min_effect: Annotated[
-        str | None, typer.Option(help="Smallest difference that matters; default 0.1pp.", metavar="0.1pp")
+        str | None, Option(help="Smallest difference that matters; default: 0.1pp.", metavar="0.1pp")
     ] = None,
-    fail_if: Annotated[
-        str | None, typer.Option(help="Exit with 3 where the result is so, written first.", metavar="EXPR")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write CSV, JSON and picture.", metavar="DIR")] = None,
+    fail_if: Annotated[str | None, Option(help="Exit with 3 if this holds, after the results.", metavar="EXPR")] = None,
+    out: Annotated[Path | None, Option(help="Directory for the CSV, the JSON and the picture.", metavar="DIR")] = None,
     runs_dir: RunsDir = RUNS,
     data_dir: DataDir = None,
     device: Device = None,
@@ -154,53 +116,23 @@ def compare(
     smoke: Smoke = False,
     dry_run: DryRun = False,
     as_json: Json = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print the result as CSV.")] = False,
-    markdown: Annotated[bool, typer.Option("--md", help="Print the result as Markdown.")] = False,
+    as_csv: Annotated[bool, Option("--csv", help="Print the result as CSV.")] = False,
+    markdown: Annotated[bool, Option("--md", help="Print the result as Markdown.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Compare runs over paired seeds; the first is the baseline.
 
-    Configs without a finished run are trained first. The exit code is 1 where a run is damaged: it is named and left
-    out, unless it is the baseline.
+    Configs without a finished run are trained first. A damaged run is named and left out, and the exit code is 1; if
+    the baseline is damaged, the command is refused.
     """
-    from dropout_lab.commands import compare as comparing
-    from dropout_lab.commands import names as targets
-    from dropout_lab.comparison import tables
-    from dropout_lab.text import as_markdown, named_seeds
+    from dropout_lab.commands.compare import compare
 
-    options = _options(runs_dir, data_dir, device, quiet=quiet, track=track)
-    if smoke and fail_if is not None:
-        raise Refused(Problem("command line", "--fail-if", "must be left out: a smoke run decides nothing", fail_if))
-    asked, question = _seeds(seeds, smoke), comparing.question(metric, min_effect, fail_if)
-    forms = {"--json": as_json, "--csv": as_csv, "--md": markdown}
-    if sum(forms.values()) > 1:
-        raise Refused(Problem("command line", " ".join(forms), "must be one of them", shlex.join(sys.argv[1:])))
-    if out:
-        targets.check_directory("--out", out)
-    changes = targets.overrides(seeds=asked, device=device)
-    good, damaged = targets.sound(names, options)
-    jobs = targets.targets(good, options, changes, least=2, small=smoke)
-    comparing.check_alike(jobs)
-    stop_at(_train(jobs, options, dry_run=dry_run, as_json=as_json))
-    answer = comparing.compare(jobs, question, out or comparing.comparison_directory(jobs, options), asked)
-    if as_json:
-        result(storage.as_json(tables.to_json_dict(answer.comparison)))
-    elif as_csv:
-        result(tables.to_csv(answer.comparison))
-    elif markdown:
-        result(as_markdown(tables.parts(answer.comparison)))
-    else:
-        result(tables.to_text(answer.comparison, terminal.width()))
-    _summarize(as_markdown(tables.parts(answer.comparison)), smoke, as_data=any(forms.values()))
-    say(f"written   {answer.directory}: comparison.json, comparison.csv, curves.png")
-    left_out = [str(problem) for problem in damaged]
-    if answer.tripped:
-        _report(Failed("\n".join(left_out)))
-        say(f"{PROGRAM}: gate: {answer.tripped}")
-        terminal.step_summary(f"**Gate tripped**: {answer.tripped}\n")
-        raise typer.Exit(3)
-    sides = [answer.comparison.baseline, *(contrast.candidate for contrast in answer.comparison.contrasts)]
-    stop_at(left_out + [f"{side.path}: {named_seeds(side.diverged)} diverged" for side in sides if side.diverged])
+    with Screen(json=as_json, csv=as_csv, md=markdown, dry_run=dry_run, smoke=smoke) as screen:
+        options = screen.options(runs_dir, data_dir, device, seeds=seeds, track=track, quiet=quiet)
+        found = compare(
+            names, options, metric=metric, min_effect=min_effect, fail_if=fail_if, out=out, leave_out_damaged=True
+        )
+        screen.show(found)
 
 
 @app.command(
@@ -210,23 +142,20 @@ def compare(
     )
 )
 def sweep(
-    context: typer.Context,
-    config: Annotated[Path | None, typer.Argument(help="Default: the article's network.", metavar="CONFIG")] = None,
-    rates: Annotated[str | None, typer.Option(help="0.1..0.5, 0..0.5:0.05, or 0,0.2..0.5.", metavar="RATES")] = None,
+    config: Annotated[Path | None, Argument(help="Default: the article's network.", metavar="CONFIG")] = None,
+    rates: Annotated[str | None, Option(help="Rates: 0.1..0.5, 0..0.5:0.05, or 0,0.2..0.5.", metavar="RATES")] = None,
     vary: Annotated[
-        list[str] | None, typer.Option(help="A setting to vary as well; repeatable.", metavar="KEY=V1,V2,..")
+        list[str] | None, Option(help="Another setting to vary; repeatable.", metavar="KEY=V1,V2,..")
     ] = None,
-    no_baseline: Annotated[bool, typer.Option("--no-baseline", help="Do not add the run at rate 0.")] = False,
+    no_baseline: Annotated[bool, Option("--no-baseline", help="Do not add the run at rate 0.")] = False,
     seeds: Seeds = None,
-    jobs: Annotated[
-        int | None, typer.Option(help="Worker processes; default: as many as pay.", metavar="N", min=1, max=256)
-    ] = None,
+    jobs: Jobs = None,
     cluster: Annotated[
-        str | None, typer.Option(help="Train on a Dask cluster: tcp://host:8786, or local:N.", metavar="ADDRESS")
+        str | None, Option(help="Train on a Dask cluster: tcp://host:8786, or local:N.", metavar="ADDRESS")
     ] = None,
     lanes: Annotated[
         int | None,
-        typer.Option(help="Networks side by side in each; default: what the cache holds.", metavar="N", min=1, max=256),
+        Option(help="Networks side by side in each process; default: chosen automatically.", metavar="N", **COUNT),
     ] = None,
     name: Name = None,
     runs_dir: RunsDir = RUNS,
@@ -235,66 +164,35 @@ def sweep(
     track: Track = None,
     smoke: Smoke = False,
     confirm: Annotated[
-        bool, typer.Option("--confirm", help="Then train the chosen run and its baseline on fresh seeds; compare.")
+        bool, Option("--confirm", help="Then compare the chosen run with its baseline on fresh seeds.")
     ] = False,
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first run that fails.")] = False,
+    fail_fast: Annotated[bool, Option("--fail-fast", help="Stop at the first run that fails.")] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train one run per rate, and the baseline; compare them.
 
-    With --vary, one run per combination. What is chosen is chosen on validation.
-    The next commands to type come last.
+    With --vary there is one run per combination of values. The best run is chosen on validation data. At the end the
+    command suggests what to type next.
     """
-    from dropout_lab.cluster import join as clusters
-    from dropout_lab.commands import names as targets
-    from dropout_lab.commands import sweep as sweeping
-    from dropout_lab.comparison import tables
-    from dropout_lab.config import resolve as configs
-    from dropout_lab.sweeps import judge as sweep_table
-    from dropout_lab.sweeps import next_steps
-    from dropout_lab.sweeps import plan as sweeps
-    from dropout_lab.text import as_markdown
+    from dropout_lab.commands.sweep import sweep
 
-    options = _options(
-        runs_dir, data_dir, device, jobs=jobs, lanes=lanes, quiet=quiet, fail_fast=fail_fast, track=track
-    )
-    if cluster is not None:
-        clusters.check(cluster)
-        if jobs is not None:
-            reason = "must be left out with --cluster: its workers train, as many as they have threads"
-            raise Refused(Problem("command line", "--jobs", reason, jobs))
-    given = targets.overrides(seeds=_seeds(seeds, smoke), name=name, device=device)
-    base = configs.load(config, given) if config else sweeps.article(given)
-    base = targets.smoke(base) if smoke else base
-    planned = sweeps.plan(base, rates, vary or (), name=sweeps.title(base, name), baseline=not no_baseline)
-    todo = sweeping.sweep_jobs(planned, options)
-    if cluster:
-        options = replace(options, cluster=context.with_resource(clusters.joined(cluster)))
-    failures = _train(todo, options, dry_run=dry_run, as_json=as_json, sweep=planned)
-    table = sweeping.judge_sweep(planned, options)
-    if not as_json:
-        result(sweep_table.to_text(table, terminal.width()))
-    confirmed = _confirm(table, options) if confirm and not failures else None
-    if as_json:
-        confirmation = {"confirmation": confirmed and tables.to_json_dict(confirmed)}
-        result(storage.as_json(sweep_table.to_json_dict(table) | confirmation))
-    elif confirmed:
-        result("\n" + tables.to_text(confirmed, terminal.width()))
-    _summarize(as_markdown(sweep_table.parts(table)), smoke, as_data=as_json)
-    say(f"written   {options.runs / planned.name}: sweep.csv, sweep.png, sweep.yaml and the run directories")
-    stop_at(failures)
-    where = {"--runs-dir": runs_dir if runs_dir != RUNS else None, "--data-dir": data_dir}
-    places = [f"{option}={path}" for option, path in where.items() if path]
-    for why, command in () if smoke else next_steps.after_sweep(table, [PROGRAM, *sys.argv[1:]], rates, places):
-        say(f"next      {why}:\n  {command}")
+    given = {"--runs-dir": runs_dir if runs_dir != RUNS else None, "--data-dir": data_dir}
+    places = [f"{option}={path}" for option, path in given.items() if path]
+    with Screen(json=as_json, dry_run=dry_run, smoke=smoke) as screen:
+        training = {"jobs": jobs, "lanes": lanes, "track": track, "fail_fast": fail_fast, "quiet": quiet}
+        options = screen.options(runs_dir, data_dir, device, seeds=seeds, name=name, **training)
+        then = {"baseline": not no_baseline, "confirm": confirm}
+        screen.show(sweep(config, rates, vary or (), options, cluster=cluster, places=places, **then))
 
 
 @app.command(epilog=example("evaluate mnist-dropout --samples 50"))
 def evaluate(
-    name: Annotated[str, typer.Argument(help="Run directory or name of a finished run.", metavar="RUN")],
-    samples: Annotated[int, typer.Option(help="Average up to K passes.", metavar="K", min=1, max=1000)] = 50,
+    name: Annotated[str, Argument(help="Directory or name of a finished run.", metavar="RUN")],
+    samples: Annotated[
+        int, Option(help="Average over at most K passes with dropout on.", metavar="K", min=1, max=1000)
+    ] = 50,
     form: Form = "png",
     style: Style = "light",
     size: Size = "page",
@@ -305,35 +203,26 @@ def evaluate(
 ) -> None:
     """Look at a finished run: averaging, uncertainty, features.
 
-    Weight scaling is set beside the mean of passes with dropout on; pictures are drawn.
+    Weight scaling is compared with the mean of passes with dropout on, and pictures are drawn.
     """
-    from dropout_lab.commands import evaluate as evaluating
-    from dropout_lab.commands import names as targets
+    from dropout_lab.commands.evaluate import evaluate
+    from dropout_lab.commands.names import Look
 
-    options = _options(runs_dir, data_dir, quiet=quiet)
-    (job,) = targets.targets([name], options)
-    found, directory = evaluating.evaluate(job, samples, options, form, style, size)
-    from dropout_lab.evaluation import tables as evaluation_tables
-    from dropout_lab.text import as_markdown, as_text
-
-    shown = evaluation_tables.parts(found)
-    result(storage.as_json(evaluation_tables.as_dict(found)) if as_json else as_text(shown, terminal.width()))
-    terminal.step_summary(as_markdown(shown))
-    say(f"written   {directory}: evaluation.json, images.csv and pictures")
+    screen = Screen(json=as_json)
+    options = screen.options(runs_dir, data_dir, quiet=quiet)
+    screen.show(evaluate(name, samples, options, Look(form, style, size)))
 
 
 @app.command(epilog=example("reproduce --quick", "reproduce S3 P10 --out report.html"))
 def reproduce(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Ids, or articles, theory, papers.", metavar="[CLAIM ...]")
+        list[str] | None, Argument(help="Ids, or articles, theory, papers.", metavar="[CLAIM ...]")
     ] = None,
-    list_claims: Annotated[bool, typer.Option("--list", help="List them with their costs, and stop.")] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="Only what fits into 5 minutes on 2 cores like ours.")] = False,
+    listing: Annotated[bool, Option("--list", help="List the claims with their costs, and stop.")] = False,
+    quick: Annotated[bool, Option("--quick", help="Only what takes less than 5 minutes on 2 cores.")] = False,
     seeds: Seeds = None,
-    jobs: Annotated[
-        int | None, typer.Option(help="Worker processes; default: as many as pay.", metavar="N", min=1, max=256)
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write a page: .html or .md.", metavar="FILE")] = None,
+    jobs: Jobs = None,
+    out: Annotated[Path | None, Option(help="Write a page with the verdicts: .html or .md.", metavar="FILE")] = None,
     runs_dir: RunsDir = RUNS,
     data_dir: DataDir = None,
     device: Device = None,
@@ -343,51 +232,20 @@ def reproduce(
 ) -> None:
     """Run claims of articles and papers, and judge them.
 
-    HOLDS, FAILS or UNDECIDED, with the numbers. Runs are shared, and resumed.
+    The verdicts are HOLDS, FAILS or UNDECIDED, with the numbers. Claims share runs, and interrupted runs continue.
     """
-    from dropout_lab.claims import experiment as reproduction
-    from dropout_lab.claims.judge import judge
-    from dropout_lab.claims.registry import GROUPS
-    from dropout_lab.commands import names as targets
+    from dropout_lab.commands.reproduce import reproduce
 
-    if out:
-        targets.check_page("--out", out, (".html", ".md"))
-    if out and list_claims:
-        raise Refused(
-            Problem("command line", "--out", "must be left out with --list: there is nothing to show", str(out))
-        )
-    numbers = _seeds(seeds, smoke=False)
-    wanted = names or ([*GROUPS] if list_claims and not quick else [])
-    chosen = reproduction.select(wanted, quick=quick, seeds=len(numbers) if numbers else None)
-    if list_claims:
-        from dropout_lab.claims import page as claims_page
-
-        speed = reproduction.speed_here()
-        if as_json:
-            result(storage.as_json(claims_page.listed_as_dict(chosen, speed)))
-        else:
-            result(claims_page.listed(chosen, terminal.width(), speed))
-        return
-    options = _options(runs_dir, data_dir, device, jobs=jobs, quiet=quiet)
-    experiment = reproduction.plan(chosen, options.runs, numbers, device)
-    failures = _train(experiment.jobs, options, dry_run=dry_run, as_json=as_json, sweep=experiment.sweep)
-    with _resumable():
-        judged = judge(experiment, options.data, (lambda text: None) if quiet else say)
-    from dropout_lab.claims import page as claims_page
-
-    result(storage.as_json(claims_page.as_dict(judged)) if as_json else claims_page.as_text(judged, terminal.width()))
-    terminal.step_summary(claims_page.as_markdown(judged))
-    if out:
-        claims_page.write(judged, out, shlex.join([PROGRAM, *sys.argv[1:]]))
-        say(f"written   {out}")
-    stop_at(failures)
+    with Screen(json=as_json, dry_run=dry_run) as screen:
+        options = screen.options(runs_dir, data_dir, device, seeds=seeds, jobs=jobs, quiet=quiet)
+        screen.show(reproduce(names or (), options, listing=listing, quick=quick, out=out))
 
 
 @app.command(
     epilog=example("plot mnist-baseline mnist-dropout", "plot mnist-sweep --format pdf --style dark --size slide")
 )
 def plot(
-    names: Annotated[list[str], typer.Argument(help="Run directories or names.", metavar="RUN...")],
+    names: Annotated[list[str], Argument(help="Directories or names of runs and sweeps.", metavar="RUN...")],
     form: Form = "png",
     style: Style = "light",
     size: Size = "page",
@@ -395,122 +253,104 @@ def plot(
 ) -> None:
     """Redraw the pictures of finished runs and sweeps.
 
-    Several runs are drawn together as well.
+    Several runs are also drawn together.
     """
-    from dropout_lab.commands import plot as pictures
+    from dropout_lab.commands.names import Look
+    from dropout_lab.commands.plot import plot
 
-    for path in pictures.redraw(names, _options(runs_dir), form, style, size):
-        result(str(path))
+    screen = Screen()
+    screen.show(plot(names, screen.options(runs_dir), Look(form, style, size)))
 
 
 @app.command(epilog=example("report mnist-baseline mnist-dropout", "report runs/mnist-sweep --out sweep.html"))
 def report(
-    names: Annotated[list[str], typer.Argument(help="Run or sweep: directory or name.", metavar="PATH...")],
-    out: Annotated[Path, typer.Option(help="The page to write.", metavar="FILE")] = Path("report.html"),
+    names: Annotated[list[str], Argument(help="Directories or names of runs and sweeps.", metavar="PATH...")],
+    out: Annotated[Path, Option(help="The page to write.", metavar="FILE")] = Path("report.html"),
     runs_dir: RunsDir = RUNS,
     data_dir: DataDir = None,
 ) -> None:
     """Write one HTML page about runs; the first is the baseline.
 
-    Of a sweep, all finished runs. The page needs no other file and no network. The exit code is 1 where a run could not
-    be shown; the page names it, and shows the others.
+    A sweep stands for all its finished runs. The page needs no other file and no network. If a run cannot be shown,
+    the page names it and shows the others, and the exit code is 1.
     """
-    from dropout_lab.commands import names as targets
+    from dropout_lab.commands.report import report
 
-    targets.check_page("--out", out, (".html",))
-    options = _options(runs_dir, data_dir)
-    directories = targets.recorded(names, options)
-    from dropout_lab.report import page as pages
-
-    failures = pages.write(directories, options.data, out)
-    say(f"written   {out}")
-    stop_at(failures)
+    screen = Screen()
+    screen.show(report(names, out, screen.options(runs_dir, data_dir)))
 
 
 @app.command(epilog=example("export mnist-dropout --to mlflow:sqlite:///mlflow.db"))
 def export(
-    name: Annotated[str, typer.Argument(help="Run directory or name of a finished run.", metavar="RUN")],
-    to: Annotated[str, typer.Option(help="Such as mlflow:sqlite:///mlflow.db.", metavar="TARGET")],
+    name: Annotated[str, Argument(help="Directory or name of a finished run.", metavar="RUN")],
+    to: Annotated[str, Option(help="The database to add it to, such as mlflow:sqlite:///mlflow.db.", metavar="TARGET")],
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Give a finished run to MLflow, one MLflow run per seed.
 
-    What is there already is not added again.
+    Seeds that are there already are not added again.
     """
-    from dropout_lab.commands import export as exports
-    from dropout_lab.commands import names as targets
-    from dropout_lab.text import count
+    from dropout_lab.commands.export import export
 
-    (job,) = targets.targets([name], _options(runs_dir))
-    done = exports.export(job, to)
-    known = f", {count(len(done.known), 'seed')} there already" if done.known else ""
-    result(f"{done.database}: experiment {done.experiment}: {count(len(done.added), 'seed')} added{known}")
+    screen = Screen()
+    screen.show(export(name, to, screen.options(runs_dir)))
 
 
 @app.command(name="list", epilog=example("list --runs-dir runs"))
 def list_(runs_dir: RunsDir = RUNS, as_json: Json = False) -> None:
     """List the runs, newest first, with their val_loss."""
-    from dropout_lab.commands import listing
+    from dropout_lab.commands.listing import listing
 
-    directory = _options(runs_dir).runs
-    entries = listing.list_runs(directory)
-    if as_json:
-        result(storage.as_json({"schema_version": listing.SCHEMA_VERSION, "runs": entries}))
-    elif entries:
-        result(listing.list_as_text(entries, terminal.width()))
-    else:
-        say(f"no runs in {directory}; make one with `dropout-lab train configs/digits-dropout.yaml`")
+    screen = Screen(json=as_json)
+    screen.show(listing(screen.options(runs_dir)))
 
 
 @app.command(epilog=example("validate configs/mnist-dropout.yaml dropout.rate=0.3"))
 def validate(
-    config: Annotated[Path, typer.Argument(help="The config to check.", metavar="CONFIG")], overrides: Overrides = None
+    config: Annotated[Path, Argument(help="The config to check.", metavar="CONFIG")], overrides: Overrides = None
 ) -> None:
-    """Check a config, and print what it resolves to."""
-    from dropout_lab.config import resolve as configs
+    """Check a config, and print it with every default filled in."""
+    from dropout_lab.config import resolve
 
-    result(configs.to_yaml(configs.load(config, overrides or ())))
+    result(resolve.to_yaml(resolve.load(config, overrides or ())))
 
 
 @app.command(epilog=example("init my-experiment && dropout-lab train my-experiment.yaml"))
 def init(
-    name: Annotated[str, typer.Argument(help="Name of the run and of the file.", metavar="NAME")] = "experiment",
+    name: Annotated[str, Argument(help="Name of the run and of the file.", metavar="NAME")] = "experiment",
 ) -> None:
     """Write NAME.yaml, with every key explained.
 
-    The JSON Schema that it points editors to is written beside it.
+    The JSON Schema for editors is written beside it.
     """
-    from dropout_lab.config import resolve as configs
+    from dropout_lab.config import resolve
 
-    for path in configs.init(name):
-        result(str(path))
+    result("\n".join(map(str, resolve.init(name))))
 
 
 @app.command(epilog=example("schema > dropout-lab.schema.json"))
 def schema() -> None:
     """Print the JSON Schema of a config."""
-    from dropout_lab.config import resolve as configs
+    from dropout_lab.config import resolve
 
-    result(storage.as_json(configs.json_schema()))
+    result(as_json(resolve.json_schema()))
 
 
 @app.command(epilog=example("doctor"))
 def doctor(runs_dir: RunsDir = RUNS, data_dir: DataDir = None, as_json: Json = False) -> None:
     """Check this machine: versions, device, data, disk.
 
-    The exit code is 1 where something would keep runs from working.
+    The exit code is 1 if something would keep runs from working.
     """
-    from dropout_lab.commands import doctor as checkup
+    from dropout_lab.commands.doctor import doctor
 
-    findings = checkup.examine(_options(runs_dir, data_dir))
-    result(storage.as_json(checkup.as_dict(findings)) if as_json else checkup.as_text(findings, terminal.width()))
-    if bad := [finding.subject for finding in findings if finding.ok is False]:
-        raise Failed(f"{', '.join(bad)}: needs attention, as said above")
+    screen = Screen(json=as_json)
+    screen.show(doctor(screen.options(runs_dir, data_dir)))
 
 
 @app.command(epilog=example("theory --out pictures"))
 def theory(
-    out: Annotated[Path | None, typer.Option(help="Where to write the picture.", metavar="DIR")] = None,
+    out: Annotated[Path | None, Option(help="Directory for the picture.", metavar="DIR")] = None,
     form: Form = "png",
     style: Style = "light",
     size: Size = "page",
@@ -518,202 +358,42 @@ def theory(
 ) -> None:
     """Check what the papers prove, by summing over every mask.
 
-    The exit code is 1 where a theorem fails.
+    The exit code is 1 if a theorem fails.
     """
-    from dropout_lab.commands import names as targets
+    from dropout_lab.commands.names import Look
+    from dropout_lab.commands.theory import theory
 
-    if out:
-        targets.check_directory("--out", out)
-    from dropout_lab.claims import theory as theorems
-
-    results = theorems.verify_all()
-    result(storage.as_json(theorems.as_dict(results)) if as_json else theorems.as_text(results, terminal.width()))
-    if out:
-        from dropout_lab.claims import theory_figure as theory_figures
-        from dropout_lab.figures import plots
-        from dropout_lab.figures import style as figures
-
-        storage.make_directory(out)
-        with figures.look(style, size):
-            plots.save(theory_figures.two_readings(), out / f"theory.{form}")
-        say(f"written   {out}: theory.{form}")
-    stop_at([f"{checked.id}: {checked.statement}: fails" for checked in results if not checked.holds])
+    Screen(json=as_json).show(theory(out, Look(form, style, size)))
 
 
-DatasetName = Annotated[
-    str, typer.Argument(help="mnist, fashion-mnist, kmnist, digits, or a path to an .npz.", metavar="DATASET")
-]
+DATASETS = "mnist, fashion-mnist, kmnist, digits, or a path to an .npz."
+DatasetName = Annotated[str, Argument(help=DATASETS, metavar="DATASET")]
 
 
 @data_app.command(epilog=example("data fetch mnist"))
 def fetch(dataset: DatasetName = "mnist", data_dir: DataDir = None) -> None:
-    """Download and verify a data set; say where it is."""
-    from dropout_lab.data import datasets as data
+    """Download and verify a data set; print where it is."""
+    from dropout_lab.commands import data
 
-    result(str(data.fetch(dataset, data.directory(data_dir))))
+    Screen().show(data.fetch(dataset, data_dir))
 
 
 @data_app.command(epilog=example("data verify mnist --data-dir ~/data"))
 def verify(dataset: DatasetName = "mnist", data_dir: DataDir = None) -> None:
     """Check every file: SHA-256, format, length, labels."""
-    from dropout_lab.data import datasets as data
+    from dropout_lab.commands import data
 
-    reports = data.verify(dataset, data.directory(data_dir))
-    for report in reports:
-        result(f"{report.sha256 or '-':64}  {report.path}  {report.problem or 'ok'}")
-    fix = f"; `dropout-lab data fetch {dataset}` downloads it" if dataset in data.DATASETS else ""
-    bad = [report for report in reports if report.problem]
-    if bad:
-        raise Refused(*(Problem(str(r.path), dataset, f"{r.problem}{fix}", r.sha256 or "nothing") for r in bad))
+    Screen().show(data.verify(dataset, data_dir))
 
 
 @data_app.command(epilog=example("data where"))
 def where(data_dir: DataDir = None) -> None:
-    """Print the directory that data sets are kept in."""
-    from dropout_lab.data import datasets as data
+    """Print the directory where data sets are kept."""
+    from dropout_lab.commands import data
 
-    result(str(data.directory(data_dir)))
-
-
-# What the commands share
-
-
-def _require_command(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        say(context.get_help() + "\n")
-        raise Refused(Problem("command line", "command", f"is missing; see {context.command_path} --help", "nothing"))
-
-
-def _options(runs_dir: Path, data_dir: Path | None = None, device: str | None = None, **more: Any) -> Options:
-    from dropout_lab.commands.names import Options
-    from dropout_lab.data import datasets as data
-
-    return Options(data.at_home(runs_dir), data.directory(data_dir), device, **more)
-
-
-def _seeds(text: str | None, smoke: bool) -> tuple[int, ...] | None:
-    """Read --seeds; a smoke run has its own."""
-    from dropout_lab.config.ranges import parse_seeds
-
-    if smoke and text is not None:
-        raise Refused(Problem("command line", "--seeds", "must be left out: a smoke run has the seeds 0 and 1", text))
-    return None if text is None else parse_seeds(text)
-
-
-def _train(
-    jobs: Sequence[Job],
-    options: Options,
-    *,
-    fresh: bool = False,
-    dry_run: bool = False,
-    as_json: bool = False,
-    sweep: Sweep | None = None,
-) -> list[str]:
-    """Print the plan, stop there for a dry run, else train what is missing and return a line for each failure."""
-    from dropout_lab.commands import listing
-    from dropout_lab.commands import plan as plans
-
-    steps = plans.plan(jobs, options, fresh=fresh)
-    lines = [(step.job.path, step.job.config, step.missing) for step in steps]
-    layouts = plans.layouts(steps, options)
-    plan = listing.plan_as_text(lines, layouts, terminal.width())
-    if dry_run:
-        result(storage.as_json(listing.plan_as_dict(lines, layouts)) if as_json else plan)
-        raise typer.Exit()
-    with _resumable():
-        say(plan)  # from here on an interruption says how to go on
-        return plans.carry_out(steps, options, fresh=fresh, sweep=sweep)
-
-
-@contextlib.contextmanager
-def _resumable() -> Iterator[None]:
-    """Say how to go on with what is interrupted in this block."""
-    try:
-        yield
-    except Interrupted:
-        command = shlex.join([PROGRAM, *(word for word in sys.argv[1:] if word != "--fresh")])
-        say(f"\ninterrupted; the epochs up to the last checkpoint are saved. Go on with\n  {command}")
-        raise
-
-
-def _confirm(table: SweepTable, options: Options) -> Comparison | None:
-    """Compare the run that a sweep chose with its baseline, on seeds that the choice has not seen."""
-    from dropout_lab.commands import compare as comparing
-    from dropout_lab.commands import sweep as sweeping
-
-    jobs, fresh = sweeping.confirmation(table, options)
-    if not jobs:
-        say("nothing to confirm: no run was chosen over a baseline")
-        return None
-    stop_at(_train(jobs, options))
-    return comparing.compare(jobs, comparing.question(), jobs[0].path.parent / "_confirm", fresh).comparison
-
-
-def _summarize(markdown: str, smoke: bool, *, as_data: bool) -> None:
-    """Write the summary of a CI job, and say what a smoke run is worth, out of the way of data on stdout."""
-    terminal.step_summary(markdown + f"\n{SMOKE}\n" * smoke)
-    if smoke:
-        (say if as_data else result)(SMOKE)
-
-
-# The way in and the ways out
-
-
-class Interrupted(BaseException):
-    """One of STOPPING arrived; `number` is the signal's. Not an error: nothing that handles errors may catch it."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    """Let the command save and stop; the next signal stops it at once."""
-    for stopping in STOPPING:
-        signal.signal(stopping, signal.SIG_DFL)
-    raise Interrupted(number)
+    Screen().show(data.where(data_dir))
 
 
 def main() -> None:
-    """Run the command line and exit with the codes of the contract (0, 1, 2, 3, 129, 130, 143)."""
-    terminal.prepare()
-    for stopping in STOPPING:
-        if stopping != signal.SIGHUP or signal.getsignal(stopping) != signal.SIG_IGN:  # which nohup asks for
-            signal.signal(stopping, _interrupt)
-    sys.exit(_run())
-
-
-def _run() -> int:
-    """Run the command line in sys.argv, report what goes wrong, and return the exit code."""
-    try:
-        return int(app(prog_name=PROGRAM, standalone_mode=False) or 0)
-    except LabError as error:
-        return _report(error)
-    except typer.TyperException as error:
-        return _report(Refused(_usage(error)))
-    except MemoryError:
-        return _report(Failed("out of memory: free some, or ask for fewer seeds, --jobs or images"))
-    except Interrupted as interrupted:
-        return 128 + interrupted.number
-    except BrokenPipeError:  # whoever read stderr has gone, as in `dropout-lab train ... 2>&1 | head -1`
-        return 1
-
-
-def _report(error: LabError) -> int:
-    for line in str(error).splitlines():
-        say(f"{PROGRAM}: error: {line}")
-    return error.exit_code
-
-
-def _usage(error: typer.TyperException) -> Problem:
-    """Return what was wrong with the command line, in the form of every other refusal."""
-    context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
-    name = parameter and (parameter.metavar if parameter.param_type_name == "argument" else parameter.opts[0])
-    near = getattr(error, "possibilities", None)
-    message = getattr(error, "message", "").removeprefix("Value error, ")  # of options with a few possible values
-    text = f"no such option. Did you mean {near[0]}?" if near else message or "is missing"
-    text = text[0].lower() + text[1:].replace(". Did you mean", ", did you mean").rstrip(".")
-    reason = f"{text}; see {context.command_path if context else PROGRAM} --help"
-    key = getattr(error, "option_name", None) or name or "command"
-    value = key if getattr(error, "option_name", None) else shlex.join(sys.argv[1:])
-    return Problem("command line", key, printable(reason), value)
+    """Run the command line and exit."""
+    shell.main(app)

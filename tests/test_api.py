@@ -23,9 +23,11 @@ from matplotlib.figure import Figure
 import dropout_lab as lab
 from dropout_lab.commands import names as targets
 from dropout_lab.config import resolve as configs
+from dropout_lab.config.strict_yaml import written
 from dropout_lab.data import datasets as data
 from dropout_lab.evaluation import evaluate as evaluation
 from dropout_lab.runs.find import find
+from dropout_lab.sweeps import plan as sweeps
 
 TINY = {"data": {"dataset": "digits"}, "network": {"hidden": [8]}, "training": {"epochs": 2}}
 
@@ -103,6 +105,43 @@ def test_nothing_is_printed_and_remarks_are_warnings(here: Path, capfd: pytest.C
     with pytest.warns(UserWarning, match=r"runs/own: own.npz has changed since"):
         lab.train(own, name="own")
     assert capfd.readouterr() == ("", "")
+
+
+def test_python_objects_mean_what_the_words_of_the_command_line_mean() -> None:
+    base = configs.resolve(TINY, where="here", name="base")
+    words = sweeps.plan(base, "0,0.1,0.30", ["network.hidden=[4],[8,8]", "regularization.max_norm=null,3"], name="s")
+    axes: dict[str, list[object]] = {"network.hidden": [(4,), [8, 8]], "regularization.max_norm": [None, 3]}
+    assert sweeps.plan(base, [-0.0, 0.1, np.float64(0.3)], axes, name="s") == words
+    assert words.to_yaml() == sweeps.plan(base, [-0.0, 0.1, np.float64(0.3)], axes, name="s").to_yaml()
+    values = {"training.epochs": 3, "dropout.rate": [0.25], "seeds": (4, 2), "name": "2024", "device": "cpu"}
+    spelled = ["training.epochs=3", "dropout.rate=[0.25]", "seeds=[4, 2]", "name='2024'", "device=cpu"]
+    assert configs.changed(base, values) == configs.resolve(TINY, spelled, where="here", name="base")
+
+
+WRONG_VALUES = {
+    "training.epochs": "three",
+    "dropout.rate": [0.5, 2],
+    "data": 1,
+    "seed": 3,
+    "dropout.rat": 0.1,
+    "": None,
+}
+
+
+def test_values_are_refused_as_words_are_all_of_them_at_once() -> None:
+    words = [f"{key}={written(value)}" for key, value in WRONG_VALUES.items() if key]
+    with pytest.raises(lab.Refused) as by_words:
+        configs.resolve(TINY, words, where="here", name="base")
+    with pytest.raises(lab.Refused) as by_values:
+        configs.resolve(TINY, values=WRONG_VALUES, where="here", name="base")
+    lines = str(by_values.value).splitlines()
+    assert len(lines) == len(WRONG_VALUES) and {*str(by_words.value).splitlines()} < {*lines}
+
+
+@pytest.mark.parametrize("rates", [[], [0.1, 0.1], ["0.1"], [2.0], [float("nan")]])
+def test_rates_that_are_none_are_refused(rates: list[Any]) -> None:
+    with pytest.raises(lab.Refused):
+        sweeps.plan(configs.resolve(TINY, where="here", name="base"), rates, name="s")
 
 
 def test_what_is_refused_names_every_problem_and_changes_nothing(here: Path) -> None:

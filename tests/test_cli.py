@@ -239,12 +239,12 @@ def test_neither_help_nor_a_refusal_nor_a_plan_imports_what_is_heavy(full: Lab) 
     lines += ["sweep --rates 0.1..0.5 --dry-run", "train tiny.yaml --dry-run", "list", "validate tiny.yaml", "schema"]
     program = f"""
 import json, shlex, socket, sys
-from dropout_lab import cli
+from dropout_lab import cli, shell
 def refuse(*_, **__): raise OSError()
 socket.getaddrinfo = refuse
 for line in json.loads(sys.stdin.read()):
     sys.argv = ["dropout-lab", *shlex.split(line)]
-    code = cli._run()
+    code = shell.run(cli.app)
     heavy = [name for name in {HEAVY} if name in sys.modules]
     assert not heavy and code in (0, 2), (line, code, heavy)
 """

@@ -411,7 +411,7 @@ def test_memory_that_cannot_be_had_costs_one_run(lab: Lab) -> None:
     program = """
 import resource, sys
 import matplotlib.pyplot, pandas, safetensors.numpy, sklearn.datasets, torch
-from dropout_lab import cli
+from dropout_lab import cli, shell
 from dropout_lab.execution import execute as execution
 from dropout_lab.figures import plots
 from dropout_lab.execution import machine
@@ -419,7 +419,7 @@ machine.available_memory = lambda: 2**50
 used = 4096 * int(open("/proc/self/statm").read().split()[0])
 resource.setrlimit(resource.RLIMIT_AS, (used + 700 * 2**20,) * 2)
 sys.argv = ["dropout-lab", *sys.argv[1:]]
-sys.exit(cli._run())
+sys.exit(shell.run(cli.app))
 """
     line = "sweep tiny.yaml --vary network.hidden=[8],[9000,9000] --rates 0.5 --no-baseline --name s --quiet --jobs 1"
     result = subprocess.run([sys.executable, "-c", program, *line.split()], capture_output=True, text=True)

@@ -54,7 +54,7 @@ GUARDS = {
     "workers end with their parent": Guard(
         "execution/workers", "        os._exit(1)", "        pass", "test_execution.py::no_worker_outlives"
     ),
-    "nohup is heeded": Guard("cli", "if stopping != signal.SIGHUP or", "if True or", "test_cli.py::nohup"),
+    "nohup is heeded": Guard("shell", "if stopping != signal.SIGHUP or", "if True or", "test_cli.py::nohup"),
     "the seal of summary.json": Guard(
         "runs/summary", "if not is_sealed_json(data) and", "if False and", "test_record.py::no_flipped_bit_in_a_summary"
     ),
@@ -173,7 +173,7 @@ GUARDS = {
         "test_hostile.py::forged_sweep and deep",
     ),
     "memory that is not there is a line": Guard(
-        "cli", "    except MemoryError:", "    except ZeroDivisionError:", "test_hostile.py::what_memory_cannot_hold"
+        "shell", "    except MemoryError:", "    except ZeroDivisionError:", "test_hostile.py::what_memory_cannot_hold"
     ),
     "a plan larger than the memory is refused": Guard(
         "execution/layout", "if result.memory <= free:", "if True:", "test_hostile.py::plan_that_memory_cannot_hold"

@@ -1,13 +1,19 @@
-"""What each command does. The command line and the Python API call these functions.
+"""What each command does: one function a command, which the command line and the Python API call.
 
+result    what a command comes to, and who is told while it works
 names     what the words of a command line mean: a run, a directory, a config
-plan      what is missing of runs, planned and trained
+plan      what is missing of runs: planned, announced, trained
+train     train
 compare   compare
 sweep     sweep
 evaluate  evaluate
+reproduce  reproduce
+theory    theory
 plot      plot
+report    report
 export    export
 doctor    doctor
+data      data fetch, data verify, data where
 listing   list; one run's result; the plan
 progress  what a person sees while networks train
 tracking  events for TensorBoard

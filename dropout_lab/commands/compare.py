@@ -1,4 +1,4 @@
-"""What `compare` does with runs: what it is asked, whether they can be compared, the comparison and its files."""
+"""What `compare` does: the question it is asked, whether the runs can be compared, the comparison and its files."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dropout_lab.commands.names import Options, each, inside, label
+from dropout_lab.commands import names
+from dropout_lab.commands.names import Named, Options, Where
+from dropout_lab.commands.plan import train_missing
+from dropout_lab.commands.result import Result, failed
 from dropout_lab.comparison import compare as comparisons
 from dropout_lab.comparison import tables
+from dropout_lab.comparison.compare import Comparison
 from dropout_lab.comparison.gate import Gate, parse_gate
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.config import resolve as configs
 from dropout_lab.data import datasets as data
-from dropout_lab.errors import Problem, Refused
+from dropout_lab.errors import Problem, Refused, stop_at
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.job import Job
 from dropout_lab.storage import as_json, atomic_write, make_directory, sha256
+from dropout_lab.text import as_markdown, named_seeds
 
 FOLDER = "_comparisons"  # in the runs directory
 LONGEST = 200  # characters of the names in the name of a comparison
@@ -32,13 +37,47 @@ class Question:
     gate: Gate | None
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A comparison, where its files are, and why its gate tripped, if it did."""
+def compare(
+    named: Sequence[Named],
+    options: Options,
+    *,
+    metric: str = "test_accuracy",
+    min_effect: str | None = None,
+    fail_if: str | None = None,
+    out: Where | None = None,
+    leave_out_damaged: bool = False,
+) -> Result[Comparison]:
+    """Compare runs and configs over paired seeds; the first is the baseline. What is missing is trained first.
 
-    comparison: comparisons.Comparison
-    directory: Path
-    tripped: str | None
+    Writes comparison.json, comparison.csv and curves.png to `out`, else into the runs directory. Seeds that diverged
+    and, with `leave_out_damaged`, runs that were left out are an error of the result; otherwise a damaged run is
+    refused.
+    """
+    if options.smoke and fail_if is not None:
+        raise Refused(Problem("command line", "--fail-if", "must be left out: a smoke run decides nothing", fail_if))
+    asked = question(metric, min_effect, fail_if)
+    if out:
+        names.check_directory("--out", Path(out))
+    good, damaged = names.sound([*map(str, named)], options) if leave_out_damaged else (named, [])
+    jobs = names.targets(good, options, options.changes, least=2)
+    check_alike(jobs)
+    stop_at(train_missing(jobs, options))
+    directory = Path(out) if out else comparison_directory(jobs, options)
+    found = write(jobs, asked, directory, options.seeds)
+    tripped = asked.gate.trips(found) if asked.gate else None
+    left_out = [str(problem) for problem in damaged]
+    sides = [found.baseline, *(contrast.candidate for contrast in found.contrasts)]
+    diverged = [f"{side.path}: {named_seeds(side.diverged)} diverged" for side in sides if side.diverged]
+    return Result(
+        found,
+        lambda width: tables.to_text(found, width),
+        lambda: tables.to_json_dict(found),
+        lambda: tables.to_csv(found),
+        lambda: as_markdown(tables.parts(found)),
+        written=f"{directory}: comparison.json, comparison.csv, curves.png",
+        tripped=tripped,
+        error=failed(left_out if tripped else left_out + diverged),
+    )
 
 
 def question(metric: str = "test_accuracy", min_effect: str | None = None, fail_if: str | None = None) -> Question:
@@ -71,9 +110,9 @@ def check_alike(jobs: Sequence[Job]) -> None:
         raise Refused(*problems)
 
 
-def compare(jobs: Sequence[Job], asked: Question, directory: Path, seeds: Sequence[int] | None = None) -> Answer:
+def write(jobs: Sequence[Job], asked: Question, directory: Path, seeds: Sequence[int] | None = None) -> Comparison:
     """Compare the finished runs of `jobs` (on `seeds`, if given) and write comparison.json, .csv and curves.png."""
-    loaded = each(jobs, lambda job: runs.load(job.path))
+    loaded = names.each(jobs, lambda job: runs.load(job.path))
     loaded = [run.only(seeds) for run in loaded] if seeds else loaded
     result = comparisons.compare(loaded, metric=asked.metric, min_effect=asked.min_effect)
     from dropout_lab.figures import plots
@@ -82,11 +121,11 @@ def compare(jobs: Sequence[Job], asked: Question, directory: Path, seeds: Sequen
     atomic_write(directory / "comparison.json", as_json(tables.to_json_dict(result)).encode())
     atomic_write(directory / "comparison.csv", tables.to_csv(result).encode(errors="backslashreplace"))
     plots.save(plots.comparison(loaded), directory / "curves.png")
-    return Answer(result, directory, asked.gate.trips(result) if asked.gate else None)
+    return result
 
 
 def comparison_directory(jobs: Sequence[Job], options: Options) -> Path:
     """Return where the comparison of `jobs` is written: <runs>/_comparisons/<a>-vs-<b>."""
-    name = "-vs-".join(label(job.path, options) for job in jobs)
+    name = "-vs-".join(names.label(job.path, options) for job in jobs)
     name = name if len(name) <= LONGEST else f"{name[:LONGEST]}-{sha256(name.encode(errors='backslashreplace'))[:12]}"
-    return inside(options.runs, options.runs / FOLDER / name)
+    return names.inside(options.runs, options.runs / FOLDER / name)

@@ -1,4 +1,4 @@
-"""`dropout-lab doctor`: what this machine has, and what would keep runs from working."""
+"""What `doctor` does: it says what this machine has, and what would keep runs from working."""
 
 from __future__ import annotations
 
@@ -14,29 +14,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dropout_lab import __version__
+from dropout_lab.commands.result import Result, failed
 from dropout_lab.text import count
 
 if TYPE_CHECKING:
     from dropout_lab.commands.names import Options
 
 SCHEMA_VERSION = 1
-ROOM = 2**30  # bytes of free disk below which a warning is due
+ROOM = 2**30  # bytes; a disk with less free space is reported as bad
 MARKS = {True: "ok", None: "--", False: "BAD"}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at; `ok` is False where runs would fail because of it, None where it is absent by choice."""
+    """One thing that was checked. `ok` is False if runs would fail because of it, None if it is optional and absent."""
 
     subject: str
     value: str
     ok: bool | None = True
 
 
-def examine(options: Options) -> list[Finding]:
-    """Look at versions, torch and its devices, torchvision, the data sets, and the place for runs."""
+def doctor(options: Options) -> Result[list[Finding]]:
+    """Look at versions, torch and its devices, torchvision, the data sets, and the place for runs.
+
+    What would keep runs from working is an error of the result.
+    """
     here = f"{__version__}, Python {platform.python_version()}, {platform.platform()}"
-    return [
+    findings = [
         Finding("dropout-lab", here),
         _torch(),
         _torchvision(),
@@ -44,6 +48,13 @@ def examine(options: Options) -> list[Finding]:
         *_data(options.data),
         *_place(options.runs),
     ]
+    bad = ", ".join(finding.subject for finding in findings if finding.ok is False)
+    return Result(
+        findings,
+        lambda width: as_text(findings, width),
+        lambda: as_dict(findings),
+        error=failed([f"{bad}: needs attention, as said above"] if bad else []),
+    )
 
 
 def _torch() -> Finding:
@@ -66,7 +77,7 @@ def _torchvision() -> Finding:
 
 
 def _packages() -> Finding:
-    """Look up the versions of what dropout-lab needs, by its own metadata."""
+    """Look up the versions of the packages that dropout-lab's metadata requires."""
     found, absent = [], []
     for requirement in metadata.requires("dropout-lab") or []:
         name = re.split(r"[^A-Za-z0-9_.-]", requirement, maxsplit=1)[0]

@@ -1,19 +1,20 @@
-"""What `evaluate` does with a run: whether it can be evaluated, the evaluation, its files and pictures."""
+"""What `evaluate` does: whether a run can be evaluated, the evaluation, its files and pictures."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dropout_lab import terminal
-from dropout_lab.commands.names import Options, inside, label
+from dropout_lab.commands.names import Look, Options, Where, inside, label, targets
+from dropout_lab.commands.result import Result
 from dropout_lab.cost import TORCH
 from dropout_lab.data import datasets as data
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.execution import machine
 from dropout_lab.runs import read as runs
-from dropout_lab.runs.job import Job
+from dropout_lab.runs.read import Run
 from dropout_lab.storage import as_json, atomic_write, make_directory
+from dropout_lab.text import as_markdown, as_text
 
 if TYPE_CHECKING:
     from dropout_lab.evaluation.evaluate import Evaluation
@@ -21,14 +22,12 @@ if TYPE_CHECKING:
 FOLDER = "_evaluations"  # in the runs directory
 
 
-def evaluate(
-    job: Job, samples: int, options: Options, form: str = "png", style: str = "light", size: str = "page"
-) -> tuple[Evaluation, Path]:
-    """Evaluate a finished run, and write <runs>/_evaluations/<run>: evaluation.json, images.csv and pictures, in a
-    format and a look of figures.py.
+def evaluate(named: Run | Where, samples: int, options: Options, look: Look) -> Result[Evaluation]:
+    """Evaluate a finished run, and write <runs>/_evaluations/<run>: evaluation.json, images.csv and pictures.
 
     Raises `Refused` where it is not finished, none of its seeds is, or the data are not those that it was trained on.
     """
+    (job,) = targets([named], options)
     run = runs.load(job.path)
     if len(run.diverged) == len(run.seeds):
         raise Refused(Problem(str(run.path), "seeds", "all diverged: there is no network to evaluate", len(run.seeds)))
@@ -48,13 +47,19 @@ def evaluate(
     from dropout_lab.figures import plots
     from dropout_lab.figures import style as figures
 
-    result = evaluation.evaluate(run, loaded, samples, lambda text: None if options.quiet else terminal.say(text))
+    found = evaluation.evaluate(run, loaded, samples, lambda text: None if options.quiet else terminal.say(text))
     directory = inside(options.runs, options.runs / FOLDER / label(run.path, options))
     make_directory(directory)
-    atomic_write(directory / "evaluation.json", as_json(evaluation_tables.as_dict(result)).encode())
-    atomic_write(directory / "images.csv", evaluation_tables.images_csv(result).encode())
-    with figures.look(style, size):
+    atomic_write(directory / "evaluation.json", as_json(evaluation_tables.as_dict(found)).encode())
+    atomic_write(directory / "images.csv", evaluation_tables.images_csv(found).encode())
+    with figures.look(look.style, look.size):
         for name, draw in evaluation_figures.FIGURES.items():
-            if figure := draw(result):
-                plots.save(figure, directory / f"{name}.{form}")
-    return result, directory
+            if figure := draw(found):
+                plots.save(figure, directory / f"{name}.{look.form}")
+    return Result(
+        found,
+        lambda width: as_text(evaluation_tables.parts(found), width),
+        lambda: evaluation_tables.as_dict(found),
+        markdown=lambda: as_markdown(evaluation_tables.parts(found)),
+        written=f"{directory}: evaluation.json, images.csv and pictures",
+    )

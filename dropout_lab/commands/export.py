@@ -1,4 +1,4 @@
-"""A finished run -> MLflow: an experiment of its name and, for each seed, an MLflow run, which is never there twice."""
+"""What `export` does: a finished run becomes an MLflow experiment of its name, with one MLflow run per seed."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dropout_lab.commands import plan as plans
-from dropout_lab.commands.names import check_directory
+from dropout_lab.commands.names import Options, check_directory, targets
+from dropout_lab.commands.result import Result
 from dropout_lab.comparison.metrics import results
 from dropout_lab.config.resolve import flatten
 from dropout_lab.config.strict_yaml import written
 from dropout_lab.errors import Failed, Problem, Refused
 from dropout_lab.execution.environment import require
 from dropout_lab.runs import read as runs
-from dropout_lab.runs.job import Job
 from dropout_lab.runs.read import Run
 from dropout_lab.runs.row import COLUMNS
 from dropout_lab.runs.summary import FinishedSeed
 from dropout_lab.storage import make_directory, sha256
+from dropout_lab.text import count
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,7 +37,7 @@ MOST = 1000  # metrics that MLflow takes at once
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export came to: the experiment, and the seeds added and found there already."""
+    """The result of an export: the experiment, the seeds added, and the seeds that were there already."""
 
     database: Path
     experiment: str
@@ -44,18 +45,22 @@ class Exported:
     known: tuple[int, ...]
 
 
-def export(job: Job, target: str) -> Exported:
+def export(name: str, target: str, options: Options) -> Result[Exported]:
     """Give a finished run to another program, as `target` says: "mlflow:sqlite:///FILE.db"."""
+    (job,) = targets([name], options)
     path = database(target)
     check_directory("--to", path.parent)
     run = runs.load(job.path)
     plans.draw_curves([run] if not (run.path / "curves.png").exists() else [])
     make_directory(path.parent)
-    return to_mlflow(run, path)
+    done = to_mlflow(run, path)
+    known = f", {count(len(done.known), 'seed')} there already" if done.known else ""
+    text = f"{done.database}: experiment {done.experiment}: {count(len(done.added), 'seed')} added{known}"
+    return Result(done, lambda width: text)
 
 
 def database(target: str) -> Path:
-    """Return the file that `--to` names. Raises `Refused` for another target, another file, and without MLflow."""
+    """Return the file that `--to` names. Raises `Refused` for any other target or file, and if MLflow is missing."""
     match = re.fullmatch(r"mlflow:sqlite:///([^?#%]+)", target)
     if match is None:
         raise Refused(Problem("command line", "--to", "must be mlflow:sqlite:///FILE.db", target))
@@ -75,16 +80,16 @@ def database(target: str) -> Path:
 
 
 def to_mlflow(run: Run, path: Path) -> Exported:
-    """Add the seeds of a finished run to the MLflow database `path`; those that are in it stay as they are.
+    """Add the seeds of a finished run to the MLflow database `path`. Seeds that are in it stay as they are.
 
-    Raises `Failed` where MLflow does.
+    Raises `Failed` if MLflow fails.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read as MLflow is imported: nothing leaves this machine
     import sqlalchemy
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table that it makes
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it reports every table that it creates
     place = path.resolve()
     try:
         client = MlflowClient(f"sqlite:///{place}", f"sqlite:///{place}")
@@ -98,7 +103,7 @@ def to_mlflow(run: Run, path: Path) -> Exported:
 
 
 def _add(client: MlflowClient, experiment: str, run: Run, seed: int) -> bool:
-    """Add one seed, unless it is there in full; what an export that was cut short has left is taken away."""
+    """Add one seed, unless it is complete there. What an interrupted export left behind is deleted first."""
     from mlflow.entities import Metric, Param
 
     facts = run.summary.seeds[seed]

@@ -1,4 +1,4 @@
-"""Runs as a person reads them: one run's result, the list of those in a directory, and the plan of what to train."""
+"""Runs as a person reads them: the result of one run, the list of all runs, and the plan of what to train."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dropout_lab.commands.names import Options
+from dropout_lab.commands.result import Result
 from dropout_lab.comparison import inference as statistics
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.config import resolve as configs
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 BLOCKS = "▁▂▃▄▅▆▇█"
 SPARKS = 20  # characters of a sparkline
-UNFOLDED = 10_000  # columns: lines of a plan are not folded, but wrapped
+UNFOLDED = 10_000  # columns: the lines of a plan are wrapped later, not cut into blocks
 
 
 def run_as_dict(run: Run) -> dict[str, Any]:
@@ -46,7 +48,7 @@ def run_as_dict(run: Run) -> dict[str, Any]:
 
 
 def parts(run: Run) -> Parts:
-    """Return what a run is and which seeds went their own way, its results, and its files."""
+    """Return what a run is, which seeds diverged or stopped early, the results, and the files."""
     lines = [labelled("run", f"{run.name}  {count(len(run.seeds), 'seed')} ({shown_seeds(run.seeds)})")]
     for seed, lost in run.summary.diverged.items():
         lines.append(labelled("diverged", f"seed {seed} at epoch {lost.epoch}, step {lost.step}"))
@@ -81,6 +83,17 @@ def _shown(key: str, estimates: dict[str, statistics.Estimate]) -> str:
 # The list of runs
 
 
+def listing(options: Options) -> Result[list[dict[str, Any]]]:
+    """Return the runs in the runs directory as a command shows them."""
+    entries = list_runs(options.runs)
+    return Result(
+        entries,
+        lambda width: list_as_text(entries, width) if entries else "",
+        lambda: {"schema_version": SCHEMA_VERSION, "runs": entries},
+        hint=f"no runs in {options.runs}; make one with `dropout-lab train configs/digits-dropout.yaml`",
+    )
+
+
 def list_runs(directory: Path) -> list[dict[str, Any]]:
     """Return what is in a runs directory, newest first: finished, running, interrupted and damaged runs."""
     return [_describe(path, directory) for path in find(directory)]
@@ -97,7 +110,7 @@ def _describe(path: Path, directory: Path) -> dict[str, Any]:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    """Return how far a run has come, read without pandas: a list should come at once."""
+    """Return how far a run has come. Read without pandas, so that the list appears at once."""
     config = configs.load(path / "config.yaml", check_files=False)
     summary, metrics = read_summary(path), path / "metrics.csv"
     unchecked = b"" if summary or not metrics.exists() else read_file(metrics)
@@ -161,9 +174,9 @@ def sparkline(values: Sequence[float]) -> str:
 def plan_as_text(
     plan: Sequence[tuple[Path, Config, Sequence[int]]], layouts: Mapping[str, Layout], width: int = 100
 ) -> str:
-    """Return a line per run: where it is, its network, its dropout, and of its seeds how many are to train.
+    """Return a line per run: its directory, network and dropout, and how many of its seeds are to train.
 
-    The last lines say how: per device the processes, the networks side by side, and the memory.
+    The last lines say how: the processes, the networks side by side, and the memory on each device.
     """
     total = sum(len(missing) for _, _, missing in plan)
     head = f"plan: {count(len(plan), 'run')}, {count(total, 'network') if total else 'nothing'} to train"
@@ -174,12 +187,12 @@ def plan_as_text(
 
 
 def wrapped(line: str, width: int) -> list[str]:
-    """Return a line of a plan, with what does not fit below it, further in."""
+    """Wrap a line of a plan; its continuation lines are indented."""
     return textwrap.wrap(line, width, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False)
 
 
 def plan_as_dict(plan: Sequence[tuple[Path, Config, Sequence[int]]], layouts: Mapping[str, Layout]) -> dict[str, Any]:
-    """Return the plan as plain data: where each run is, its seeds, those of them that are to train, and how."""
+    """Return the plan as plain data: each run's directory, its seeds, the seeds to train, and the layout."""
     runs = [{"path": str(path), "seeds": config.seeds, "to_train": tuple(missing)} for path, config, missing in plan]
     how = {device: asdict(layout) for device, layout in layouts.items()}
     return {"schema_version": SCHEMA_VERSION, "plan": runs, "layout": how}

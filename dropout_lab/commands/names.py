@@ -1,25 +1,27 @@
-"""What a command is given: its options, and the runs that its words name. No torch; reads, and changes nothing."""
+"""What a command is given: its options, and the runs and configs that it names. No torch; it only reads."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from dropout_lab import terminal
 from dropout_lab.commands import tracking
+from dropout_lab.commands.result import Audience
 from dropout_lab.config import resolve as configs
+from dropout_lab.config.ranges import parse_seeds
 from dropout_lab.config.resolve import Config
-from dropout_lab.config.strict_yaml import written
 from dropout_lab.data import datasets as data
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.execution.this_machine import ThisMachine
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.find import find, is_run, is_sweep, named, state
 from dropout_lab.runs.job import Job
+from dropout_lab.runs.read import Run
 from dropout_lab.runs.summary import read_summary
 
 if TYPE_CHECKING:
@@ -27,33 +29,44 @@ if TYPE_CHECKING:
     from dropout_lab.execution.execute import Place
 
 SMOKE_IMAGES = 2000
+UNNAMED = "experiment"  # the run of a config that has neither a name nor a file
+
+Where = str | Path
+Configured = Where | Mapping[str, object] | Config  # a config file, its content, or a resolved config
+Named = Configured | Run  # and a run, its directory, or its name in the runs directory
+Seeds = int | str | Iterable[int]  # 5 means the seeds 0 to 4; so do "0..4" and range(5)
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
+Checked = TypeVar("Checked")
 
 
 def say_note(text: str) -> None:
-    """Tell the person at the terminal what is worth knowing though the work goes on."""
+    """Say a remark on stderr; the work goes on."""
     terminal.say(f"dropout-lab: note: {text}")
 
 
 @dataclass(frozen=True)
 class Options:
-    """What every command that trains is told: where runs and data live, device, processes, lanes, how much to say.
+    """What commands share: where runs and data live, what is changed of a config, how to train, how much to say.
 
-    track: the tool to write events for while networks train. note: what is done with a remark. cluster: whose workers
-    train, instead of this machine's processes.
+    smoke: make each run small enough for a CI job. track: the tool to write events for while networks train. note:
+    takes a remark. audience: takes plans and early results. cluster: whose workers train, instead of this machine's
+    processes.
     """
 
     runs: Path
     data: Path
     device: str | None = None
+    seeds: tuple[int, ...] | None = None
+    name: str | None = None
+    smoke: bool = False
     jobs: int | None = None
     lanes: int | None = None
     quiet: bool = False
     fail_fast: bool = False
     track: str | None = None
     note: Callable[[str], None] = say_note
+    audience: Audience = Audience()
     cluster: Cluster | None = None
 
     @property
@@ -66,11 +79,38 @@ class Options:
         if self.track is not None:
             tracking.check(self.track)
 
+    @property
+    def changes(self) -> dict[str, object]:
+        """The options that are values of a config, so that one check finds every problem."""
+        given = {"seeds": self.seeds, "name": self.name, "device": self.device}
+        return {key: value for key, value in given.items() if value is not None}
 
-def overrides(*, seeds: Sequence[int] | None, name: str | None = None, device: str | None = None) -> list[str]:
-    """Return the command line's options as overrides of a config, so that one check finds every problem."""
-    options = {"seeds": seeds and list(seeds), "name": name, "device": device}
-    return [f"{key}={written(value)}" for key, value in options.items() if value is not None]
+
+class Look(NamedTuple):
+    """What pictures look like: the format of their files, and the style and size of figures/style.py."""
+
+    form: str = "png"
+    style: str = "light"
+    size: str = "page"
+
+
+def options(
+    runs_dir: Where, data_dir: Where | None = None, device: str | None = None, seeds: Seeds | None = None, **more: Any
+) -> Options:
+    """Return the options, with directories found and seeds read. Refuses seeds for a smoke run, which has its own."""
+    place = data.directory(None if data_dir is None else Path(data_dir))
+    if more.get("smoke") and seeds is not None:
+        raise Refused(Problem("command line", "--seeds", "must be left out: a smoke run has the seeds 0 and 1", seeds))
+    chosen = parse_seeds(str(seeds)) if isinstance(seeds, int | str) else None if seeds is None else tuple(seeds)
+    return Options(data.at_home(runs_dir), place, device, chosen, **more)
+
+
+def config(given: Configured, words: Sequence[str] = (), values: Mapping[str, object] = configs.NONE) -> Config:
+    """Return the config that is given, changed by KEY=VALUE words and then by values."""
+    if isinstance(given, str | Path):
+        return configs.load(Path(given), words, values)
+    mapping, name = (given.model_dump(mode="json"), given.name) if isinstance(given, Config) else (given, UNNAMED)
+    return configs.resolve(mapping, words, values, where="config", name=name)
 
 
 def smoke(config: Config) -> Config:
@@ -85,15 +125,15 @@ def smoke(config: Config) -> Config:
 
 
 def targets(
-    texts: Sequence[str | Config], options: Options, changes: Sequence[str] = (), *, least: int = 1, small: bool = False
+    named: Sequence[Named], options: Options, changes: Mapping[str, object] = configs.NONE, *, least: int = 1
 ) -> list[Job]:
-    """Return the jobs that `texts` are or name: configs, their files, run directories, names in the runs directory.
+    """Return a job for each run, run directory, name in the runs directory, config and config file.
 
-    Their configs are changed by the overrides `changes`, and made smoke runs if `small`. Raises `Refused` for each text
-    that names nothing, for fewer than `least`, and where two name the same run.
+    Their configs are changed by the values `changes`, and made smoke runs if the options say so. Raises `Refused` for
+    each text that names nothing, for fewer than `least` jobs, and if two of them are the same run.
     """
-    jobs = each(texts, lambda text: target(text, options, changes))
-    if small:
+    jobs = each(named, lambda given: target(given, options, changes))
+    if options.smoke:
         made = [smoke(job.config) for job in jobs]
         jobs = [Job(options.runs / config.name, config) for config in made]
     if len(jobs) < least:
@@ -105,26 +145,23 @@ def targets(
     return jobs
 
 
-def target(text: str | Config, options: Options, changes: Sequence[str]) -> Job:
-    """Return the job that one text names, or one config."""
-    if isinstance(text, Config):
-        config = configs.resolve(text.model_dump(mode="json"), changes, where="config", name=text.name)
-        return Job(options.runs / config.name, config)
-    path = Path(text)
-    if path.suffix in (".yaml", ".yml") or os.path.isfile(path):
-        config = configs.load(path, changes)
-        return Job(options.runs / config.name, config)
-    for directory in (path, options.runs / path):
+def target(given: Named, options: Options, changes: Mapping[str, object]) -> Job:
+    """Return the job of one run, name or config."""
+    path = given.path if isinstance(given, Run) else given
+    if not isinstance(path, str | Path) or Path(path).suffix in (".yaml", ".yml") or os.path.isfile(path):
+        asked = config(path, values=changes)
+        return Job(options.runs / asked.name, asked)
+    for directory in (Path(path), options.runs / path):
         if is_run(directory):
-            return Job(directory, configs.load(directory / "config.yaml", changes, check_files=False))
+            return Job(directory, configs.load(directory / "config.yaml", values=changes, check_files=False))
     configs_here = [str(file) for file in Path("configs").glob("*.yaml")]
-    raise _nobody(text, [*_runs(options), *configs_here], "run and no config file", options)
+    raise _nobody(str(path), [*_runs(options), *configs_here], "run and no config file", options)
 
 
 def sound(texts: Sequence[str], options: Options) -> tuple[list[str], list[Problem]]:
-    """Return those of the runs to compare that are not damaged, and what is wrong with the others.
+    """Return the runs that are not damaged, and what is wrong with the others.
 
-    Raises `Refused` where the first, which is the baseline, is damaged, or fewer than two are left.
+    Raises `Refused` if the first run, the baseline, is damaged, or if fewer than two are left.
     """
     good: list[str] = []
     problems: list[Problem] = []
@@ -146,7 +183,7 @@ def sound(texts: Sequence[str], options: Options) -> tuple[list[str], list[Probl
 def recorded(texts: Sequence[str], options: Options) -> list[Path]:
     """Return the directories of the runs and sweeps that `texts` name, each once.
 
-    Raises `Refused` for each text that names nothing, and for a sweep that has no finished run.
+    Raises `Refused` for each text that names nothing, and for a sweep without a finished run.
     """
     once: dict[Path, Path] = {}
     for path in each(texts, lambda text: _recorded(text, options)):
@@ -179,13 +216,13 @@ def _runs(options: Options) -> list[str]:
 
 
 def label(path: Path, options: Options) -> str:
-    """Return what a run is called in the name of what is made of it: its path in the runs directory, as one name."""
+    """Return a run's path in the runs directory as one word, for the names of files about it: a/b is a_b."""
     inside = path.is_relative_to(options.runs)
     return "_".join(path.relative_to(options.runs).parts) if inside else path.resolve().name
 
 
 def check_directory(key: str, path: Path) -> None:
-    """Refuse a path where no directory is nor can be made: a file is there or above it, or it cannot be looked at."""
+    """Refuse a path that is no directory and cannot become one, because a file is there or above it."""
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -198,14 +235,14 @@ def check_directory(key: str, path: Path) -> None:
 
 
 def check_page(key: str, path: Path, suffixes: Sequence[str]) -> None:
-    """Refuse a page to write that is a directory, ends otherwise, or lies where no directory can be."""
+    """Refuse a page to write if it is a directory, has another suffix, or its directory cannot be made."""
     if path.suffix not in suffixes or os.path.isdir(path):
         raise Refused(Problem("command line", key, f"must be a file that ends in {' or '.join(suffixes)}", str(path)))
     check_directory(key, path.parent / "images" if path.suffix == ".md" else path.parent)  # a Markdown page's pictures
 
 
 def inside(runs_directory: Path, path: Path) -> Path:
-    """Return a path to write to. Refuses one in the runs directory that a link there leads out of."""
+    """Return `path`, which will be written to. Refuses it if a link in the runs directory is on the way."""
     place = runs_directory
     for part in path.relative_to(runs_directory).parts if path.is_relative_to(runs_directory) else ():
         place /= part
@@ -214,9 +251,9 @@ def inside(runs_directory: Path, path: Path) -> Path:
     return path
 
 
-def each(items: Iterable[Item], check: Callable[[Item], Result]) -> list[Result]:
+def each(items: Iterable[Item], check: Callable[[Item], Checked]) -> list[Checked]:
     """Return `check` of every item. Raises `Refused` with the problems of all items together."""
-    results: list[Result] = []
+    results: list[Checked] = []
     problems: list[Problem] = []
     for item in items:
         try:

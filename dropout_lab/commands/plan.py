@@ -1,6 +1,6 @@
-"""Plan what is missing of the runs that a command is about, and carry the plan out. Nothing here prints a result.
+"""Plan what is missing of the runs that a command is about, announce the plan, and carry it out.
 
-No torch before there is something to train, which `execution.py` does.
+torch is imported only where there is something to train; `execution/` trains it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dropout_lab import cost, storage
-from dropout_lab.commands import progress, tracking
+from dropout_lab.commands import listing, progress, tracking
 from dropout_lab.commands.names import Options, each, inside
+from dropout_lab.commands.result import Result
 from dropout_lab.data import datasets as data
 from dropout_lab.execution.layout import Layout
 from dropout_lab.execution.units import named
@@ -35,10 +36,24 @@ class Step(NamedTuple):
     missing: tuple[int, ...]
 
 
+def train_missing(
+    jobs: Sequence[Job], options: Options, *, fresh: bool = False, sweep: Sweep | None = None
+) -> list[str]:
+    """Plan what the jobs lack, announce it, carry it out as `carry_out` says, and return a line for each failure."""
+    steps = plan(jobs, options, fresh=fresh)
+    lines = [(job.path, job.config, missing) for job, missing in steps]
+    how = layouts(steps, options)
+    shown = Result(
+        steps, lambda width: listing.plan_as_text(lines, how, width), lambda: listing.plan_as_dict(lines, how)
+    )
+    options.audience.announce(shown)
+    return carry_out(steps, options, fresh=fresh, sweep=sweep)
+
+
 def plan(jobs: Sequence[Job], options: Options, *, fresh: bool = False) -> list[Step]:
     """Return the jobs, each with the seeds that it lacks (all, if `fresh` and the run exists); changes nothing.
 
-    Raises `Refused` where a run has another config, or there is no such device as is asked for.
+    Raises `Refused` if a run exists with another config, or the device does not exist.
     """
     each(jobs, lambda job: inside(options.runs, job.path.parent))
     steps = each(jobs, lambda job: Step(job, job.config.seeds if fresh and is_run(job.path) else job.missing()))
@@ -50,8 +65,8 @@ def plan(jobs: Sequence[Job], options: Options, *, fresh: bool = False) -> list[
 def carry_out(steps: Sequence[Step], options: Options, *, fresh: bool = False, sweep: Sweep | None = None) -> list[str]:
     """Train what is missing, draw the curves of what is finished, and return a line for each failure.
 
-    With `fresh` existing runs are moved aside first; a sweep is written down first, which makes its directory one.
-    Raises `Refused`, before anything is changed, where the data are missing or bad.
+    With `fresh`, existing runs are moved aside first. A sweep is written to sweep.yaml first: that file makes a
+    directory a sweep. Raises `Refused`, before anything is changed, if data are missing or bad.
     """
     failures: list[str] = []
     notice_other_data((job for job, missing in steps if not missing), options.note)
@@ -82,7 +97,7 @@ def carry_out(steps: Sequence[Step], options: Options, *, fresh: bool = False, s
 
 
 def notice_other_data(finished: Iterable[Job], note: Callable[[str], None]) -> None:
-    """Note of which finished runs the own data, an .npz file, are no longer those that they were trained on."""
+    """Note each finished run whose .npz file has changed since the run was trained."""
     for job in finished:
         dataset = job.config.data.dataset
         if dataset not in data.DATASETS and os.path.isfile(dataset):
@@ -92,7 +107,7 @@ def notice_other_data(finished: Iterable[Job], note: Callable[[str], None]) -> N
 
 
 def prepare(todo: Sequence[Step], options: Options) -> Generator[Event, None, None]:
-    """Return the work, which is done as its events are asked for. Refuses bad data, and changes nothing before that."""
+    """Return the training as a generator of events. Refuses bad data at once, before anything is changed."""
     each(dict.fromkeys(job.config.data.dataset for job, _ in todo), lambda name: data.check(name, options.data))
     from dropout_lab.execution import execute as execution
 
@@ -106,14 +121,14 @@ def prepare(todo: Sequence[Step], options: Options) -> Generator[Event, None, No
 
 
 def layouts(steps: Sequence[Step], options: Options) -> dict[str, Layout]:
-    """Return how the steps will be carried out, by device; refuses what does not fit into memory. No torch."""
+    """Return the layout of the steps on each device. Refuses what does not fit into memory. No torch."""
     todo = [step for step in steps if step.missing]
     devices = by_device(todo, lambda device: options.place.likely(device, "config"))
     return {device: layout(own, device, options) for device, own in devices.items()}
 
 
 def by_device(steps: Sequence[Step], choose: Callable[[str], str]) -> dict[str, list[Step]]:
-    """Return the steps by the device that each will use."""
+    """Group the steps by the device that each will use."""
     found: dict[str, list[Step]] = {}
     for step in steps:
         found.setdefault(choose(step.job.config.device), []).append(step)
@@ -121,12 +136,12 @@ def by_device(steps: Sequence[Step], choose: Callable[[str], str]) -> dict[str, 
 
 
 def layout(steps: Sequence[Step], device: str, options: Options) -> Layout:
-    """Return how the steps will be carried out on one device."""
+    """Return the layout of the steps on one device."""
     return options.place.layout([(job.config, len(missing)) for job, missing in steps], device, options.lanes)
 
 
 def heed(event: Event, note: Callable[[str], None]) -> list[str]:
-    """Do what an event asks for beside being counted, and return a line if it is a failure."""
+    """Handle an event: remove an outdated picture, pass on a remark, or return a line about a failure."""
     from dropout_lab.execution import execute as execution
 
     if isinstance(event, execution.SeedDone):

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from dropout_lab.execution.units import Task
 
 LINE_EVERY = 0.5  # seconds between plain lines where epochs are faster than that
-WIDE = 100  # columns that a bar takes with losses and accuracy beside it; on a narrower terminal it has the accuracy
-MOST_ROWS = 20  # runs in the table: of more, those in training and those that ended last
+WIDE = 100  # columns for a bar with losses and accuracy beside it; a narrower terminal shows the accuracy only
+MOST_LINES = 20  # runs in the table; of more runs, those in training and those that ended last
 
 Show = Callable[["Event"], None]
 
@@ -34,10 +34,10 @@ Show = Callable[["Event"], None]
 def shown(
     epochs: int, quiet: bool = False, runs: Mapping[Path, int] | None = None, work: float | None = None
 ) -> Iterator[Show]:
-    """Give a function that shows the events of a plan of so many epochs, counted over all of its networks.
+    """Give a function that shows the events of a plan.
 
-    `runs` are the directories of its runs, each with its share of the epochs; several have a table. `work` is what
-    `cost` says of all networks together: the time that is left follows from it where epochs are unlike.
+    epochs: of all networks together. runs: each run's directory, with its epochs; several runs are shown as a table.
+    work: the cost of all networks, from which the remaining time is estimated if some epochs take longer than others.
     """
     if quiet:
         yield lambda event: None
@@ -49,9 +49,9 @@ def shown(
 
 
 class Tally:
-    """How far a plan has come, in epochs counted over all networks; a resumed one begins where it was.
+    """How far a plan has come, in epochs over all networks. A resumed network starts at its last checkpoint.
 
-    The time that is left is counted in the `work` of each epoch; without it all epochs are alike.
+    The remaining time is estimated from the `work` of each epoch; without it all epochs count the same.
     """
 
     def __init__(self, epochs: int, work: float | None = None) -> None:
@@ -62,14 +62,14 @@ class Tally:
         self.started: float | None = None
 
     def take(self, event: Event) -> EpochDone | None:
-        """Count an event, and return it if an epoch is done."""
+        """Count an event, and return it if it is the end of an epoch."""
         from dropout_lab.execution.execute import EpochDone, SeedDone
 
         if isinstance(event, SeedDone):  # perhaps early: diverged
             self.reached[event.task] = event.task.job.config.training.epochs
         if not isinstance(event, EpochDone):
             return None
-        if self.started is None:  # what comes before the first epoch (imports, data) tells nothing of the others
+        if self.started is None:  # the time before the first epoch (imports, data) says nothing about epochs
             self.started = time.monotonic() - event.seconds * len(event.rows)
         self.reached |= {task: row.epoch for task, row in event.rows.items()}
         self.spent += sum(map(self._epoch, event.rows))
@@ -101,7 +101,7 @@ def _losses(event: EpochDone) -> str:
 
 
 def _failure(event: Event) -> str | None:
-    """Return a line for a unit that has failed: it is told at once, and again at the end."""
+    """Return a line for a unit that failed. It is said at once, and again at the end."""
     from dropout_lab.execution.execute import UnitFailed
 
     if not isinstance(event, UnitFailed):
@@ -110,7 +110,7 @@ def _failure(event: Event) -> str | None:
 
 
 def _lines(tally: Tally) -> Show:
-    """Return a function that prints a line per epoch, or one every now and then where epochs are fast."""
+    """Return a function that prints a line per epoch, or a line every half second if epochs are faster."""
     last = 0.0
 
     def show(event: Event) -> None:
@@ -142,11 +142,11 @@ class Standing:
     ended: int = 0  # when, as the number of the event; 0: not yet
     diverged: int = 0
     failed: bool = False
-    where: str = ""  # the worker of a cluster that told of it last
+    where: str = ""  # the worker of a cluster that reported last
 
     @property
     def state(self) -> str:
-        """What to call it in one word or two."""
+        """The state in one or two words."""
         if self.failed:
             return "failed"
         if self.ended:
@@ -162,7 +162,7 @@ class Board:
         self.events = 0
 
     def take(self, event: Event, reached: Mapping[Task, int]) -> None:
-        """Note what an event says of its runs; `reached` are the epochs of all tasks so far."""
+        """Update the runs of an event; `reached` are the epochs of all tasks so far."""
         from dropout_lab.execution.execute import EpochDone, SeedDone, UnitFailed
 
         self.events += 1
@@ -184,7 +184,7 @@ class Board:
                 standing.ended = standing.ended or self.events
 
     def rows(self, most: int) -> list[Path]:
-        """Return the runs to show, in the order of the plan: all or, of many, those in training and the last ended."""
+        """Return the runs to show, in the order of the plan; of too many, those in training and those just ended."""
         if len(self.runs) <= most:
             return list(self.runs)
         rank = {"training": 0, "waiting": 2}
@@ -201,7 +201,7 @@ class Board:
         name = Column("run", overflow="ellipsis")  # the one to give way where it is too wide
         others = [Column(title, justify="right", no_wrap=True) for title in ("epochs", "val acc. %")]
         table = Table(name, *others, Column("state", no_wrap=True), box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        rows = self.rows(max(1, min(MOST_ROWS, height - 2)))
+        rows = self.rows(max(1, min(MOST_LINES, height - 2)))
         for path in rows:
             run = self.runs[path]
             accuracy = "-" if run.accuracy is None else f"{100 * run.accuracy:.2f}"
@@ -214,7 +214,7 @@ class Board:
 
 @contextmanager
 def _live(tally: Tally, runs: Mapping[Path, int]) -> Iterator[Show]:
-    """Give a function that moves one bar for the whole plan, below a table of its runs where there are several."""
+    """Give a function that moves one bar for the whole plan; several runs have a table above it."""
     from rich.console import Console, Group
     from rich.live import Live
     from rich.progress import BarColumn, Progress, TextColumn

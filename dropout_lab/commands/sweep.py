@@ -1,24 +1,82 @@
-"""What `sweep` does with its runs: where they are, their table, its file and picture, and what confirms the choice."""
+"""What `sweep` does: its runs, their table with its file and picture, and what confirms the choice."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dropout_lab.commands.names import Options, overrides
+from dropout_lab.cluster import join as clusters
+from dropout_lab.commands import compare as comparing
+from dropout_lab.commands import names as given
+from dropout_lab.commands.names import Configured, Options
+from dropout_lab.commands.plan import train_missing
+from dropout_lab.commands.result import Result, failed
+from dropout_lab.comparison import tables
+from dropout_lab.comparison.compare import Comparison
 from dropout_lab.config import resolve as configs
-from dropout_lab.errors import Problem, Refused
+from dropout_lab.errors import Problem, Refused, stop_at
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.find import is_sweep
 from dropout_lab.runs.job import Job
 from dropout_lab.storage import atomic_write
-from dropout_lab.sweeps.plan import Sweep
+from dropout_lab.sweeps import judge as judging
+from dropout_lab.sweeps import plan as sweeps
+from dropout_lab.sweeps.judge import SweepTable
+from dropout_lab.sweeps.next_steps import after_sweep
+from dropout_lab.sweeps.plan import Rates, Sweep, Vary
+from dropout_lab.text import as_markdown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dropout_lab.sweeps.judge import SweepTable
+
+def sweep(
+    config: Configured | None,
+    rates: Rates | None,
+    vary: Vary,
+    options: Options,
+    *,
+    baseline: bool = True,
+    confirm: bool = False,
+    cluster: str | None = None,
+    places: Sequence[str] = (),
+) -> Result[SweepTable]:
+    """Train one run per rate or combination of settings, and the baselines; compare them; choose on validation.
+
+    Without a config it is the article's network. With `confirm` the chosen run and its baseline are compared on fresh
+    seeds. `places` are the options, as typed, that say where runs and data are: the next commands need them. Runs that
+    failed are an error of the result.
+    """
+    if cluster is not None:
+        clusters.check(cluster)
+        if options.jobs is not None:
+            reason = "must be left out with --cluster: its workers train, as many as they have threads"
+            raise Refused(Problem("command line", "--jobs", reason, options.jobs))
+    base = sweeps.article(values=options.changes) if config is None else given.config(config, values=options.changes)
+    base = given.smoke(base) if options.smoke else base
+    planned = sweeps.plan(base, rates, vary, name=sweeps.title(base, options.name), baseline=baseline)
+    jobs = sweep_jobs(planned, options)
+    with clusters.joined(cluster) if cluster else contextlib.nullcontext() as workers:
+        options = replace(options, cluster=workers)
+        failures = train_missing(jobs, options, sweep=planned)
+        table = judge_sweep(planned, options)
+        options.audience.preview(Result(table, lambda width: judging.to_text(table, width)))
+        confirmed = confirmation(table, options) if confirm and not failures else None
+    asked, typed = rates if isinstance(rates, str) else None, options.audience.typed
+    steps = after_sweep(table, typed, asked, places) if typed and not options.smoke else []
+    return Result(
+        table,
+        lambda width: "\n" + tables.to_text(confirmed, width) if confirmed else "",
+        lambda: judging.to_json_dict(table) | {"confirmation": confirmed and tables.to_json_dict(confirmed)},
+        markdown=lambda: as_markdown(judging.parts(table)),
+        written=f"{options.runs / planned.name}: sweep.csv, sweep.png, sweep.yaml and the run directories",
+        error=failed(failures),
+        remarks=[f"next      {why}:\n  {command}" for why, command in steps],
+    )
 
 
 def sweep_jobs(sweep: Sweep, options: Options) -> list[Job]:
@@ -32,14 +90,13 @@ def sweep_jobs(sweep: Sweep, options: Options) -> list[Job]:
 def judge_sweep(sweep: Sweep, options: Options) -> SweepTable:
     """Read the finished runs of a sweep, choose on validation, and write sweep.csv and sweep.png."""
     from dropout_lab.figures import plots
-    from dropout_lab.sweeps import judge as sweep_table
 
     directory = options.runs / sweep.name
     members = [member for member in sweep.members if (directory / member.name / "summary.json").exists()]
-    table = sweep_table.judge(
+    table = judging.judge(
         sweep, {member.name: runs.load(directory / member.name).only(member.config.seeds) for member in members}
     )
-    atomic_write(directory / "sweep.csv", sweep_table.to_csv(table).encode())
+    atomic_write(directory / "sweep.csv", judging.to_csv(table).encode())
     if members:
         plots.save(draw_sweep(table), directory / "sweep.png")
     return table
@@ -53,28 +110,28 @@ def sweep_directory(name: str, options: Options) -> Path | None:
 def draw_sweep(table: SweepTable) -> Figure:
     """Draw a sweep: over two settings as a heat map, else test error and gap against what was swept."""
     from dropout_lab.figures import plots
-    from dropout_lab.sweeps import judge as sweep_table
 
     if cells := table.grid:
         loaded = {line.member.name: line.run for line in table.lines if line.run}
         return plots.heatmap(cells, loaded, table.chosen.member.name if table.chosen else None, name=table.sweep.name)
-    key, points = sweep_table.points(table)
-    return plots.sweep(points, sweep_table.chosen_point(table), setting=key, name=table.sweep.name)
+    key, points = judging.points(table)
+    return plots.sweep(points, judging.chosen_point(table), setting=key, name=table.sweep.name)
 
 
-def confirmation(table: SweepTable, options: Options) -> tuple[list[Job], tuple[int, ...]]:
-    """Return the jobs that train the chosen run and its baseline on fresh seeds, as many as before, and these seeds.
+def confirmation(table: SweepTable, options: Options) -> Comparison | None:
+    """Train the chosen run and its baseline on as many fresh seeds, and compare them on these alone.
 
-    No jobs where the choice is the baseline, or where there is none.
+    Returns None where the choice is the baseline, or where there is none.
     """
     chosen = table.chosen and table.chosen.member
     if not chosen or chosen.baseline is None or chosen.is_baseline:
-        return [], ()
+        options.note("nothing to confirm: no run was chosen over a baseline")
+        return None
     seeds = chosen.config.seeds
     fresh = tuple(range(max(seeds) + 1, max(seeds) + 1 + len(seeds)))
     pair = table.sweep.member(chosen.baseline), chosen
-    changed = [
-        configs.resolve(member.config.model_dump(mode="json"), overrides(seeds=fresh), where="config", name=member.name)
-        for member in pair
-    ]
-    return [Job(options.runs / table.sweep.name / config.name, config) for config in changed], fresh
+    changed = [configs.changed(member.config, {"seeds": fresh}) for member in pair]
+    folder = options.runs / table.sweep.name
+    jobs = [Job(folder / config.name, config) for config in changed]
+    stop_at(train_missing(jobs, options))
+    return comparing.write(jobs, comparing.question(), folder / "_confirm", fresh)

@@ -1,6 +1,6 @@
-"""Events for TensorBoard, made of what `execution.py` reports while networks train; the training knows nothing of it.
+"""Events for TensorBoard, written from what `execution/` reports. The training knows nothing of them.
 
-<run>/tensorboard/seed-<n>/    every column of metrics.csv per epoch, and the settings with what the seed came to
+<run>/tensorboard/seed-<n>/    every column of metrics.csv per epoch, and the settings with the seed's final results
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from dropout_lab.execution.execute import Event
 
-FLUSH_SECONDS = 5  # so that who watches sees an epoch soon after it is done
+FLUSH_SECONDS = 5  # so that an epoch is visible soon after it ends
 
 Track = Callable[["Event"], None]
 
@@ -39,7 +39,7 @@ def check(tool: str) -> None:
 
 @contextlib.contextmanager
 def tracked(tool: str | None) -> Iterator[Track]:
-    """Give a function that writes down the events of a plan, if there is a tool to write them for."""
+    """Give a function that writes the events of a plan; without a tool it writes nothing."""
     if tool is None:
         yield lambda event: None
         return
@@ -65,7 +65,7 @@ def tracked(tool: str | None) -> Iterator[Track]:
 
 
 def complete(run: Run) -> None:
-    """Write the events of the seeds of a finished run that have none: they were trained, or begun, untracked."""
+    """Write the events of the seeds of a finished run that have none, because they were trained without --track."""
     for seed in run.seeds:
         if not folder(run.path, seed).exists():
             rows = run.metrics[run.metrics["seed"] == seed]
@@ -81,9 +81,9 @@ def folder(path: Path, seed: int) -> Path:
 
 
 class Events:
-    """The events of one seed. Where its training goes on from an earlier epoch, those after that are replaced.
+    """The events of one seed. If its training resumes at an earlier epoch, the later events are replaced.
 
-    A seed that was begun untracked is left to `complete`, which writes it in full.
+    A seed whose first epochs were not tracked is skipped here; `complete` writes all of its events.
     """
 
     def __init__(self, path: Path, seed: int, first: int = 1) -> None:
@@ -96,7 +96,7 @@ class Events:
         """Write one epoch."""
         if self.writer is None:
             return
-        if row.epoch <= self.reached:  # a worker died, and another one goes on from the last checkpoint
+        if row.epoch <= self.reached:  # a worker died, and another continues from the last checkpoint
             self.writer.close()
             self.writer = self._opened(row.epoch)
         self.reached = row.epoch
@@ -106,7 +106,7 @@ class Events:
                     self.writer.add_scalar(column, value, row.epoch)
 
     def end(self, config: Config, facts: SeedFacts) -> None:
-        """Write the settings and, unless the seed diverged, what it came to; and close."""
+        """Write the settings and the final results, unless the seed diverged, and close."""
         try:
             if self.writer and isinstance(facts, FinishedSeed):
                 settings = {key: _plain(value) for key, value in flatten(config).items() if key != "seeds"}
@@ -132,7 +132,7 @@ class Events:
 
 @contextlib.contextmanager
 def _failing(path: Path) -> Iterator[None]:
-    """Turn what the file system refuses into `Failed`; the writer's own thread tells of it a call later."""
+    """Turn an error of the file system into `Failed`. The writer's thread reports it one call later."""
     try:
         yield
     except OSError as error:
@@ -140,5 +140,5 @@ def _failing(path: Path) -> Iterator[None]:
 
 
 def _plain(value: object) -> object:
-    """Return a setting as TensorBoard takes it: lists and nothing as text."""
+    """Return a setting as TensorBoard takes it: lists and None as text."""
     return value if isinstance(value, int | float | str) else written(value)

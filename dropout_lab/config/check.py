@@ -28,12 +28,14 @@ class Draft:
         self.broken: set[Keys] = set()
         self.overridden: set[Keys] = set()
 
-    def config(self, mapping: Mapping[str, object], overrides: Sequence[str], check_files: bool) -> Config:
-        """Return the config. Raises Refused with all problems.
+    def config(
+        self, mapping: Mapping[str, object], words: Sequence[str], values: Mapping[str, object], check_files: bool
+    ) -> Config:
+        """Return the config, or raise Refused with all problems.
 
         Broken keys are reported and left out, so that rules between the other keys can still be checked.
         """
-        given = self.merged(mapping, overrides)
+        given = self.merged(mapping, words, values)
         if given.get("name") is None:
             given["name"] = self.name
         try:
@@ -52,35 +54,36 @@ class Draft:
             raise Refused(*sorted(self.problems, key=lambda problem: (problem.where != self.where, problem.line or 0)))
         return config
 
-    def merged(self, mapping: Mapping[str, object], overrides: Sequence[str]) -> dict[str, Any]:
-        """Return `mapping`, changed by the overrides. Overrides that cannot be read are reported."""
+    def merged(
+        self, mapping: Mapping[str, object], words: Sequence[str], values: Mapping[str, object]
+    ) -> dict[str, Any]:
+        """Return `mapping` changed by KEY=VALUE words and then by `values`; those that cannot be used are problems."""
         merged = _copy(mapping)
-        for text in overrides:
-            key, equals, value = text.partition("=")
-            at = tuple(key.split("."))
+        for word in words:
+            key, equals, text = word.partition("=")
             if not (key and equals):
-                reason, value = "must be written as KEY=VALUE, such as training.epochs=3", text
-            elif key in SECTIONS:
-                reason = f"must be one key of the section, such as {key}.{next(iter(schema_of((key,))['properties']))}"
-            elif at not in SETTINGS:
-                reason = _unknown(at)
-            else:
-                reason = self.override(merged, at, value)
+                reason, text = "must be written as KEY=VALUE, such as training.epochs=3", word
+            elif not (reason := _no_setting(key)):
+                try:
+                    self.override(merged, key, read_value(text))
+                except BadYaml as error:
+                    reason = error.faults[0].reason
             if reason:
-                self.problems.append(Problem(COMMAND_LINE, shown(key or text), reason, value))
+                self.problems.append(Problem(COMMAND_LINE, shown(key or word), reason, text))
+        for key, value in values.items():
+            if reason := _no_setting(key):
+                self.problems.append(Problem(COMMAND_LINE, shown(key), reason, found(value)))
+            else:
+                self.override(merged, key, value)
         return merged
 
-    def override(self, merged: dict[str, Any], at: Keys, text: str) -> str:
-        """Set the key at `at` to the value in `text`. Returns what is wrong with the text, or ""."""
-        try:
-            value = read_value(text)
-        except BadYaml as error:
-            return error.faults[0].reason
+    def override(self, merged: dict[str, Any], key: str, value: object) -> None:
+        """Set one setting, by its dotted key."""
+        *above, leaf = at = tuple(key.split("."))
         self.overridden.add(at)
-        section = merged if len(at) == 1 else merged.setdefault(str(at[0]), {})
-        if isinstance(section, dict):  # if it is not, the section itself is reported
-            section[str(at[-1])] = value
-        return ""
+        section = merged.setdefault(above[0], {}) if above else merged
+        if isinstance(section, dict):  # else the section itself is reported
+            section[leaf] = value
 
     def sound(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the given values without the broken keys, which then have their defaults."""
@@ -138,6 +141,13 @@ def dotted(at: Keys) -> str:
 def _copy(mapping: Mapping[Any, Any]) -> dict[str, Any]:
     """Return a copy of a mapping and of the mappings in it, with text as keys."""
     return {str(key): _copy(value) if isinstance(value, Mapping) else value for key, value in mapping.items()}
+
+
+def _no_setting(key: str) -> str:
+    """Return why a dotted key is not one of a setting; "" where it is one."""
+    if key in SECTIONS:
+        return f"must be one key of the section, such as {key}.{next(iter(schema_of((key,))['properties']))}"
+    return "" if (at := tuple(key.split("."))) in SETTINGS else _unknown(at)
 
 
 def _unknown(at: Keys) -> str:

@@ -63,6 +63,14 @@ def expand_values(text: str, *, key: str = "--vary") -> tuple[object, ...]:
         return _distinct((value for item in read_values(text) for value in _values(item)), text)
 
 
+def distinct(values: Iterable[T], *, key: str) -> tuple[T, ...]:
+    """Return values that are Python objects already. As in the lists above, they must differ and not be too many."""
+    with _naming(key):
+        if not (found := tuple(values)):
+            raise ValueError("must not be empty", "nothing")
+        return _distinct(found, f"{len(found)} values")
+
+
 def written_number(number: Decimal) -> str:
     """Return `number` as text, without an exponent and without needless zeros: 0.1, 64, 0.00001."""
     text = f"{number:f}"

@@ -1,4 +1,4 @@
-"""The config of a run: read from a file, changed by overrides, checked, and written.
+"""The config of a run: read from a file, changed by words and values, checked once for all commands, and written again.
 
 The settings with their defaults and bounds are in `settings.py`, the check is in `check.py`, the grammar of ranges in
 `ranges.py`. Other modules import all of these from here.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from dropout_lab.config.check import COMMAND_LINE, Draft, dotted, problem_of
@@ -38,6 +39,7 @@ __all__ = [
     "NetworkConfig",
     "RegularizationConfig",
     "TrainingConfig",
+    "changed",
     "commented_yaml",
     "expand_numbers",
     "expand_values",
@@ -50,14 +52,18 @@ __all__ = [
     "to_yaml",
 ]
 
+NONE: Mapping[str, object] = MappingProxyType({})
 NOTE_COLUMN = 38  # where the comments of the commented file begin
 
 
-def load(path: Path, overrides: Sequence[str] = (), *, check_files: bool = True) -> Config:
-    """Return the config in the file at `path`, changed by `overrides` such as "training.epochs=3"; the last one wins.
+def load(
+    path: Path, words: Sequence[str] = (), values: Mapping[str, object] = NONE, *, check_files: bool = True
+) -> Config:
+    """Return the config in the file at `path`, changed by `words` such as "training.epochs=3" and then by `values`.
 
-    The name defaults to the file's stem. Raises Refused with every problem found. Without `check_files` a user's .npz
-    file may be missing, so that a finished run can be read after its data have moved.
+    `values` are Python objects by dotted key: {"training.epochs": 3}. The later change wins. The name defaults to the
+    file's stem. Raises Refused with every problem found. Without `check_files` the user's own .npz file need not be
+    there, so that a finished run can be read after its data have moved.
     """
     where = str(path)
     try:
@@ -68,7 +74,7 @@ def load(path: Path, overrides: Sequence[str] = (), *, check_files: bool = True)
     for fault in document.faults:
         draft.refuse(problem_of(where, fault), fault.at)
     if isinstance(document.value, dict):
-        return draft.config(document.value, overrides, check_files)
+        return draft.config(document.value, words, values, check_files)
     if not draft.problems:
         reason = "must be a mapping of keys to values, such as `seeds: [0]`"
         draft.problems.append(Problem(where, "file", reason, found(document.value), document.lines[()]))
@@ -76,10 +82,21 @@ def load(path: Path, overrides: Sequence[str] = (), *, check_files: bool = True)
 
 
 def resolve(
-    mapping: Mapping[str, object], overrides: Sequence[str] = (), *, where: str, name: str, check_files: bool = True
+    mapping: Mapping[str, object],
+    words: Sequence[str] = (),
+    values: Mapping[str, object] = NONE,
+    *,
+    where: str,
+    name: str,
+    check_files: bool = True,
 ) -> Config:
     """Return the config that `mapping` describes: the check of `load` for what is in memory, called `where`."""
-    return Draft(where, name, {}).config(mapping, overrides, check_files)
+    return Draft(where, name, {}).config(mapping, words, values, check_files)
+
+
+def changed(config: Config, values: Mapping[str, object], where: str = "config") -> Config:
+    """Return `config` with other `values` by dotted key, checked again as a whole."""
+    return resolve(config.model_dump(mode="json"), values=values, where=where, name=config.name)
 
 
 def flatten(config: Config) -> dict[str, object]:

@@ -5,26 +5,29 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from dropout_lab.config import resolve as configs
-from dropout_lab.config.ranges import expand_numbers, expand_values
+from dropout_lab.config.ranges import distinct, expand_numbers, expand_values
 from dropout_lab.config.resolve import Config
 from dropout_lab.config.strict_yaml import written
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.sweeps.files import PlannedRun, SweepFile
 
-ARTICLE = {"data": {"scale": "column-l2"}, "dropout": {"placement": "before"}}  # what a sweep without a config varies
+ARTICLE = {"data": {"scale": "column-l2"}, "dropout": {"placement": "before"}}  # the config of a sweep without one
 MOST = 10_000  # runs in one sweep
 RATE = "dropout.rate"
-OFF = {RATE: 0, "dropout.input_rate": 0}  # what a baseline has of the settings that vary
+OFF = {RATE: 0, "dropout.input_rate": 0}  # the values of a baseline
 NOT_VARIED = {"name": "--name", "seeds": "--seeds", "device": "--device"}  # they do not decide the numbers
-NOTHING = "no dropout"  # the place of a baseline that has no value of a setting
+NOTHING = "no dropout"  # the row or column of a baseline, which has no value of a dropout setting
 LONGEST = 64  # characters of a run's name
 
 Settings = dict[str, Any]  # by dotted key
+Rates = str | Iterable[float]
+Vary = Sequence[str] | Mapping[str, Iterable[object]]
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Grid:
-    """Runs over two settings: the keys of its rows and columns, their values, and the name of the run in each cell."""
+    """Runs over two settings: the keys of rows and columns, their values, and the name of the run in each cell."""
 
     keys: tuple[str, str]
     rows: tuple[str, ...]
@@ -78,10 +81,10 @@ class Grid:
 
 
 def grid(settings: Mapping[str, Mapping[str, Any]]) -> Grid | None:
-    """Arrange runs, each by its name with its settings, over the two keys that vary; None where not exactly two do.
+    """Arrange runs, given by name with their settings, over the two keys that vary; None unless exactly two vary.
 
-    A baseline has no value of what makes dropout. It stands at each of them where its rate tells what it is, and else
-    at one of its own, "no dropout".
+    A baseline has no value of a dropout setting but its rate, which is 0. If other runs have a rate too, the baseline
+    fills the cells of every value that it lacks. Otherwise it has a row or column of its own, "no dropout".
     """
     keys = tuple(dict.fromkeys(key for own in settings.values() for key in own))
     values = {key: _in_order([own[key] for own in settings.values() if key in own]) for key in keys}
@@ -107,32 +110,33 @@ def grid(settings: Mapping[str, Mapping[str, Any]]) -> Grid | None:
 
 
 def _in_order(values: Sequence[Any]) -> list[str]:
-    """Return distinct values as one reads them: numbers by size, anything else as it was given."""
+    """Return the distinct values as text: numbers sorted, anything else in the order given."""
     numbers = all(isinstance(value, int | float) for value in values)
     return list(dict.fromkeys(map(shown, sorted(values) if numbers else values)))
 
 
 def shown(value: object) -> str:
-    """Return a setting's value as one reads it: 0.0 is 0."""
+    """Return a setting's value as text; 0.0 is 0."""
     return f"{value:g}" if isinstance(value, float) else written(value)
 
 
-def article(overrides: Sequence[str] = ()) -> Config:
-    """Return the config of a sweep that names none: the article's network on MNIST."""
-    return configs.resolve(ARTICLE, overrides, where="the article's config", name="mnist")
+def article(words: Sequence[str] = (), values: Mapping[str, object] = configs.NONE) -> Config:
+    """Return the config of a sweep that names none: the article's network on MNIST, changed by words and values."""
+    return configs.resolve(ARTICLE, words, values, where="the article's config", name="mnist")
 
 
 def title(base: Config, name: str | None) -> str:
-    """Return what a sweep over the config `base` is called: `name`, if it was given, or after the config."""
+    """Return the name of a sweep over the config `base`: `name` if given, else the config's name with -sweep."""
     return name or f"{base.name[:58]}-sweep"
 
 
-def plan(base: Config, rates: str | None, vary: Sequence[str] = (), *, name: str, baseline: bool = True) -> Sweep:
+def plan(base: Config, rates: Rates | None, vary: Vary = (), *, name: str, baseline: bool = True) -> Sweep:
     """Return the sweep `name`: a run for every combination of `rates` ("0.1..0.5") and `vary` ("training.epochs=5,10").
 
-    Each combination of what is varied beside dropout gets one run at rate 0 as well, unless `baseline` is False.
-    Settings that come to the same network are one run. Raises `Refused`, with every problem, for text that is no list
-    or range, for values that the config refuses, and for over 10,000 runs.
+    Both may be Python objects: [0.1, 0.5] and {"training.epochs": [5, 10]}. Each combination of what is varied beside
+    dropout gets one run at rate 0 as well, unless `baseline` is False. Settings that make the same network are one
+    run. Raises `Refused`, with every problem, for text that is no list or range, for values that the config refuses,
+    and for over 10,000 runs.
     """
     found: dict[str, tuple[Settings, Config, str]] = {}  # by identity: settings, config, the baseline's identity
     problems: dict[str, Problem] = {}  # by what they say: many combinations share one
@@ -154,11 +158,11 @@ def plan(base: Config, rates: str | None, vary: Sequence[str] = (), *, name: str
     return Sweep(name, tuple(members))
 
 
-def _axes(rates: str | None, vary: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+def _axes(rates: Rates | None, vary: Vary) -> dict[str, tuple[Any, ...]]:
     """Return the values of every key that varies."""
     axes: dict[str, tuple[Any, ...]] = {}
-    for text in vary:
-        key, equals, values = (part.strip() for part in text.partition("="))
+    for item in vary.items() if isinstance(vary, Mapping) else vary:
+        key, equals, values = map(str.strip, item.partition("=")) if isinstance(item, str) else (item[0], "=", item[1])
         reason = ""
         if not (key and equals):
             reason = "must be KEY=V1,V2,.."
@@ -167,13 +171,28 @@ def _axes(rates: str | None, vary: Sequence[str]) -> dict[str, tuple[Any, ...]]:
         elif key in axes or (key == RATE and rates is not None):
             reason = f"must vary {key} only once, here or with --rates"
         if reason:
-            raise Refused(Problem("command line", "--vary", reason, text))
-        axes[key] = expand_values(values)
+            raise Refused(Problem("command line", "--vary", reason, f"{key}{equals}{values}"))
+        axes[key] = expand_values(values) if isinstance(values, str) else distinct(map(_plain, values), key="--vary")
     if rates is not None:
-        axes[RATE] = tuple(int(rate) if rate % 1 == 0 else float(rate) for rate in expand_numbers(rates))
+        numbers = expand_numbers(rates) if isinstance(rates, str) else distinct(map(_plain, rates), key="--rates")
+        axes[RATE] = tuple(map(_rate, numbers))
     if not axes:
         raise Refused(Problem("command line", "--rates", "is needed, or --vary; try --rates 0.1..0.5", "nothing"))
     return axes
+
+
+def _plain(value: object) -> object:
+    """Return a value as YAML would give it: a list for a tuple, Python's own float for NumPy's, one zero."""
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return float(value) + 0.0 if isinstance(value, float) else value
+
+
+def _rate(number: Any) -> Any:
+    """Return a rate as a config has it: whole ones as int. What is no number is left to the check of the config."""
+    if not isinstance(number, int | float | Decimal):
+        return number
+    return int(number) if number % 1 == 0 else float(number)
 
 
 def _combinations(axes: Mapping[str, tuple[Any, ...]]) -> Iterator[Settings]:
@@ -187,11 +206,11 @@ def _combinations(axes: Mapping[str, tuple[Any, ...]]) -> Iterator[Settings]:
 def _with_baseline(base: Config, own: Settings, baseline: bool) -> Iterator[tuple[Settings, Config, str]]:
     """Yield a combination's baseline, if wanted, and its run, each with its config and the baseline's identity.
 
-    A combination without any dropout is its own baseline, whatever else it says of dropout.
+    A combination without any dropout is its own baseline, whatever its other dropout settings are.
     """
     bare = {key: OFF.get(key, value) for key, value in own.items() if key in OFF or not key.startswith("dropout.")}
     bare.setdefault(RATE, 0)
-    config, off = _apply(base, own), _apply(base, bare)
+    config, off = configs.changed(base, own), configs.changed(base, bare)
     drops = any(config.rates) or config.dropout.input_rate > 0
     if baseline or not drops:
         yield bare, off, off.identity
@@ -199,16 +218,10 @@ def _with_baseline(base: Config, own: Settings, baseline: bool) -> Iterator[tupl
         yield own, config, off.identity
 
 
-def _apply(base: Config, settings: Settings) -> Config:
-    """Return the base config with `settings`, checked again as a whole."""
-    overrides = [f"{key}={written(value)}" for key, value in settings.items()]
-    return configs.resolve(base.model_dump(mode="json"), overrides, where="config", name=base.name)
-
-
 def run_name(settings: Settings, identity: str, taken: Collection[str] = ()) -> str:
     """Return a directory name such as "rate-0.5_kind-gaussian", the same in every sweep that has this run.
 
-    Where that is too long, or another run has it, the beginning of the identity tells them apart.
+    If it is too long or taken, it is cut, and the first 8 digits of the identity follow.
     """
     parts = (f"{key.rpartition('.')[2]}-{_word(value)}" for key, value in settings.items())
     name = "_".join(re.sub(r"[^A-Za-z0-9.]+", "-", part.replace("+", "")).strip("-") for part in parts)
@@ -216,5 +229,5 @@ def run_name(settings: Settings, identity: str, taken: Collection[str] = ()) -> 
 
 
 def _word(value: object) -> str:
-    """Return a value as part of a name; a list by its items."""
+    """Return a value as part of a name; the items of a list are joined by hyphens."""
     return "-".join(map(_word, value)) or "none" if isinstance(value, list | tuple) else written(value)

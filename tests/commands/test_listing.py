@@ -286,7 +286,7 @@ def test_who_does_what_on_a_cluster_and_failures_are_told_at_once(capsys: pytest
 
 def test_of_many_runs_the_board_shows_those_in_training_and_the_last_that_ended() -> None:
     shown = lines(board(60, training=3, done=40))
-    assert len(shown) == progress.MOST_ROWS + 2
+    assert len(shown) == progress.MOST_LINES + 2
     names = [line.split()[0] for line in shown[1:-1]]
     assert names == [f"run-{n}" for n in range(23, 43)], "the three in training, and the last 17 that ended"
     assert shown[-1] == "and 40 more: 23 done, 17 waiting"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dropout_lab import cli
+from dropout_lab import cli, shell
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONFIGS, SUPPORT = ROOT / "configs", ROOT / "tests" / "support"
@@ -48,7 +48,7 @@ class Lab:
     def __call__(self, line: str, *words: str) -> Outcome:
         self.monkeypatch.setattr("sys.argv", ["dropout-lab", *shlex.split(line), *words])
         self.capsys.readouterr()
-        code = cli._run()
+        code = shell.run(cli.app)
         out, err = self.capsys.readouterr()
         return Outcome(code, out, err)
 
