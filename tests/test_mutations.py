@@ -2,32 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
-
-
-class Guard(NamedTuple):
-    """A guard in a module: its text, what stands there when it is gone, and the tests, as `pytest -k` picks them."""
-
-    module: str
-    text: str
-    without: str
-    tests: str
-
-
-def place_of(tests: str) -> Path:
-    """Return where a file of tests is: its name is the only one of its kind."""
-    (found,) = (ROOT / "tests").rglob(tests)
-    return found
-
+from guards import Guard, check_place, run_without
 
 GUARDS = {
     "a checkpoint is flushed before it becomes the previous one": Guard(
@@ -397,39 +375,11 @@ GUARDS = {
 
 @pytest.mark.parametrize("name", GUARDS)
 def test_a_guard_is_where_it_is_said_to_be(name: str) -> None:
-    guard = GUARDS[name]
-    assert guard.text in (ROOT / f"dropout_lab/{guard.module}.py").read_text()
-    tests, _, words = guard.tests.partition("::")
-    assert words.split(" and ")[0].split(" or ")[0] in place_of(tests).read_text()
+    check_place(GUARDS[name])
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", GUARDS)
 def test_the_test_of_a_guard_fails_without_it(name: str, tmp_path: Path) -> None:
-    guard = GUARDS[name]
-    for folder in ("dropout_lab", "tests", "configs"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("pyproject.toml", "README.md"):
-        shutil.copy(ROOT / file, tmp_path)
-    file, (tests, _, words) = tmp_path / f"dropout_lab/{guard.module}.py", guard.tests.partition("::")
-    source = file.read_text()
-    assert guard.text in source, "the guard is written otherwise now"
-    file.write_text(source.replace(guard.text, guard.without))
-    line = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-x",
-        "-q",
-        str(place_of(tests).relative_to(ROOT)),
-        "-k",
-        words,
-        "-m",
-        "not slow",
-        "-p",
-        "no:cacheprovider",
-    ]
-    result = subprocess.run(
-        line, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=600
-    )
+    result = run_without(GUARDS[name], tmp_path)
     assert result.returncode == 1, f"{name}: {result.stdout[-2000:]}{result.stderr[-500:]}"

@@ -66,6 +66,20 @@ def test_keras_adds_epsilon_before_the_correction() -> None:
     assert not torch.equal(ours, trained(TrainingConfig(learning_rate=0.01)))
 
 
+@pytest.mark.parametrize("form", ["keras", "pytorch"])
+def test_rmsprop_adds_epsilon_within_the_root_or_to_it(form: str) -> None:
+    """Gradients of about epsilon tell: sqrt(v + 1e-7) is Keras's, sqrt(v) + 1e-8 is PyTorch's."""
+    config = TrainingConfig(optimizer="rmsprop", learning_rate=0.01, epsilon_form=form)
+    gradient = torch.tensor([[1e-3, 1e-5, 1e-8]], dtype=torch.float64)
+    weights, v = torch.zeros(1, 3, dtype=torch.float64), torch.zeros(1, 3, dtype=torch.float64)
+    optimizer, expected = Optimizer(config, weights, gradient), torch.zeros(1, 3, dtype=torch.float64)
+    for _ in range(3):
+        optimizer.step(0.01, 0.0)
+        v = 0.9 * v + 0.1 * gradient**2
+        expected = expected - 0.01 * gradient / ((v + 1e-7).sqrt() if form == "keras" else v.sqrt() + 1e-8)
+    assert torch.allclose(weights, expected, rtol=1e-9, atol=0)
+
+
 def test_hintons_momentum_rises_and_dampens_the_step() -> None:
     """Hinton et al. 2012, appendix A.1: dw = m dw - (1 - m) rate g, m from 0.5 to 0.99, rate falling every epoch."""
     config = TrainingConfig(
