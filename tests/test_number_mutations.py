@@ -382,7 +382,7 @@ NUMBERS = {
         "claims/theory",
         "np.sqrt(second[i] / (1 - BETAS[1] ** step))",
         "np.sqrt(second[i] / (1 - BETAS[0] ** step))",
-        "test_theory.py::trainings_of_t8_learn",
+        "test_theory.py::t8_are_torchs",
     ),
     "an L2 decay in the mean gradient": Guard(
         "claims/theory",
@@ -421,7 +421,10 @@ NUMBERS = {
         "test_training.py::patience_ends",
     ),
     "the step that diverged": Guard(
-        "training", "len(losses) - 1) // batch + 1", "len(losses) - 1) // batch", "test_training.py::diverging_lane"
+        "training",
+        "len(losses) - 1) // batch + 1",
+        "len(losses) - 1) // batch",
+        "test_training_by_hand.py::step_that_diverged",
     ),
     "the rate in force is a mean": Guard(
         "training", "float(force.mean())", "float(force.max())", "test_training.py::row_says_which"

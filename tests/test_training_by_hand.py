@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from dropout_lab.config import resolve as configs
 from dropout_lab.data.datasets import load
 from dropout_lab.network import Network
 from dropout_lab.streams import stream
-from dropout_lab.training import Ended, Epoch, Lane, train
+from dropout_lab.training import Ended, Epoch, Lane, diverged, train
 
 WIDTHS = 64, 24, 10
 SEED = 3
@@ -73,3 +75,12 @@ def test_regularized_training_is_autograds(penalty: dict[str, float]) -> None:
         np.testing.assert_allclose(stored[f"last.{layer}.weight"], weights[layer].detach().T, atol=2e-4)
         np.testing.assert_allclose(stored[f"last.{layer}.bias"], biases[layer].detach(), atol=2e-4)
         assert stored[f"last.{layer}.bias"].shape == (out,)
+
+
+@pytest.mark.parametrize(("first_bad", "step"), [(0, 1), (31, 1), (32, 2), (69, 3), (None, 3)])
+def test_the_step_that_diverged_counts_from_one(first_bad: int | None, step: int) -> None:
+    """Seventy examples in batches of 32; where all losses are finite, validation's is not: the last step."""
+    losses, data = torch.ones(70), SimpleNamespace(sha256="0" * 64)
+    if first_bad is not None:
+        losses[first_bad:] = math.nan
+    assert diverged(losses, 32, 5, data).facts == {"status": "diverged", "epoch": 5, "step": step}  # type: ignore[arg-type]

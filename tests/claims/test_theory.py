@@ -247,6 +247,33 @@ def test_the_trainings_of_t8_learn_are_clipped_and_use_every_setting(rule: str) 
 # What is shown
 
 
+@pytest.mark.parametrize("rule", theory.POWERS)
+def test_the_trainings_of_t8_are_torchs(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without dropout and without a bound on the norm, five steps of torch.optim on the gradients of autograd."""
+    import torch
+
+    monkeypatch.setattr(theory, "MAX_NORM", 1e9)
+    generator = stream(5, "init")
+    inputs, labels = generator.normal(size=(6, 10)), np.eye(4)[np.arange(6) % 4]
+    start = [generator.normal(size=(11, out)) for out in (10, 4)]
+    ones = [np.ones((11, 1)), np.ones((11, 1))]
+    history = theory.trajectory(rule, start, ones, [[np.ones((6, 11))] * 2] * 5, inputs, labels)
+    weights = [torch.from_numpy(layer.copy()).requires_grad_() for layer in start]
+    rules = {
+        "sgd": lambda: torch.optim.SGD(weights, lr=0.1, momentum=0.9),
+        "adam": lambda: torch.optim.Adam(weights, lr=0.01, betas=(0.9, 0.999), eps=1e-3),
+    }
+    optimizer = rules[rule]()
+    for step in history:
+        hidden = torch.relu(torch.from_numpy(inputs) @ weights[0][:-1] + weights[0][-1])
+        logits = hidden @ weights[1][:-1] + weights[1][-1]
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels)).backward()
+        optimizer.step()
+        for own, theirs in zip(step, weights, strict=True):
+            np.testing.assert_allclose(own, theirs.detach(), rtol=1e-9, atol=1e-12)
+
+
 def test_0_5_is_strongest_in_one_reading_and_not_in_the_other() -> None:
     keeps = np.linspace(0.05, 1, 20)
     for seed in range(5):
