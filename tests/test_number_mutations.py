@@ -641,7 +641,10 @@ NUMBERS = {
         "test_comparison.py::paired_by_seed",
     ),
     "two candidates are a family": Guard(
-        "comparison/", "if len(tables) > 1 else {}", "if len(tables) > 2 else {}", "test_comparison.py::share_the_error"
+        "comparison/",
+        "if len(tables) > 1 else {}",
+        "if len(tables) > 2 else {}",
+        "test_comparison.py::candidates_are_a_family",
     ),
     "who alone is right": Guard(
         "comparison/",

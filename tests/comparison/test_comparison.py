@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 from comparable import ENVIRONMENT, write_run
 
 from dropout_lab.comparison import inference as statistics
@@ -267,6 +268,16 @@ def test_several_candidates_share_the_error_by_holm(tmp_path: Path) -> None:
     assert [contrast.adjusted_p for contrast in comparison.contrasts] == [2 * small, large, None]
     assert [contrast.verdict.word for contrast in comparison.contrasts] == ["worse", "inconclusive", "none"]
     assert all(contrast.images == {} for contrast in comparison.contrasts)
+
+
+def test_two_candidates_are_a_family_and_one_is_none(tmp_path: Path) -> None:
+    values = {"a": [0.9, 0.91, 0.93], "b": [0.91, 0.93, 0.94], "c": [0.92, 0.92, 0.95]}
+    runs = [write_run(tmp_path, name, own) for name, own in values.items()]
+    first, second = (scipy.stats.ttest_rel(values[name], values["a"]).pvalue for name in "bc")
+    assert second < first
+    adjusted = [contrast.adjusted_p for contrast in compare(runs).contrasts]
+    assert adjusted == pytest.approx([max(2 * second, first), 2 * second])
+    assert [contrast.adjusted_p for contrast in compare(runs[:2]).contrasts] == [None]
 
 
 def test_a_clear_interval_that_holm_holds_back_says_so(tmp_path: Path) -> None:

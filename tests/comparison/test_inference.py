@@ -100,9 +100,9 @@ def test_two_values_have_an_interval() -> None:
     ("before", "after"),
     [
         ([0.5] * 4, [0.5] * 4),
-        ([0.90, 0.91, 0.92], [0.91, 0.92, 0.93]),  # in binary these differences are not quite equal
+        ([0.90, 0.91, 0.92], [0.91, 0.92, 0.93]),
         ([0.1, 0.2, 0.3], [1.1, 1.2, 1.3]),
-        ([0.1, 0.2, 0.3], [0.4, 0.5, 0.6]),  # nor these, by 6e-17
+        ([0.1, 0.2, 0.3], [0.4, 0.5, 0.6]),  # in binary these differences are not quite equal
         ([0.0] * 3, [0.0] * 3),
     ],
 )
