@@ -58,8 +58,8 @@ NUMBERS = {
     ),
     "the geometric mean is one of logarithms": Guard(
         "evaluation/",
-        "np.log(own.clip(TINY)) for own in pool",
-        "own.clip(TINY) for own in pool",
+        "np.log(one.clip(TINY)) for one in pool",
+        "one.clip(TINY) for one in pool",
         "test_by_hand.py::each_inference",
     ),
     "the geometric mean is normalized": Guard(
@@ -75,12 +75,15 @@ NUMBERS = {
         "test_by_hand.py::uncertainty",
     ),
     "the ensemble is the mean of all": Guard(
-        "evaluation/", "scores(each.mean(0), labels)", "scores(each[0], labels)", "test_by_hand.py::together"
+        "evaluation/",
+        "scores(probabilities.mean(0), labels)",
+        "scores(probabilities[0], labels)",
+        "test_by_hand.py::together",
     ),
     "a vote is wrong or right": Guard(
         "evaluation/",
-        "(majority(each) != labels).mean()",
-        "(majority(each) == labels).mean()",
+        "(majority(probabilities) != labels).mean()",
+        "(majority(probabilities) == labels).mean()",
         "test_by_hand.py::together",
     ),
     "equal votes go to the probabler": Guard(
@@ -398,7 +401,7 @@ NUMBERS = {
     ),
     "weight decay goes with the learning rate": Guard(
         "training",
-        "network.decay(rate * penalty.weight_decay)",
+        "network.decay(learning_rate * penalty.weight_decay)",
         "network.decay(penalty.weight_decay)",
         "test_training_by_hand.py::regularized",
     ),
