@@ -532,7 +532,7 @@ def test_closed_streams_and_narrow_encodings_do_no_harm(judged: Lab) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_an_interrupted_training_says_how_to_go_on_and_goes_on(number: int, code: int, lab: Lab) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
-    line, metrics = "train tiny.yaml network.hidden=[512] training.epochs=400 --name it", lab.runs / "it/metrics.csv"
+    line, metrics = "train tiny.yaml network.hidden=[512] training.epochs=120 --name it", lab.runs / "it/metrics.csv"
     with start(f"{line} --fresh") as process:
         while not metrics.exists() and process.poll() is None:
             time.sleep(0.01)
@@ -543,14 +543,14 @@ def test_an_interrupted_training_says_how_to_go_on_and_goes_on(number: int, code
     assert errors.endswith(f"Go on with\n  dropout-lab {shlex.join(shlex.split(line))}\n")
     rows = metrics.read_text()
     done = len(rows.splitlines()) - 1
-    assert re.search(rf"^it +interrupted +1 +{done}/400 ", lab("list").out, re.MULTILINE)
+    assert re.search(rf"^it +interrupted +1 +{done}/120 ", lab("list").out, re.MULTILINE)
     again = lab(line)
-    assert again.code == 0 and "epoch 1/400" not in again.err
+    assert again.code == 0 and "epoch 1/120" not in again.err
     assert metrics.read_text().startswith(rows)
 
 
 def test_nohup_is_heeded(lab: Lab) -> None:
-    line = f"train tiny.yaml network.hidden=[512] training.epochs=60 --runs-dir {lab.runs}"
+    line = f"train tiny.yaml network.hidden=[512] training.epochs=30 --runs-dir {lab.runs}"
     process = subprocess.Popen(["nohup", *COMMAND.split(), *line.split()], stderr=subprocess.PIPE, text=True)
     assert process.stderr
     while "epoch" not in process.stderr.readline():

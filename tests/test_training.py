@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from commandline import Lab
 from variants import VARIANTS, config
 
 from dropout_lab import threads as torch_threads
@@ -155,27 +156,33 @@ def test_resume_without_the_optimizers_state_is_noticed() -> None:
     assert resumed != [event.rows[0] for event in events[1:]]
 
 
+LONG = ["training.epochs=40", "network.hidden=[256,256]"]  # long enough to be killed in
+
+
+@pytest.fixture(scope="module")
+def left_alone(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The metrics.csv of a training that nobody kills."""
+    whole = configs.load(Path("configs/digits-dropout.yaml"), LONG)
+    return run(tmp_path_factory.mktemp("whole"), whole, [0, 1, 2], name="digits-dropout")
+
+
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_killed_and_resumed_is_the_same_bytes(kill: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    overrides = ["training.epochs=60", "network.hidden=[256,256]"]
-    command = ["train", "configs/digits-dropout.yaml", *overrides, "--seeds", "3", "--device", "cpu"]
-    arguments = [sys.executable, "-m", "dropout_lab", *command, "--runs-dir", str(tmp_path / "killed")]
-    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
-    checkpoint = tmp_path / "killed/digits-dropout/checkpoint/seed-2"
+def test_killed_and_resumed_is_the_same_bytes(kill: int, left_alone: bytes, lab: Lab) -> None:
+    command = ["train", "configs/digits-dropout.yaml", *LONG, "--seeds", "3", "--device", "cpu"]
+    process = subprocess.Popen([sys.executable, "-m", "dropout_lab", *command], stderr=subprocess.PIPE, text=True)
+    checkpoint = lab.runs / "digits-dropout/checkpoint/seed-2"
     deadline = time.monotonic() + 60
     while not checkpoint.exists():
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.001)
-    process.send_signal(kill)  # in the first of 60 epochs or the next
+    process.send_signal(kill)  # in the first of 40 epochs or the next
     _, errors = process.communicate(timeout=60)
     assert process.returncode == (-kill if kill == signal.SIGKILL else 128 + kill)
     if kill != signal.SIGKILL:
         assert "Go on with\n  dropout-lab train configs/digits-dropout.yaml" in errors
-    assert state(tmp_path / "killed/digits-dropout") == "interrupted"
-    subprocess.run(arguments, check=True, capture_output=True)
-    whole = configs.load(Path("configs/digits-dropout.yaml"), overrides)
-    expected = run(tmp_path / "whole", whole, [0, 1, 2], name="digits-dropout")
-    assert (tmp_path / "killed/digits-dropout/metrics.csv").read_bytes() == expected
+    assert state(lab.runs / "digits-dropout") == "interrupted"
+    assert lab("", *command).code == 0
+    assert (lab.runs / "digits-dropout/metrics.csv").read_bytes() == left_alone
 
 
 def test_runs_that_differ_in_rate_share_first_weights_and_batch_order(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -590,7 +590,7 @@ from pathlib import Path
 
 reproduction.CONFIGS = Path("configs")
 arms = {name: Arm("toy", (f"dropout.rate={rate}",)) for name, rate in (("plain", 0), ("dropout", 0.5))}
-toy = Claim("S1", "a source", "Plain is better.", lambda e: (), arms, 2)
+toy = Claim("S1", "a source", "Plain is better.", lambda e: (), arms, 3)
 reproduction.CLAIMS = claims.CLAIMS = {"S1": toy}
 if __name__ == "__main__":
     cli.main()
@@ -598,26 +598,24 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_a_killed_command_goes_on_and_leaves_the_same_bytes(lab: Lab) -> None:
-    (lab.path / "configs/toy.yaml").write_text("# toy" + TOY.replace("epochs: 2", "epochs: 30").replace("16", "256"))
-    (lab.path / "driver.py").write_text(DRIVER)
-
-    def command(directory: str) -> list[str]:
-        return [sys.executable, "driver.py", "reproduce", "articles", "--jobs", "2", "--runs-dir", directory]
-
-    with subprocess.Popen(command("killed"), stderr=subprocess.PIPE, text=True) as process:
-        while not list(lab.path.glob("killed/claims/*/metrics.csv")):
+def test_a_killed_command_goes_on_and_leaves_the_same_bytes(toys: Lab) -> None:
+    """Killed in two worker processes, it goes on in this one."""
+    (toys.path / "configs/toy.yaml").write_text("# toy" + TOY.replace("epochs: 2", "epochs: 20").replace("16", "256"))
+    (toys.path / "driver.py").write_text(DRIVER)
+    command = [sys.executable, "driver.py", "reproduce", "articles", "--jobs", "2", "--runs-dir", "killed"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not list(toys.path.glob("killed/claims/*/metrics.csv")):
             assert process.poll() is None
             time.sleep(0.01)
         process.kill()
         process.communicate(timeout=60)
-    before = {path: {*path.read_text().splitlines()} for path in lab.path.glob("killed/claims/*/metrics.csv")}
+    before = {path: {*path.read_text().splitlines()} for path in toys.path.glob("killed/claims/*/metrics.csv")}
     for directory in ("killed", "whole"):
-        subprocess.run(command(directory), check=True, capture_output=True)
+        assert toys("reproduce articles --jobs 1 --quiet --runs-dir", directory).code == 0
     assert all(rows <= {*path.read_text().splitlines()} for path, rows in before.items())
     for name in ("toy_rate-0", "toy_rate-0.5"):
         killed, whole = (
-            (lab.path / kind / "claims" / name / "metrics.csv").read_bytes() for kind in ("killed", "whole")
+            (toys.path / kind / "claims" / name / "metrics.csv").read_bytes() for kind in ("killed", "whole")
         )
         assert killed == whole and len(whole.splitlines()) == 61
 
