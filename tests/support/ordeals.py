@@ -325,8 +325,8 @@ ORDEALS: dict[str, tuple[Callable[[Path, int], Counts], int]] = {
 
 
 def main(chosen: str = "", times: str = "") -> None:
-    import dropout_lab.plots
-    import dropout_lab.sweep_table  # noqa: F401, once for all the forks
+    import dropout_lab.figures.plots
+    import dropout_lab.sweeps.judge  # noqa: F401, once for all the forks
 
     print("| ordeal | what was counted | s |\n|---|---|---|")
     for name, (ordeal, usual) in ORDEALS.items():
