@@ -11,6 +11,27 @@ from commandline import ROOT, Lab
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.pop("COLUMNS", None)  # the width of what is printed, which a test sets where it matters
 
+PROCESSES = min(4, (os.cpu_count() or 1) + 1)  # one more than there are cores, for many tests wait
+SHARED = {"browser", "shared"}  # fixtures that take long to make: all tests of one run in the process that has it
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run the whole suite in several processes; what is picked by its path runs in one, and so does `-n 0`."""
+    option, whole = config.option, config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if hasattr(config, "workerinput") or not hasattr(option, "numprocesses"):  # one of those processes; no pytest-xdist
+        return
+    if option.numprocesses is None and whole and not option.usepdb:
+        option.numprocesses = PROCESSES
+    if option.numprocesses and option.dist == "no":
+        option.dist = "loadgroup"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for name in SHARED.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(name))
+
 
 @pytest.fixture(scope="session")
 def mnist_directory() -> Path:

@@ -256,6 +256,7 @@ WRONG = {
 }  # fmt: skip
 
 
+@pytest.mark.xdist_group("mypy")  # with that of the package itself, which fills the cache
 def test_the_api_is_typed(tmp_path: Path) -> None:
     assert (Path(lab.__file__).parent / "py.typed").is_file()
     for name, lines in (("typed", [TYPED]), ("wrong", ["import dropout_lab as lab", *WRONG])):

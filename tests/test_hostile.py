@@ -41,11 +41,21 @@ def errors(lab: Lab, line: str) -> tuple[int, list[str]]:
     return outcome.code, found
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test that needs them leaves trained runs for the others."""
+    return tmp_path_factory.mktemp("trained") / "runs"
+
+
 @pytest.fixture
-def trained(lab: Lab) -> Lab:
+def trained(lab: Lab, kept: Path) -> Lab:
     """A laboratory with two runs that were really trained."""
+    if kept.exists():
+        shutil.copytree(kept, lab.runs)
+        return lab
     for name, rate in (("base", 0), ("drop", 0.5)):
         assert lab(f"train tiny.yaml --seeds 2 --name {name} dropout.rate={rate} --quiet").code == 0
+    shutil.copytree(lab.runs, kept)
     return lab
 
 
@@ -472,7 +482,7 @@ def test_nothing_listens(lab: Lab) -> None:
         while process.poll() is None:
             assert not listening([process.pid, *below(process.pid)])
             looks += 1
-            time.sleep(0.02)
+            time.sleep(0.05)
     assert process.returncode == 0 and looks > 20
 
 

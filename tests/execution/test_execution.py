@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -396,6 +396,13 @@ def parent(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
+def all_end(processes: Iterable[int]) -> None:
+    gone_by = time.monotonic() + 30
+    while living := list(filter(alive, processes)):
+        assert time.monotonic() < gone_by, living
+        time.sleep(0.05)
+
+
 def test_no_worker_outlives_a_killed_parent(parent: subprocess.Popen[str], tmp_path: Path) -> None:
     assert parent.stdout and parent.stderr
     for _ in range(5):
@@ -404,10 +411,7 @@ def test_no_worker_outlives_a_killed_parent(parent: subprocess.Popen[str], tmp_p
     assert len(started) >= 2
     parent.kill()
     parent.wait()
-    gone_by = time.monotonic() + 30
-    while living := list(filter(alive, started)):
-        assert time.monotonic() < gone_by, living
-        time.sleep(0.05)
+    all_end(started)
     assert parent.stderr.read() == ""
     for name in ("one", "two"):
         assert state(tmp_path / name) == "interrupted"
@@ -428,7 +432,7 @@ def test_ctrl_c_is_for_the_parent_alone(parent: subprocess.Popen[str]) -> None:
     assert all(map(alive, started))
     os.killpg(parent.pid, signal.SIGINT)
     assert parent.wait(60) == 130 and parent.stderr.read() == ""
-    assert not any(map(alive, started))
+    all_end(started)
 
 
 @pytest.mark.parametrize("sent", [[], [[Lane(config(), 0)]]])
