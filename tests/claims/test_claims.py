@@ -553,6 +553,7 @@ def toys(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
     """Two claims about a tiny network, one with an evaluation; they share a run."""
     (lab.path / "configs/toy.yaml").write_text("# toy" + TOY)
     monkeypatch.setattr(reproduction, "CONFIGS", lab.path / "configs")
+    reproduction.config.cache_clear()  # it may hold the toy of another test
     arms = {"plain": Arm("toy", ("dropout.rate=0",)), "dropout": Arm("toy", ("dropout.rate=0.5",))}
     toy = {
         "S1": Claim("S1", "a <source>", "Plain is better.", plain_is_better, arms, 3, draw="comparison"),
