@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
+from dropout_lab.claims.run import Records
 
 from dropout_lab.claims import identities, theory
 from dropout_lab.claims.criteria import Word, above, alike, below, between, decide, higher, median_between, slope
 from dropout_lab.claims.registry import CLAIMS
-from dropout_lab.claims.run import Records
 
 
 @pytest.mark.parametrize("n", range(1, 20))
