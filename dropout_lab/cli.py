@@ -97,7 +97,7 @@ def train(
 @app.command(
     epilog=example(
         "compare configs/digits-baseline.yaml configs/digits-dropout.yaml --seeds 5",
-        'compare mnist-baseline mnist-dropout --fail-if "test_accuracy: drop > 0.2pp"',
+        'compare mnist-baseline mnist-dropout --fail-if worse --fail-if "test_accuracy: drop > 0.2pp"',
     )
 )
 def compare(
@@ -107,7 +107,9 @@ def compare(
     min_effect: Annotated[
         str | None, Option(help="Smallest difference that matters; default: 0.1pp.", metavar="0.1pp")
     ] = None,
-    fail_if: Annotated[str | None, Option(help="Exit with 3 if this holds, after the results.", metavar="EXPR")] = None,
+    fail_if: Annotated[
+        list[str] | None, Option(help="Exit with 3 if this holds, after the results; repeatable.", metavar="EXPR")
+    ] = None,
     out: Annotated[Path | None, Option(help="Directory for the CSV, the JSON and the picture.", metavar="DIR")] = None,
     runs_dir: RunsDir = RUNS,
     data_dir: DataDir = None,
@@ -130,7 +132,7 @@ def compare(
     with Screen(json=as_json, csv=as_csv, md=markdown, dry_run=dry_run, smoke=smoke) as screen:
         options = screen.options(runs_dir, data_dir, device, seeds=seeds, track=track, quiet=quiet)
         found = compare(
-            names, options, metric=metric, min_effect=min_effect, fail_if=fail_if, out=out, leave_out_damaged=True
+            names, options, metric=metric, min_effect=min_effect, fail_if=fail_if or (), out=out, leave_out_damaged=True
         )
         screen.show(found)
 

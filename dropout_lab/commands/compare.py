@@ -14,13 +14,16 @@ from dropout_lab.commands.result import Result, failed
 from dropout_lab.comparison import compare as comparisons
 from dropout_lab.comparison import tables
 from dropout_lab.comparison.compare import Comparison
-from dropout_lab.comparison.gate import Gate, parse_gate
+from dropout_lab.comparison.gate import Gate, parse_gates
+from dropout_lab.comparison.inference import FEWEST
+from dropout_lab.comparison.looks import Look, Looks, as_dict, pair
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.config import resolve as configs
 from dropout_lab.data import datasets as data
 from dropout_lab.errors import Problem, Refused, stop_at
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.job import Job
+from dropout_lab.runs.read import Run
 from dropout_lab.storage import as_json, atomic_write, make_directory, sha256
 from dropout_lab.text import as_markdown, named_seeds
 
@@ -30,11 +33,11 @@ LONGEST = 200  # characters of the names in the name of a comparison
 
 @dataclass(frozen=True)
 class Question:
-    """What a comparison is asked: the primary metric, the smallest difference that matters, and the gate, if any."""
+    """What a comparison is asked: the primary metric, the smallest difference that matters, and its gates."""
 
     metric: str
-    min_effect: float  # as stored: 0.001 for 0.1 pp
-    gate: Gate | None
+    min_effect: float | None  # as stored: 0.001 for 0.1 pp; None: 0.1 pp or one image
+    gates: tuple[Gate, ...] = ()
 
 
 def compare(
@@ -43,7 +46,7 @@ def compare(
     *,
     metric: str = "test_accuracy",
     min_effect: str | None = None,
-    fail_if: str | None = None,
+    fail_if: Sequence[str] = (),
     out: Where | None = None,
     leave_out_damaged: bool = False,
 ) -> Result[Comparison]:
@@ -53,8 +56,6 @@ def compare(
     and, with `leave_out_damaged`, runs that were left out are an error of the result; otherwise a damaged run is
     refused.
     """
-    if options.smoke and fail_if is not None:
-        raise Refused(Problem("command line", "--fail-if", "must be left out: a smoke run decides nothing", fail_if))
     asked = question(metric, min_effect, fail_if)
     if out:
         names.check_directory("--out", Path(out))
@@ -63,8 +64,11 @@ def compare(
     check_alike(jobs)
     stop_at(train_missing(jobs, options))
     directory = Path(out) if out else comparison_directory(jobs, options)
-    found = write(jobs, asked, directory, options.seeds)
-    tripped = asked.gate.trips(found) if asked.gate else None
+    found = write(jobs, asked, directory, Looks(options.runs), options.seeds)
+    tripped = "; ".join(filter(None, (gate.trips(found) for gate in asked.gates))) or None
+    if options.smoke and asked.gates:  # the grammar and the wiring are all that a smoke run can check
+        options.note(f"gate not judged in a smoke run; it would {'trip' if tripped else 'pass'} here")
+        tripped = None
     left_out = [str(problem) for problem in damaged]
     sides = [found.baseline, *(contrast.candidate for contrast in found.contrasts)]
     diverged = [f"{side.path}: {named_seeds(side.diverged)} diverged" for side in sides if side.diverged]
@@ -74,23 +78,24 @@ def compare(
         lambda: tables.to_json_dict(found),
         lambda: tables.to_csv(found),
         lambda: as_markdown(tables.parts(found)),
-        written=f"{directory}: comparison.json, comparison.csv, curves.png",
+        written=f"{directory}: comparison.json, comparison.csv, curves.png, looks.json",
         tripped=tripped,
         error=failed(left_out if tripped else left_out + diverged),
     )
 
 
-def question(metric: str = "test_accuracy", min_effect: str | None = None, fail_if: str | None = None) -> Question:
+def question(metric: str = "test_accuracy", min_effect: str | None = None, fail_if: Sequence[str] = ()) -> Question:
     """Read the options of `compare`. Raises `Refused` for an unknown metric, a bad margin or a bad gate."""
     if metric not in METRICS:
         raise Refused(Problem("command line", "--metric", comparisons.unknown_metric(metric), metric))
     percent = METRICS[metric].unit == "%"
-    text = min_effect if min_effect is not None else f"{100 * comparisons.MIN_EFFECT:g}pp" if percent else "0"
-    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(pp)?", text, re.ASCII)
+    given = min_effect if min_effect is not None else "0pp" if percent else "0"
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(pp)?", given, re.ASCII)
     if match is None or bool(match[2]) != percent:
         reason = f"must be a number{' with pp, such as 0.1pp' if percent else ' without a unit, such as 0.01'}"
-        raise Refused(Problem("command line", "--min-effect", reason, text))
-    return Question(metric, float(match[1]) / (100 if percent else 1), None if fail_if is None else parse_gate(fail_if))
+        raise Refused(Problem("command line", "--min-effect", reason, given))
+    margin = None if min_effect is None else float(match[1]) / (100 if percent else 1)
+    return Question(metric, margin, parse_gates(fail_if, metric))
 
 
 def check_alike(jobs: Sequence[Job]) -> None:
@@ -110,18 +115,37 @@ def check_alike(jobs: Sequence[Job]) -> None:
         raise Refused(*problems)
 
 
-def write(jobs: Sequence[Job], asked: Question, directory: Path, seeds: Sequence[int] | None = None) -> Comparison:
-    """Compare the finished runs of `jobs` (on `seeds`, if given) and write comparison.json, .csv and curves.png."""
+def write(
+    jobs: Sequence[Job], asked: Question, directory: Path, looks: Looks, seeds: Sequence[int] | None = None
+) -> Comparison:
+    """Compare the finished runs of `jobs` (on `seeds`, if given) and write their files.
+
+    These are comparison.json, comparison.csv, curves.png and looks.json, which is a copy of what `looks` remembers
+    of these pairs, this look included.
+    """
     loaded = names.each(jobs, lambda job: runs.load(job.path))
     loaded = [run.only(seeds) for run in loaded] if seeds else loaded
-    result = comparisons.compare(loaded, metric=asked.metric, min_effect=asked.min_effect)
+    result = comparisons.compare(loaded, metric=asked.metric, min_effect=asked.min_effect, looks=looks)
+    remembered = remember(result, loaded, looks)
     from dropout_lab.figures import plots
 
     make_directory(directory)
     atomic_write(directory / "comparison.json", as_json(tables.to_json_dict(result)).encode())
     atomic_write(directory / "comparison.csv", tables.to_csv(result).encode(errors="backslashreplace"))
+    atomic_write(directory / "looks.json", as_json(remembered).encode())
     plots.save(plots.comparison(loaded), directory / "curves.png")
     return result
+
+
+def remember(result: comparisons.Comparison, loaded: Sequence[Run], looks: Looks) -> dict[str, object]:
+    """Note that these verdicts are about to be shown, and return all that is remembered of these pairs."""
+    found: dict[str, object] = {}
+    for contrast, run in zip(result.contrasts, loaded[1:], strict=True):
+        name = pair(loaded[0], run)
+        if len(contrast.judged) >= FEWEST:
+            looks.remember(name, Look(contrast.metric, contrast.judged))
+        found[contrast.candidate.name] = as_dict(looks.at(name))
+    return found
 
 
 def comparison_directory(jobs: Sequence[Job], options: Options) -> Path:

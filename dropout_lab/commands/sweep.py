@@ -17,6 +17,7 @@ from dropout_lab.commands.plan import train_missing
 from dropout_lab.commands.result import Result, failed
 from dropout_lab.comparison import tables
 from dropout_lab.comparison.compare import Comparison
+from dropout_lab.comparison.looks import Looks
 from dropout_lab.config import resolve as configs
 from dropout_lab.errors import Problem, Refused, stop_at
 from dropout_lab.runs import read as runs
@@ -134,4 +135,4 @@ def confirmation(table: SweepTable, options: Options) -> Comparison | None:
     folder = options.runs / table.sweep.name
     jobs = [Job(folder / config.name, config) for config in changed]
     stop_at(train_missing(jobs, options))
-    return comparing.write(jobs, comparing.question(), folder / "_confirm", fresh)
+    return comparing.write(jobs, comparing.question(), folder / "_confirm", Looks(options.runs), fresh)

@@ -1,9 +1,10 @@
 """Compare finished runs: check the conditions, pair the seeds, measure, judge. Reads loaded runs and prints nothing.
 
 The first run is the baseline; every other one is a candidate that is compared with it. The unit is the seed: would
-re-training change the answer? Whether other images would is a second question, which McNemar's test answers for two
-networks at a time. Only the primary metric is judged. `metrics.py` says what is measured, `verdict.py` puts the verdict
-into words, `tables.py` makes tables.
+training again change the answer, on these test images? Whether it would hold on new images too is a second question,
+with an interval over seeds and images. Only the primary metric is judged. Which interval decides depends on how often
+somebody has looked at this pair before (`Contrast.interval`). `metrics.py` says what is measured, `verdict.py` puts the
+verdict into words, `tables.py` makes tables.
 """
 
 from __future__ import annotations
@@ -15,7 +16,19 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from dropout_lab.comparison import inference as statistics
-from dropout_lab.comparison.inference import Difference, Estimate, McNemar, Verdict
+from dropout_lab.comparison.inference import (
+    ALPHA,
+    FEWEST,
+    Crossed,
+    Difference,
+    Estimate,
+    Interval,
+    Looked,
+    McNemar,
+    MoreSeeds,
+    Verdict,
+)
+from dropout_lab.comparison.looks import Look, Looks, pair
 from dropout_lab.comparison.metrics import METRICS, Values
 from dropout_lab.config.resolve import flatten
 from dropout_lab.errors import Problem, Refused, printable
@@ -27,7 +40,9 @@ if TYPE_CHECKING:
     from dropout_lab.runs.read import Run
 
 NOT_CONDITIONS = ("name", "seeds", "device")  # the device that was used is in the environment
-MIN_EFFECT = 0.001  # the smallest difference of accuracies that matters, unless told otherwise
+MIN_EFFECT = 0.001  # the smallest difference of accuracies that matters, unless one image is more or one is told
+DOMINATES = 4.0  # times that the spread of the differences shrinks without a seed that is flagged
+OVERFITTING = ("gap", "overfitting")  # what the second sentence is about
 MUST_AGREE = ("data.validation_fraction", "data.validation_from")
 
 Changes = dict[str, tuple[object, object]]  # key -> the baseline's value, the candidate's value
@@ -72,7 +87,11 @@ class Contrast:
     environment: Changes  # code, versions, machine, device
     rows: dict[str, Row]
     images: dict[int, McNemar]  # by seed; only where two runs are compared
+    crossed: Crossed | None  # of the test accuracy, over seeds and images
     adjusted_p: float | None  # Holm's, where there are several candidates
+    family: int = 1  # how many candidates are judged together
+    looks: tuple[Look, ...] = ()  # at this pair, before this one
+    sequential: bool = False  # whether seeds are added until the verdict is decided, as was declared beforehand
 
     @property
     def common(self) -> tuple[int, ...]:
@@ -85,14 +104,104 @@ class Contrast:
         return tuple(key for key in self.differs if not key.startswith("dropout."))
 
     @property
-    def verdict(self) -> Verdict:
-        """What `statistics.verdict` says of the primary metric."""
-        row, higher_is_better = self.rows.get(self.metric), METRICS[self.metric].higher_is_better
-        if row is None:
-            return Verdict("none")
-        return statistics.verdict(
-            row.difference, self.min_effect, higher_is_better=higher_is_better, adjusted_p=self.adjusted_p
+    def row(self) -> Row | None:
+        """The primary metric's."""
+        return self.rows.get(self.metric)
+
+    @property
+    def judged(self) -> tuple[int, ...]:
+        """The seeds that the verdict is about, those that both have or, unpaired, those of the candidate."""
+        row = self.row
+        return tuple(row.per_seed or self.candidate.values[self.metric]) if row else ()
+
+    @property
+    def before(self) -> tuple[Look, ...]:
+        """The looks at the judged metric of this pair that came before, with other seeds than now."""
+        return tuple(look for look in self.looks if look.metric == self.metric and look.seeds != self.judged)
+
+    @property
+    def first_look(self) -> bool:
+        """Whether this is what somebody saw first of the judged metric; the same seeds again are no new look."""
+        mine = [look for look in self.looks if look.metric == self.metric]
+        return not mine or mine[0].seeds == self.judged
+
+    @property
+    def looked(self) -> Looked:
+        """How often somebody has looked, which says what interval decides."""
+        return "sequential" if self.sequential else "first" if self.first_look else "later"
+
+    @property
+    def fixed_interval(self) -> Interval | None:
+        """The 95 % t interval of the primary metric, as if its number of seeds had been fixed beforehand."""
+        return statistics.deciding(self.row.difference, "first", self.family) if self.row else None
+
+    @property
+    def interval(self) -> Interval | None:
+        """The interval of the primary metric that decides, given how often somebody has looked."""
+        return statistics.deciding(self.row.difference, self.looked, self.family) if self.row else None
+
+    @property
+    def crossed_interval(self) -> Interval | None:
+        """The same for new seeds and new images; of few seeds it can be the narrower one, so it is no less wide."""
+        if not self.crossed or self.metric != "test_accuracy" or not self.interval:
+            return None
+        found = statistics.deciding(self.crossed, self.looked, self.family)
+        return (min(found[0], self.interval[0]), max(found[1], self.interval[1])) if found else None
+
+    @property
+    def withheld(self) -> bool:
+        """Whether the candidate diverged more often than the baseline: a mean over the rest would flatter it."""
+        both = {*(self.common or self.baseline.seeds)}, {*(self.common or self.candidate.seeds)}
+        lost = (
+            len({*side.diverged} & seeds) / len(seeds)
+            for side, seeds in zip((self.baseline, self.candidate), both, strict=True)
         )
+        before, after = lost
+        return after > before
+
+    @property
+    def verdict(self) -> Verdict:
+        """What `statistics.verdict` says of the primary metric, for the test images at hand."""
+        if self.row is None or self.row.difference.n < FEWEST:
+            return Verdict("none")
+        if self.interval is None:  # before the anytime interval has an end
+            return Verdict("inconclusive" if self.row.difference.interval else "none")
+        holm = (
+            self.adjusted_p is not None and self.adjusted_p < ALPHA if self.first_look and not self.sequential else None
+        )
+        return self.word(self.interval, clear=holm if self.family > 1 else None)
+
+    @property
+    def crossed_verdict(self) -> Verdict:
+        """The same word for new seeds and new images."""
+        fit = self.crossed_interval is not None and self.row is not None and self.row.difference.n >= FEWEST
+        return self.word(self.crossed_interval) if fit else Verdict("none")
+
+    def word(self, interval: Interval | None, clear: bool | None = None) -> Verdict:
+        """Judge an interval of the primary metric; a candidate that diverged more often can only be worse."""
+        higher = METRICS[self.metric].higher_is_better
+        found = statistics.verdict(interval, self.min_effect, higher_is_better=higher, clear=clear)
+        return Verdict("none") if self.withheld and found.word != "worse" else found
+
+    @property
+    def dominating(self) -> int | None:
+        """The seed without which the differences lie closer together by far, where there is one: it collapsed."""
+        gains = self.row.per_seed if self.row else {}
+        if len(gains) <= FEWEST:
+            return None
+
+        def spread(left_out: int) -> float:
+            return statistics.interval([gain for seed, gain in gains.items() if seed != left_out]).sd or 0.0
+
+        lone = min(gains, key=spread)
+        whole = statistics.interval(list(gains.values())).sd or 0.0
+        return lone if whole > DOMINATES * spread(lone) and whole > 0 else None
+
+    def more_seeds(self, effect: float, *, equal: bool = False) -> MoreSeeds:
+        """Return how many seeds to add so that the next look answers; see `inference.more_seeds`."""
+        assert self.row
+        noise = self.crossed.noise if self.crossed and self.metric == "test_accuracy" else 0.0
+        return statistics.more_seeds(self.row.difference, effect, noise, family=self.family, equal=equal)
 
     def alone(self, side: Side) -> tuple[int, ...]:
         """Return the seeds of `side` without a partner, which a paired comparison leaves out."""
@@ -122,15 +231,28 @@ class Comparison:
     same: dict[str, object]  # what all runs share: data, code, versions, machine, device
 
 
-def compare(runs: Sequence[Run], *, metric: str = "test_accuracy", min_effect: float = MIN_EFFECT) -> Comparison:
+def compare(
+    runs: Sequence[Run],
+    *,
+    metric: str = "test_accuracy",
+    min_effect: float | None = None,
+    looks: Looks | None = None,
+    sequential: bool = False,
+) -> Comparison:
     """Compare every later run with the first one, and judge the primary `metric` by the margin `min_effect`.
 
-    `min_effect` is in the metric's stored unit: 0.001 of an accuracy is 0.1 percentage points. Raises `Refused`, naming
-    every problem, for fewer than two runs, an unknown metric, a margin below 0, other data or another validation split.
+    `min_effect` is in the metric's stored unit: 0.001 of an accuracy is 0.1 percentage points, and the default there,
+    unless one image is more. `looks` remembers what was printed of these pairs before; `sequential` says that seeds are
+    added until the verdict is decided. Raises `Refused`, naming every problem, for fewer than two runs, an unknown
+    metric, a margin below 0, other data or another validation split.
     """
     check(runs, metric, min_effect)
     baseline, *candidates = [measure(run) for run in runs]
-    tables = [rows(baseline, candidate) for candidate in candidates]
+    hits = [right(run) for run in runs]
+    steps = {"test_accuracy": 1 / len(next(iter(hits[0].values())))} if hits[0] else {}
+    min_effect = margin(metric, steps) if min_effect is None else min_effect
+    tables = [rows(baseline, candidate, steps) for candidate in candidates]
+    looks = looks or Looks(None)
     contrasts = [
         Contrast(
             baseline,
@@ -140,10 +262,16 @@ def compare(runs: Sequence[Run], *, metric: str = "test_accuracy", min_effect: f
             differs=changes(settings(runs[0]), settings(run)),
             environment=changes(surroundings(runs[0]), surroundings(run)),
             rows=table,
-            images=image_tests(runs[0], run, counted(baseline, candidate)[0]) if len(runs) == 2 else {},
+            images=image_tests(hits[0], right_there, counted(baseline, candidate)[0]) if len(runs) == 2 else {},
+            crossed=over_images(hits[0], right_there, table.get("test_accuracy")),
             adjusted_p=p,
+            family=len(candidates),
+            looks=tuple(looks.at(pair(runs[0], run))),
+            sequential=sequential,
         )
-        for run, candidate, table, p in zip(runs[1:], candidates, tables, holm(tables, metric), strict=True)
+        for run, candidate, table, right_there, p in zip(
+            runs[1:], candidates, tables, hits[1:], holm(tables, metric), strict=True
+        )
     ]
     first, *others = [surroundings(run) for run in runs]
     same = {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
@@ -153,14 +281,14 @@ def compare(runs: Sequence[Run], *, metric: str = "test_accuracy", min_effect: f
 # Conditions
 
 
-def check(runs: Sequence[Run], metric: str, min_effect: float) -> None:
+def check(runs: Sequence[Run], metric: str, min_effect: float | None) -> None:
     """Raise `Refused` with every reason why these runs cannot be compared so."""
     problems = []
     if len(runs) < 2:
         problems.append(Problem("command line", "runs", "must be two or more", len(runs)))
     if metric not in METRICS:
         problems.append(Problem("command line", "--metric", unknown_metric(metric), metric))
-    if not (math.isfinite(min_effect) and min_effect >= 0):
+    if min_effect is not None and not (math.isfinite(min_effect) and min_effect >= 0):
         problems.append(Problem("command line", "--min-effect", "must be a finite number, 0 or more", min_effect))
     for run in runs[1:]:
         problems += unlike(runs[0], run)
@@ -227,8 +355,13 @@ def counted(a: Side, b: Side) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(s for s in a.seeds if s not in a.diverged), tuple(s for s in b.seeds if s not in b.diverged)
 
 
-def rows(a: Side, b: Side) -> dict[str, Row]:
-    """Return the row of every metric that enough seeds have a value of."""
+def margin(metric: str, steps: Mapping[str, float]) -> float:
+    """Return the margin unless one is told: 0.1 percentage points of an accuracy, or one image where that is more."""
+    return max(MIN_EFFECT, steps.get(metric, 0.0)) if METRICS[metric].unit == "%" else 0.0
+
+
+def rows(a: Side, b: Side, steps: Mapping[str, float]) -> dict[str, Row]:
+    """Return the row of every metric that enough seeds have a value of; `steps`: what one image is of an accuracy."""
     table = {}
     in_a, in_b = counted(a, b)
     for key in METRICS:
@@ -239,7 +372,9 @@ def rows(a: Side, b: Side) -> dict[str, Row]:
             after = {seed: value for seed, value in after.items() if seed in before}
         if before and after:
             x, y = list(before.values()), list(after.values())
-            difference = statistics.paired(x, y) if paired else statistics.welch(x, y)
+            if paired and key == "seconds_per_epoch":  # networks that trained side by side share one measurement
+                x, y = map(list, zip(*dict.fromkeys(zip(x, y, strict=True)), strict=True))
+            difference = statistics.paired(x, y, steps.get(key, 0.0)) if paired else statistics.welch(x, y)
             per_seed = {seed: after[seed] - before[seed] for seed in before} if paired else {}
             table[key] = Row(key, statistics.interval(x), statistics.interval(y), difference, per_seed)
     return table
@@ -253,16 +388,28 @@ def holm(tables: Sequence[Mapping[str, Row]], metric: str) -> list[float | None]
     return [adjusted.get(i) for i in range(len(tables))]
 
 
-def image_tests(a: Run, b: Run, seeds: Sequence[int]) -> dict[int, McNemar]:
+Hits = Mapping[int, "NDArray[np.bool_]"]  # by seed, which test images (n,) the network gets right
+
+
+def image_tests(a: Hits, b: Hits, seeds: Sequence[int]) -> dict[int, McNemar]:
     """Return, for every seed, McNemar's test of the two networks on the test images, at the last epoch."""
-    if not seeds:
+    return {seed: statistics.mcnemar(a[seed], b[seed]) for seed in seeds if seed in a and seed in b}
+
+
+def over_images(a: Hits, b: Hits, row: Row | None) -> Crossed | None:
+    """Return the difference of test accuracies over seeds and images; None of fewer than two pairs."""
+    import numpy as np
+
+    seeds = [seed for seed in row.per_seed if seed in a and seed in b] if row else []
+    if len(seeds) < 2:
+        return None
+    return statistics.crossed(np.stack([a[seed] for seed in seeds]), np.stack([b[seed] for seed in seeds]))
+
+
+def right(run: Run) -> Hits:
+    """Return by seed which test images (n,) the network gets right, at the last epoch."""
+    if len(run.diverged) == len(run.seeds):
         return {}
-    in_a, in_b = right(a), right(b)
-    return {seed: statistics.mcnemar(in_a[seed], in_b[seed]) for seed in seeds if seed in in_a and seed in in_b}
-
-
-def right(run: Run) -> dict[int, NDArray[np.bool_]]:
-    """Return by seed which test images (n,) the network gets right."""
     arrays = run.predictions()
     hits = arrays["predictions"] == arrays["labels"]
     return {int(seed): row for seed, row in zip(arrays["seeds"], hits, strict=True)}

@@ -17,14 +17,19 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-ALPHA = 0.05  # two-sided; every interval is the 1 - ALPHA = 95 % one
+ALPHA = 0.05  # two-sided; the first look at a pair of runs has the 1 - ALPHA = 95 % t interval
+LATER = 0.02  # of the anytime interval that decides from the second look on: the whole way stays under 6 % (numbers.md)
 POWER = 0.8
+LIKELY = 0.8  # how likely the true spread lies within the limits that a range of seeds is planned with
 FEWEST = 3  # no verdict about a method from fewer seeds
 MOST = 1_000_000  # seeds that `seeds_needed` looks at
 TINY = 1e-38  # the least single-precision number whose logarithm can be trusted
+MIXTURE = 1.0  # the variance of the effect sizes that the anytime interval is made for
 ROUNDING = 1e-12  # a spread below this share of the values is rounding, not spread
 
 Word = Literal["better", "worse", "equivalent", "inconclusive", "none"]
+Looked = Literal["first", "later", "sequential"]  # how often somebody looked; sequential: until decided, as declared
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -34,28 +39,77 @@ class Estimate:
     mean: float
     sd: float | None
     n: int
-    interval: tuple[float, float] | None
+    interval: Interval | None
 
 
 @dataclass(frozen=True)
 class Difference:
     """A mean difference, candidate minus baseline, with its 95 % t interval and two-sided p-value.
 
-    `n` counts pairs, or the seeds of the smaller group where nothing is paired. `sd` is that of one difference.
-    `interval` and `p` are None for n = 1 and where the spread is zero (`all_equal`).
+    `n` counts pairs, or the seeds of the smaller group where nothing is paired. `sd` is that of one difference, `error`
+    the standard error of the mean, with `df` degrees of freedom. `error`, `df`, `interval` and `p` are None for n = 1
+    and where the spread is zero (`all_equal`).
     """
 
     mean: float
     sd: float | None
     n: int
-    interval: tuple[float, float] | None
+    interval: Interval | None
     p: float | None
     paired: bool
+    error: float | None = None
+    df: float | None = None
 
     @property
     def all_equal(self) -> bool:
         """True where there is more than one value and no spread among them."""
         return self.n > 1 and self.interval is None
+
+    def around(self, alpha: float) -> Interval | None:
+        """Return the 1 - alpha t interval, which is true for a number of seeds that was fixed beforehand."""
+        return None if self.error is None or self.df is None else _around(self.mean, self.error, self.df, alpha)
+
+    def anytime(self, alpha: float) -> Interval | None:
+        """Return the 1 - alpha interval that is true at every number of seeds at once; None while it is endless."""
+        if self.error is None or self.df is None:
+            return None
+        half = anytime_factor(self.df + 1, alpha) * self.error
+        return (self.mean - half, self.mean + half) if math.isfinite(half) else None
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """A mean difference of accuracies over seeds and test images, both taken as samples (`crossed`).
+
+    error: the standard error of the mean, with `df` degrees of freedom. seeds_error, images_error: the parts of it that
+    more seeds and more images would take away. noise: the sd of one seed's difference that the images alone make.
+    """
+
+    mean: float
+    error: float
+    df: float
+    seeds_error: float
+    images_error: float
+    noise: float
+    images: int
+
+    def around(self, alpha: float) -> Interval:
+        """Return the 1 - alpha interval for new seeds and new images."""
+        return _around(self.mean, self.error, self.df, alpha)
+
+    def anytime(self, alpha: float) -> Interval | None:
+        """Return the same as an interval that is true at every number of seeds at once; None while it is endless."""
+        half = anytime_factor(self.df + 1, alpha) * self.error
+        return (self.mean - half, self.mean + half) if math.isfinite(half) else None
+
+    @property
+    def images_half(self) -> float:
+        """Half the width of the 95 % interval that is left however many seeds there are."""
+        return _normal_quantile(1 - ALPHA / 2) * self.images_error
+
+    def images_needed(self, margin: float) -> int | None:
+        """Return how many test images leave no more than `margin`, if the seeds were endless; None for no margin."""
+        return math.ceil(self.images * (self.images_half / margin) ** 2) if margin > 0 else None
 
 
 @dataclass(frozen=True)
@@ -79,10 +133,24 @@ class McNemar:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One word, and for "inconclusive" the seeds still to add for 80 % power (None: more than `MOST`)."""
+    """One word about an interval. beyond_margin: of "better" and "worse", whether all of it lies beyond the margin."""
 
     word: Word
-    more_seeds: int | None = None
+    beyond_margin: bool = False
+
+    @property
+    def phrase(self) -> str:
+        """The word as a table shows it."""
+        perhaps = self.word in ("better", "worse") and not self.beyond_margin
+        return f"{self.word}, perhaps by less than the margin" if perhaps else self.word
+
+
+@dataclass(frozen=True)
+class MoreSeeds:
+    """How many seeds to add for 80 % power: from `low` to `high`, as the spread is known; None: over `MOST`."""
+
+    low: int | None
+    high: int | None
 
 
 def interval(values: Sequence[float]) -> Estimate:
@@ -92,13 +160,19 @@ def interval(values: Sequence[float]) -> Estimate:
     return Estimate(mean, sd, n, None if sd is None or flat else _around(mean, sd / math.sqrt(n), n - 1))
 
 
-def paired(baseline: Sequence[float], candidate: Sequence[float]) -> Difference:
-    """Return the mean of `candidate[i] - baseline[i]` with its paired-t interval and p-value."""
+def paired(baseline: Sequence[float], candidate: Sequence[float], smallest_step: float = 0.0) -> Difference:
+    """Return the mean of `candidate[i] - baseline[i]` with its paired-t interval and p-value.
+
+    smallest_step: what a value changes by at least, one image of an accuracy. Where all differences are equal, their sd
+    is taken for half of it: values closer than that cannot be told apart.
+    """
     mean, sd, n = _moments([after - before for before, after in zip(baseline, candidate, strict=True)])
-    if sd is None or sd <= ROUNDING * max(map(abs, [*baseline, *candidate])):
+    if sd is not None and sd <= ROUNDING * max(map(abs, [*baseline, *candidate])):
+        sd = smallest_step / 2
+    if not sd:
         return Difference(mean, sd, n, None, None, paired=True)
-    error = sd / math.sqrt(n)
-    return Difference(mean, sd, n, _around(mean, error, n - 1), _two_sided(mean / error, n - 1), paired=True)
+    error, df = sd / math.sqrt(n), n - 1
+    return Difference(mean, sd, n, _around(mean, error, df), _two_sided(mean / error, df), True, error, df)
 
 
 def welch(baseline: Sequence[float], candidate: Sequence[float]) -> Difference:
@@ -117,7 +191,62 @@ def welch(baseline: Sequence[float], candidate: Sequence[float]) -> Difference:
     share_a, share_b = sd_a**2 / n_a, sd_b**2 / n_b
     df = (share_a + share_b) ** 2 / (share_a**2 / (n_a - 1) + share_b**2 / (n_b - 1))  # Welch-Satterthwaite
     error = math.sqrt(share_a + share_b)
-    return Difference(mean, sd, n, _around(mean, error, df), _two_sided(mean / error, df), paired=False)
+    return Difference(mean, sd, n, _around(mean, error, df), _two_sided(mean / error, df), False, error, df)
+
+
+def anytime_factor(n: float, alpha: float) -> float:
+    """Return by how many standard errors an interval of `n` seeds reaches, to be true at every n at once.
+
+    The normal mixture on the effect size, of variance 1 (Lai 1976; Lindon et al. 2022, arXiv 2210.08589; Wang & Ramdas
+    2023, arXiv 2310.03722). Endless while n is too small for `alpha`.
+    """
+    spread = 1 + n * MIXTURE
+    quantile = (math.sqrt(spread) / alpha) ** (2 / n)
+    left = 1 - quantile / spread
+    return math.sqrt((n - 1) * (quantile - 1) / left) if left > 0 else math.inf
+
+
+def crossed(baseline: NDArray[np.bool_], candidate: NDArray[np.bool_]) -> Crossed:
+    """Return the mean difference of accuracies, and how far it is known for new seeds and new images.
+
+    Both are (seeds, images), two seeds or more: whether the network of that seed gets that image right; both runs have
+    the same images, and the networks in one line are a pair. A random-effects analysis of seeds crossed with images, as
+    of readers crossed with cases (Dorfman, Berbaum & Metz 1992; Hillis 2007).
+    """
+    import numpy as np
+
+    gains = candidate.astype(np.float64) - baseline
+    n, m = gains.shape
+    mean, by_seed, by_image = float(gains.mean()), gains.mean(1, keepdims=True), gains.mean(0, keepdims=True)
+    seeds = m * float(by_seed.var(ddof=1))
+    images = n * float(by_image.var(ddof=1)) if m > 1 else 0.0
+    rest = float(np.square(gains - by_seed - by_image + mean).sum()) / ((n - 1) * max(1, m - 1))
+    shared = max(images - rest, 0.0)
+    if seeds + shared == 0:
+        seeds = m * (0.5 / m) ** 2  # all equal: half an image, as in `paired`
+    df = (seeds + shared) ** 2 / (seeds**2 / (n - 1)) if seeds else math.inf
+    seeds_error, images_error = math.sqrt(seeds / (n * m)), math.sqrt(shared / (n * m))
+    return Crossed(
+        mean,
+        math.hypot(seeds_error, images_error),
+        min(df, MOST),
+        seeds_error,
+        images_error,
+        noise=math.sqrt(rest / m),
+        images=m,
+    )
+
+
+def deciding(difference: Difference | Crossed, looked: Looked = "first", family: int = 1) -> Interval | None:
+    """Return the interval that decides: true at the first look for a fixed number of seeds, later at every number.
+
+    The first look has the t interval at `ALPHA`, a later one the anytime interval at `LATER`; whoever declared to add
+    seeds until the verdict is decided has the anytime interval at `ALPHA` from the beginning. Of a `family` of
+    differences each has its share of the error, so that their intervals hold together.
+    """
+    if looked == "first":
+        return difference.around(ALPHA / family)
+    return difference.anytime((ALPHA if looked == "sequential" else LATER) / family)
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
@@ -153,51 +282,91 @@ def entropy(probabilities: NDArray[Any]) -> NDArray[np.float64]:
     return result
 
 
-def paired_power(n: int, effect: float) -> float:
-    """Return the power of a two-sided paired t test with `n` pairs for a true difference of `effect` sd."""
-    from scipy.special import nctdtr, stdtrit
+def detection_power(n: int, effect: float, critical: float) -> float:
+    """Return how likely |t| of `n` pairs is beyond `critical`, where the true difference is `effect` sd."""
+    from scipy.special import nctdtr
 
-    critical, shift = stdtrit(n - 1, 1 - ALPHA / 2), effect * math.sqrt(n)
-    return float(1 - nctdtr(n - 1, shift, critical) + nctdtr(n - 1, shift, -critical))
+    shift = effect * math.sqrt(n)
+    below, beyond = float(nctdtr(n - 1, shift, critical)), float(nctdtr(n - 1, shift, -critical))
+    return 1 - _or_none(below) + _or_none(beyond)
 
 
-def seeds_needed(sd: float, effect: float, power: float = POWER) -> int | None:
-    """Return the smallest number of pairs (at least 3) that finds a true difference `effect` with this power.
+def equivalence_power(n: int, margin: float, critical: float) -> float:
+    """Return how likely the interval of `n` pairs lies within +-`margin` sd, where the true difference is 0."""
+    from scipy.special import stdtr
 
-    `sd` is that of the paired differences, in the unit of `effect`. None where more than `MOST` pairs are needed. It is
-    for planning one further batch: to add seeds one by one and stop at the first clear interval finds too much.
+    room = margin * math.sqrt(n) - critical
+    return max(0.0, 2 * float(stdtr(n - 1, room)) - 1)
+
+
+def seeds_needed(
+    sd: float, effect: float, power: float = POWER, *, alpha: float = ALPHA, later: bool = False, equal: bool = False
+) -> int | None:
+    """Return the smallest number of pairs, at least 3, that answers with this power; None for more than `MOST`.
+
+    The question is whether a true difference of `effect` is found or, where `equal`, whether methods that are equal are
+    shown to be within `effect`. `sd` is that of the paired differences, in the unit of `effect`. The answer is a 1 -
+    `alpha` t interval or, where it is a `later` look, the anytime interval.
     """
     if sd < 0 or effect < 0:
         raise ValueError(f"sd and effect must be 0 or more, got {sd} and {effect}")
     if effect == 0:
         return None
     share = min(effect / sd, 100.0) if sd else 100.0  # 100 sd: three seeds find it
-    needed = FEWEST + bisect_left(range(FEWEST, MOST + 1), power, key=lambda n: paired_power(n, share))
+    reached = equivalence_power if equal else detection_power
+
+    def power_of(n: int) -> float:
+        critical = anytime_factor(n, alpha) if later else _quantile(n - 1, alpha)
+        return reached(n, share, critical) if math.isfinite(critical) else 0.0
+
+    needed = FEWEST + bisect_left(range(FEWEST, MOST + 1), power, key=power_of)
     return needed if needed <= MOST else None
 
 
-def verdict(
-    difference: Difference, margin: float, *, higher_is_better: bool, adjusted_p: float | None = None
-) -> Verdict:
-    """Judge a difference by its 95 % interval against `margin`, the smallest difference that matters (0 or more).
+def more_seeds(
+    difference: Difference, effect: float, noise: float = 0.0, *, family: int = 1, equal: bool = False
+) -> MoreSeeds:
+    """Return how many seeds to add so that the next look answers with 80 % power (`seeds_needed`, a later look).
 
-    - none: fewer than 3 seeds, or no interval because all differences are equal
-    - equivalent: the interval lies wholly inside [-margin, +margin], the ends included, also where it excludes 0
-    - better, worse: the interval excludes 0 and reaches beyond the margin; where several candidates are compared,
-      Holm's `adjusted_p` must be below 0.05 too
-    - inconclusive: anything else; with the seeds to add so that a true difference of `margin` is found with 80 % power
+    `noise` is the sd that the test images alone make, which no estimate from few seeds can go below. The range has the
+    80 % limits of the spread, for a few seeds tell it badly: from 5 seeds, from 0.7 to 1.9 times.
+    """
+    from scipy.special import chdtri
+
+    sd, df = max(difference.sd or 0.0, noise), difference.df or max(1, difference.n - 1)
+    tails = (1 - LIKELY) / 2, (1 + LIKELY) / 2
+    limits = [max(noise, sd * math.sqrt(df / float(chdtri(df, tail)))) for tail in tails]
+    found = [seeds_needed(limit, effect, alpha=LATER / family, later=True, equal=equal) for limit in limits]
+    low, high = (None if needed is None else max(1, needed - difference.n) for needed in found)
+    return MoreSeeds(low, high)
+
+
+def verdict(
+    interval: Interval | None,
+    margin: float,
+    *,
+    higher_is_better: bool,
+    clear: bool | None = None,
+) -> Verdict:
+    """Judge an interval against `margin`, the smallest difference that matters (0 or more).
+
+    - none: no interval
+    - equivalent: it lies wholly inside [-margin, +margin], the ends included, also where it excludes 0
+    - better, worse: it excludes 0 and reaches beyond the margin. `clear` says whether 0 is excluded where another test
+      than the interval decides that (Holm's, over a family). Whether all of it lies beyond the margin is said beside
+    - inconclusive: anything else
     """
     if not margin >= 0:
         raise ValueError(f"margin must be 0 or more, got {margin}")
-    if difference.n < FEWEST or difference.interval is None or difference.sd is None:
+    if interval is None:
         return Verdict("none")
-    low, high = difference.interval
+    low, high = interval
     if -margin <= low and high <= margin:
         return Verdict("equivalent")
-    if (low > 0 or high < 0) and (adjusted_p is None or adjusted_p < ALPHA):
-        return Verdict("better" if (low > 0) == higher_is_better else "worse")
-    needed = seeds_needed(difference.sd, margin)
-    return Verdict("inconclusive", None if needed is None else max(0, needed - difference.n))
+    if (low > 0 or high < 0) if clear is None else clear:
+        beyond = low > margin or high < -margin
+        return Verdict("better" if (low + high > 0) == higher_is_better else "worse", beyond)
+    return Verdict("inconclusive")
 
 
 def _moments(values: Sequence[float]) -> tuple[float, float | None, int]:
@@ -208,11 +377,27 @@ def _moments(values: Sequence[float]) -> tuple[float, float | None, int]:
     return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1)) if n > 1 else None, n
 
 
-def _around(mean: float, error: float, df: float) -> tuple[float, float]:
-    from scipy.special import stdtrit  # Student's t quantile
-
-    half = float(stdtrit(df, 1 - ALPHA / 2)) * error
+def _around(mean: float, error: float, df: float, alpha: float = ALPHA) -> Interval:
+    half = _quantile(df, alpha) * error
     return mean - half, mean + half
+
+
+def _quantile(df: float, alpha: float) -> float:
+    """Return what |t| exceeds with probability `alpha`."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, 1 - alpha / 2))
+
+
+def _or_none(probability: float) -> float:
+    """Return a probability, 0 where it is too small for SciPy to say."""
+    return 0.0 if math.isnan(probability) else probability
+
+
+def _normal_quantile(probability: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri(probability))
 
 
 def _two_sided(t: float, df: float) -> float:

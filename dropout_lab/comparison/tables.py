@@ -14,13 +14,24 @@ from typing import Any
 
 from dropout_lab.comparison import verdict as wording
 from dropout_lab.comparison.compare import Comparison, Contrast
-from dropout_lab.comparison.inference import Difference, Estimate
+from dropout_lab.comparison.inference import Difference, Estimate, Interval
 from dropout_lab.comparison.metrics import METRICS
-from dropout_lab.comparison.verdict import about, condition, differences, notes, pairing, shown_p, verdicts
+from dropout_lab.comparison.verdict import (
+    about,
+    advice,
+    condition,
+    differences,
+    new_images,
+    notes,
+    overfitting,
+    pairing,
+    shown_p,
+    verdicts,
+)
 from dropout_lab.storage import plain
 from dropout_lab.text import Line, Parts, as_text, labelled
 
-SCHEMA_VERSION = 1  # of the JSON
+SCHEMA_VERSION = 2  # of the JSON; 1 knew no looks and no new images
 NARROWEST = 60  # columns of text
 SAME = ("data", "dropout-lab", "torch", "device")  # what the line "same" names; JSON has all
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a cell of text that begins so
@@ -38,7 +49,12 @@ def parts(comparison: Comparison) -> Parts:
         found += [metric_lines(comparison), *details(comparison.contrasts[0])]
     else:
         found += [run_lines(comparison), means(comparison)]
-    return [*found, *(labelled("verdict", verdict) for verdict in verdicts(comparison))]
+    found += [labelled("verdict", verdict) for verdict in verdicts(comparison)]
+    if len(comparison.contrasts) == 1:
+        (contrast,) = comparison.contrasts
+        said = {"seeds": advice(contrast), "images": new_images(contrast), "overfit": overfitting(contrast)}
+        found += [labelled(label, text) for label, text in said.items() if text]
+    return found
 
 
 def to_csv(comparison: Comparison) -> str:
@@ -87,7 +103,8 @@ def details(contrast: Contrast) -> list[str]:
     lines = []
     if row and row.per_seed:
         lines.append(labelled("per seed", " ".join(metric.shown(v, sign=True) for v in row.per_seed.values())))
-    return lines + ([labelled("images", wording.images(contrast))] if contrast.images else [])
+    said = wording.images(contrast)
+    return lines + ([labelled("images", said)] if said else [])
 
 
 def metric_lines(comparison: Comparison) -> list[Line]:
@@ -131,7 +148,8 @@ def figures(contrast: Contrast, key: str) -> Line:
         return "-", "-", "-", "-", "0", word
     p = contrast.adjusted_p if primary and contrast.adjusted_p is not None else row.difference.p
     shift = short(METRICS[key].shown(row.difference.mean, sign=True))
-    rest = interval(key, row.difference), "-" if p is None else shown_p(p), str(row.difference.n), word
+    bounds = contrast.fixed_interval if primary else row.difference.interval  # of several candidates, simultaneous
+    rest = interval(key, row.difference, bounds), "-" if p is None else shown_p(p), str(row.difference.n), word
     return mean_sd(key, row.candidate), shift, *rest
 
 
@@ -141,11 +159,11 @@ def mean_sd(key: str, estimate: Estimate) -> str:
     return mean if estimate.sd is None else f"{mean} ±{short(METRICS[key].shown(estimate.sd))}"
 
 
-def interval(key: str, difference: Difference) -> str:
+def interval(key: str, difference: Difference, bounds: Interval | None) -> str:
     """Return "[-0.52, -0.18]", or why there is no interval."""
-    if difference.interval is None:
+    if bounds is None:
         return "all equal" if difference.all_equal else "-"
-    return "[" + ", ".join(short(METRICS[key].shown(bound, sign=True)) for bound in difference.interval) + "]"
+    return "[" + ", ".join(short(METRICS[key].shown(bound, sign=True)) for bound in bounds) + "]"
 
 
 def short(number: str) -> str:
@@ -201,7 +219,23 @@ def json_candidate(contrast: Contrast) -> dict[str, Any]:
         "missing": {key: missing for key in METRICS if (missing := contrast.missing(key))},
         "mcnemar": {seed: asdict(test) for seed, test in contrast.images.items()},
         "holm_p": contrast.adjusted_p,
-        "verdict": {**asdict(contrast.verdict), "sentence": wording.sentence(contrast)},
+        "verdict": {
+            **asdict(contrast.verdict),
+            "sentence": wording.sentence(contrast),
+            "interval": contrast.interval,
+            "first_look": contrast.first_look,
+            "fixed_interval": contrast.fixed_interval,
+            "looks": [asdict(look) for look in contrast.before],
+            "more_seeds": advice(contrast) or None,
+        },
+        "new_images": contrast.crossed
+        and {
+            **asdict(contrast.crossed),
+            "interval": contrast.crossed_interval,
+            "verdict": asdict(contrast.crossed_verdict),
+            "sentence": new_images(contrast) or None,
+        },
+        "overfitting": overfitting(contrast) or None,
     }
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
-from dropout_lab.comparison.compare import Comparison, Contrast, Side
-from dropout_lab.comparison.inference import ALPHA, FEWEST
+from dropout_lab.comparison.compare import OVERFITTING, Comparison, Contrast, Side
+from dropout_lab.comparison.inference import ALPHA, FEWEST, Interval, MoreSeeds, Verdict, deciding
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.errors import shown
 from dropout_lab.text import count, named_seeds, shown_seeds
 
-LEVEL = f"{ALPHA}".removeprefix("0")  # ".05"
+LEVEL_SHOWN = f"{100 * (1 - ALPHA):.0f} %"
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 DIGESTS = ("data", "git_commit")  # shown by their first seven digits
 
 
@@ -34,30 +36,133 @@ def sentence(contrast: Contrast) -> str:
 
 def judgement(contrast: Contrast) -> str:
     """Return the verdict on the primary metric, or why there is none."""
-    metric, verdict, row = METRICS[contrast.metric], contrast.verdict, contrast.rows.get(contrast.metric)
-    n = row.difference.n if row else 0
-    if row is None or row.difference.interval is None or verdict.word == "none":
-        if n < FEWEST:
-            return f"no verdict: {count(n, 'seed')}; {FEWEST} or more are needed"
+    verdict, row = contrast.verdict, contrast.row
+    n, subject = row.difference.n if row else 0, subject_of(contrast)
+    if row is None or n < FEWEST:
+        return f"no verdict: {count(n, 'seed')}; {FEWEST} or more are needed"
+    if contrast.withheld and verdict.word == "none":
+        return (
+            f"no verdict: {lost(contrast.candidate)}, {lost(contrast.baseline)}; a mean over the rest would flatter it"
+        )
+    if row.difference.interval is None:
         return f"no verdict: all {n} differences are equal, so their spread cannot be estimated"
-    low, high = row.difference.interval
+    return asked(contrast) + answered(contrast, contrast.interval, verdict, subject) + looked(contrast)
+
+
+def asked(contrast: Contrast) -> str:
+    """Return the question that the seeds answer."""
+    if contrast.metric != "test_accuracy" or contrast.crossed is None:
+        return "if trained again: "
+    return f"if trained again, on these {contrast.crossed.images:,} test images: "
+
+
+def answered(contrast: Contrast, interval: Interval | None, verdict: Verdict, subject: str) -> str:
+    """Return a word about an interval of the primary metric, with its numbers and the margin."""
+    metric = METRICS[contrast.metric]
     margin = f"(margin {metric.shown_difference(contrast.min_effect)})"
-    span = f"{metric.shown(low, sign=True)} to {metric.shown_difference(high, sign=True)}"
-    subject = subject_of(contrast)
+    if interval is None:
+        return f"inconclusive on {metric.title}: so few seeds leave the interval without an end {margin}"
+    low, high = interval
+    span = spanned(contrast.metric, interval)
     if verdict.word in ("better", "worse"):
-        small, large = sorted((abs(low), abs(high)))
+        small, large = sorted((abs(low), abs(high))) if not low <= 0 <= high else (0.0, max(abs(low), abs(high)))
         by = f"{metric.shown(small)} to {metric.shown_difference(large)}"
-        return f"{subject} is {verdict.word} by {by} on {metric.title} {margin}"
+        found = f"{subject} is {verdict.word} by {by} on {metric.title}"
+        size = metric.shown_difference(contrast.min_effect)
+        return f"{found} {margin}" if verdict.beyond_margin else f"{found}, perhaps by less than the margin of {size}"
     if verdict.word == "equivalent":
         return f"{subject} is equivalent to {contrast.baseline.name} on {metric.title}: {span} {margin}"
-    parts = [f"inconclusive on {metric.title}: {subject} changes it by {span} {margin}"]
-    if contrast.adjusted_p is not None and not low <= 0 <= high:
-        parts.append(f"Holm's p {shown_p(contrast.adjusted_p)} is not below {LEVEL}")
-    if verdict.more_seeds:
-        parts.append(f"about {count(verdict.more_seeds, 'more seed')} for 80 % power to find the margin")
-    elif verdict.more_seeds == 0:
-        parts.append(f"{n} seeds already have 80 % power to find the margin")
-    return "; ".join(parts)
+    return f"inconclusive on {metric.title}: {subject} changes it by {span} {margin}"
+
+
+def spanned(metric: str, interval: Interval) -> str:
+    """Return "-0.25 to -0.01 pp"."""
+    low, high = interval
+    return f"{METRICS[metric].shown(low, sign=True)} to {METRICS[metric].shown_difference(high, sign=True)}"
+
+
+def looked(contrast: Contrast) -> str:
+    """Return what earlier looks at this pair make of the verdict; "" for the first look."""
+    if contrast.sequential:
+        return f"; {LEVEL_SHOWN}, whenever you stop"
+    if contrast.first_look:
+        return ""
+    n, earlier = len(contrast.judged), ", ".join(dict.fromkeys(str(len(look.seeds)) for look in contrast.before))
+    fixed = f"{spanned(contrast.metric, contrast.fixed_interval)} " if contrast.fixed_interval else ""
+    return (
+        f"; {fixed}had {count(n, 'seed')} been fixed beforehand, but it was compared before at {earlier}, so this "
+        f"interval holds whenever you stop ({LEVEL_SHOWN})"
+    )
+
+
+def lost(side: Side) -> str:
+    """Return how many seeds of a run diverged."""
+    return f"{len(side.diverged)} of {count(len(side.seeds), 'seed')} of {side.name} diverged"
+
+
+def advice(contrast: Contrast) -> str:
+    """Return how many more seeds would answer an open question; "" where the verdict is not open."""
+    row, metric = contrast.row, METRICS[contrast.metric]
+    if row is None or contrast.verdict.word != "inconclusive":
+        return ""
+    found = []
+    if needed := seeds_shown(contrast.more_seeds(contrast.min_effect)):
+        found.append(f"{needed} to find a difference of the margin")
+    if needed := seeds_shown(contrast.more_seeds(abs(row.difference.mean))):
+        found.append(f"{needed} for one of the size seen ({metric.shown_difference(row.difference.mean, sign=True)})")
+    if needed := seeds_shown(contrast.more_seeds(contrast.min_effect, equal=True)):
+        found.append(f"{needed} to show that both are as good, if they are")
+    return f"{'; '.join(found)} (80 % power)" if found else ""
+
+
+def seeds_shown(more: MoreSeeds) -> str:
+    """Return "about 20 to 210 more seeds"; "" where even the fewest are too many to count."""
+    if more.low is None:
+        return ""
+    if more.low == more.high:
+        return f"about {count(more.low, 'more seed')}"
+    return f"about {more.low:,} to {f'{more.high:,}' if more.high else 'over a million'} more seeds"
+
+
+def new_images(contrast: Contrast) -> str:
+    """Return whether the verdict would hold on new images too, and what part of the doubt the images make."""
+    crossed, interval, metric = contrast.crossed, contrast.crossed_interval, METRICS[contrast.metric]
+    if crossed is None or contrast.crossed_verdict.word == "none":
+        return ""
+    said = f"on new images too: {answered(contrast, interval, contrast.crossed_verdict, subject_of(contrast))}"
+    parts = metric.shown(crossed.seeds_error), metric.shown_difference(crossed.images_error)
+    said += f"; standard error {parts[0]} from the seeds, {parts[1]} from the images"
+    needed = crossed.images_needed(contrast.min_effect)
+    if contrast.crossed_verdict.word == "inconclusive" and crossed.images_half > contrast.min_effect and needed:
+        alone = metric.shown_difference(crossed.images_half)
+        said += f". {crossed.images:,} images alone leave ±{alone}, more than the margin: no number of seeds will do"
+        said += f", about {needed:,} test images would"
+    return said
+
+
+def overfitting(contrast: Contrast) -> str:
+    """Return whether the candidate overfits less or more: the gap and the rise of val_loss, a family of two."""
+    found = {key: contrast.rows[key] for key in OVERFITTING if key in contrast.rows}
+    intervals = {
+        key: deciding(row.difference, contrast.looked, contrast.family * len(OVERFITTING)) for key, row in found.items()
+    }
+    if contrast.withheld or any(row.difference.n < FEWEST for row in found.values()) or not any(intervals.values()):
+        return ""
+    ways = {key: (low > 0) - (high < 0) for key, (low, high) in ((k, i) for k, i in intervals.items() if i)}
+    parts = [f"{METRICS[key].title} {mean_change(contrast, key)}" for key, way in ways.items() if way]
+    clear = {way for way in ways.values() if way}
+    name = subject_of(contrast)
+    if len(clear) == 1:
+        return f"{name} overfits clearly {'less' if clear == {-1} else 'more'}: {', '.join(parts)}"
+    if clear:
+        return f"{name} overfits less in one way and more in another: {', '.join(parts)}"
+    return f"not told apart: {', '.join(f'{METRICS[key].title} {mean_change(contrast, key)}' for key in ways)}"
+
+
+def mean_change(contrast: Contrast, key: str) -> str:
+    """Return "0.0900 -> 0.0287"."""
+    metric, row = METRICS[key], contrast.rows[key]
+    return f"{metric.shown(row.baseline.mean)} -> {metric.shown(row.candidate.mean)}"
 
 
 def subject_of(contrast: Contrast) -> str:
@@ -103,6 +208,14 @@ def notes(comparison: Comparison) -> Iterator[str]:
             yield f"{name} differs in {keys}: the differences below are not the effect of dropout alone"
         if not contrast.common:
             yield f"{name} has no seed in common with {contrast.baseline.name}: Welch's interval of independent seeds"
+        if (seed := contrast.dominating) is not None and contrast.row:
+            rest = [gain for own, gain in contrast.row.per_seed.items() if own != seed]
+            mean = METRICS[contrast.metric].shown_difference(math.fsum(rest) / len(rest), sign=True)
+            yield f"{name}: seed {seed} dominates the interval; the others differ by {mean} on average"
+        judged = list(dict.fromkeys([*(look.metric for look in contrast.looks), contrast.metric]))
+        if (place := judged.index(contrast.metric)) and place < len(ORDINALS):
+            place_shown = f"{contrast.metric} is the {ORDINALS[place]} metric judged for this pair"
+            yield f"{place_shown}: of several metrics, one may look clear by chance"
         for side in (contrast.baseline, contrast.candidate):
             if alone := contrast.alone(side):
                 yield f"{side.name}: no partner for {named_seeds(alone)}, left out"
@@ -113,18 +226,18 @@ def notes(comparison: Comparison) -> Iterator[str]:
             if seeds:
                 yield f"{name}: nothing to compare for {named_seeds(seeds)} in {', '.join(titles)}"
     if len(comparison.contrasts) > 1:
-        yield f"p is adjusted by Holm over the {len(comparison.contrasts)} comparisons with {comparison.baseline.name}"
+        number = len(comparison.contrasts)
+        yield f"p is adjusted by Holm over the {number} comparisons with {comparison.baseline.name}"
+        yield f"the intervals are simultaneous: all {number} hold together with {LEVEL_SHOWN}"
 
 
 def images(contrast: Contrast) -> str:
-    """Return what McNemar's test says of the networks on the test images, pair by pair. `images` must not be empty."""
-    tests = list(contrast.images.values())
-    net, disagree = (sum(numbers) / len(tests) for numbers in zip(*((t.net, t.disagree) for t in tests), strict=True))
-    found = f"{net:+.0f} net of {disagree:.0f} on which they disagree"
-    if len(tests) == 1:
-        return f"{found}; exact McNemar p {shown_p(tests[0].p)}, which is about these two networks, not the method"
-    clear = sum(test.p < ALPHA for test in tests)
-    return f"{found} per seed; exact McNemar p < {LEVEL} for {clear} of {count(len(tests), 'seed')}"
+    """Return what McNemar's test says of two networks, one seed each; "" of more, of whom `new_images` speaks."""
+    if len(contrast.images) != 1:
+        return ""
+    (test,) = contrast.images.values()
+    found = f"{test.net:+d} net of {test.disagree} on which they disagree"
+    return f"{found}; exact McNemar p {shown_p(test.p)}, which is about these two networks, not the method"
 
 
 # Numbers

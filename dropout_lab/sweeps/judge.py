@@ -190,8 +190,9 @@ def _verdict(line: Line) -> str:
     """Return the verdict in one word, as `compare` would give it; "" if there is none."""
     if line.difference is None:
         return ""
-    higher = PRIMARY.higher_is_better
-    word = statistics.verdict(line.difference, MIN_EFFECT, higher_is_better=higher, adjusted_p=line.holm_p).word
+    higher, interval = PRIMARY.higher_is_better, line.difference.interval
+    clear = line.holm_p is not None and line.holm_p < statistics.ALPHA
+    word = statistics.verdict(interval, MIN_EFFECT, higher_is_better=higher, clear=clear).word
     return "" if word == "none" else word
 
 

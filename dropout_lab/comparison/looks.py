@@ -1,0 +1,68 @@
+"""Looks: at which seeds a verdict on a pair of runs was printed, so that a later one knows how often somebody looked.
+
+    <runs>/_looks/<pair>.json     one small file for each pair, in the order in which verdicts were printed
+
+A pair is known by the identities of its two runs and by their data, never by names or places: a run that is renamed or
+trained again to the same bytes is the same experiment, and was looked at before. So the file is in the runs directory
+and not with the comparison, which may be deleted and made anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dropout_lab.runs.read import Run
+from dropout_lab.storage import as_json, atomic_write, make_directory, read_file, sha256
+
+FOLDER = "_looks"  # in the runs directory
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Look:
+    """One verdict that was printed: the metric that was judged, and the seeds that it was judged on, in order."""
+
+    metric: str
+    seeds: tuple[int, ...]
+
+
+def pair(a: Run, b: Run) -> str:
+    """Return what a pair of runs is known by, whichever of them is the baseline."""
+    identities = sorted((a.config.identity, b.config.identity))
+    return sha256("\n".join([*identities, a.summary.data_sha256]).encode())[:24]
+
+
+class Looks:
+    """The looks that are remembered in a runs directory; without one, there are none and none is kept."""
+
+    def __init__(self, runs: Path | None) -> None:
+        self.runs = runs
+
+    def file(self, name: str) -> Path | None:
+        """Return where the looks at a pair are kept."""
+        return self.runs / FOLDER / f"{name}.json" if self.runs else None
+
+    def at(self, name: str) -> list[Look]:
+        """Return the looks at a pair, first to last; what cannot be read is taken for no look."""
+        file = self.file(name)
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+            found = json.loads(read_file(file))["looks"] if file else []
+            return [Look(str(look["metric"]), tuple(map(int, look["seeds"]))) for look in found]
+        return []
+
+    def remember(self, name: str, look: Look) -> None:
+        """Note a look, unless the same one was noted before. Raises `Failed` where it cannot be written."""
+        file, known = self.file(name), self.at(name)
+        if file is None or look in known:
+            return
+        make_directory(file.parent)
+        atomic_write(file, as_json(as_dict([*known, look])).encode(), durable=False)
+
+
+def as_dict(looks: Sequence[Look]) -> dict[str, object]:
+    """Return looks as the file holds them."""
+    return {"format": FORMAT, "looks": [{"metric": look.metric, "seeds": list(look.seeds)} for look in looks]}
