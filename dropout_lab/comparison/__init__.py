@@ -6,4 +6,6 @@ compare    two or more runs: check their conditions, pair their seeds, apply inf
 verdict    the words of a comparison: the verdict as a sentence, conditions, notes
 tables     a comparison as text, Markdown, CSV and JSON
 gate       --fail-if: parse a condition and test a comparison against it
+looks      which verdicts on a pair were printed before
+variance   where the spread comes from: components of crossed random streams
 """
