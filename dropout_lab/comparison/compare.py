@@ -200,8 +200,12 @@ class Contrast:
     def more_seeds(self, effect: float, *, equal: bool = False) -> MoreSeeds:
         """Return how many seeds to add so that the next look answers; see `inference.more_seeds`."""
         assert self.row
-        noise = self.crossed.noise if self.crossed and self.metric == "test_accuracy" else 0.0
-        return statistics.more_seeds(self.row.difference, effect, noise, family=self.family, equal=equal)
+        return statistics.more_seeds(self.row.difference, effect, self.noise, family=self.family, equal=equal)
+
+    @property
+    def noise(self) -> float:
+        """The sd of a seed's difference that the test images alone make; 0 of a metric that does not count images."""
+        return self.crossed.noise if self.crossed and self.metric == "test_accuracy" else 0.0
 
     def alone(self, side: Side) -> tuple[int, ...]:
         """Return the seeds of `side` without a partner, which a paired comparison leaves out."""

@@ -316,7 +316,7 @@ def seeds_needed(
     reached = equivalence_power if equal else detection_power
 
     def power_of(n: int) -> float:
-        critical = anytime_factor(n, alpha) if later else _quantile(n - 1, alpha)
+        critical = anytime_factor(n, alpha) if later else t_quantile(n - 1, alpha)
         return reached(n, share, critical) if math.isfinite(critical) else 0.0
 
     needed = FEWEST + bisect_left(range(FEWEST, MOST + 1), power, key=power_of)
@@ -331,14 +331,19 @@ def more_seeds(
     `noise` is the sd that the test images alone make, which no estimate from few seeds can go below. The range has the
     80 % limits of the spread, for a few seeds tell it badly: from 5 seeds, from 0.7 to 1.9 times.
     """
-    from scipy.special import chdtri
-
     sd, df = max(difference.sd or 0.0, noise), difference.df or max(1, difference.n - 1)
-    tails = (1 - LIKELY) / 2, (1 + LIKELY) / 2
-    limits = [max(noise, sd * math.sqrt(df / float(chdtri(df, tail)))) for tail in tails]
+    limits = [max(noise, limit) for limit in spread_limits(sd, df)]
     found = [seeds_needed(limit, effect, alpha=LATER / family, later=True, equal=equal) for limit in limits]
     low, high = (None if needed is None else max(1, needed - difference.n) for needed in found)
     return MoreSeeds(low, high)
+
+
+def spread_limits(sd: float, df: float) -> Interval:
+    """Return between what the true spread lies with probability `LIKELY`, as far as `df` degrees of freedom can tell."""
+    from scipy.special import chdtri
+
+    low, high = (sd * math.sqrt(df / float(chdtri(df, tail))) for tail in ((1 - LIKELY) / 2, (1 + LIKELY) / 2))
+    return low, high
 
 
 def verdict(
@@ -378,11 +383,11 @@ def _moments(values: Sequence[float]) -> tuple[float, float | None, int]:
 
 
 def _around(mean: float, error: float, df: float, alpha: float = ALPHA) -> Interval:
-    half = _quantile(df, alpha) * error
+    half = t_quantile(df, alpha) * error
     return mean - half, mean + half
 
 
-def _quantile(df: float, alpha: float) -> float:
+def t_quantile(df: float, alpha: float) -> float:
     """Return what |t| exceeds with probability `alpha`."""
     from scipy.special import stdtrit
 
