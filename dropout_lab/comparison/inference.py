@@ -339,7 +339,7 @@ def more_seeds(
 
 
 def spread_limits(sd: float, df: float) -> Interval:
-    """Return between what the true spread lies with probability `LIKELY`, as far as `df` degrees of freedom can tell."""
+    """Return the limits of the true spread, which hold with probability `LIKELY`; `df`: degrees of freedom of `sd`."""
     from scipy.special import chdtri
 
     low, high = (sd * math.sqrt(df / float(chdtri(df, tail))) for tail in ((1 - LIKELY) / 2, (1 + LIKELY) / 2))
