@@ -15,15 +15,13 @@ from dropout_lab.comparison import compare as comparisons
 from dropout_lab.comparison import tables
 from dropout_lab.comparison.compare import Comparison
 from dropout_lab.comparison.gate import Gate, parse_gates
-from dropout_lab.comparison.inference import FEWEST
-from dropout_lab.comparison.looks import Look, Looks, as_dict, pair
+from dropout_lab.comparison.looks import Looks
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.config import resolve as configs
 from dropout_lab.data import datasets as data
 from dropout_lab.errors import Problem, Refused, stop_at
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.job import Job
-from dropout_lab.runs.read import Run
 from dropout_lab.storage import as_json, atomic_write, make_directory, sha256
 from dropout_lab.text import as_markdown, named_seeds
 
@@ -126,7 +124,7 @@ def write(
     loaded = names.each(jobs, lambda job: runs.load(job.path))
     loaded = [run.only(seeds) for run in loaded] if seeds else loaded
     result = comparisons.compare(loaded, metric=asked.metric, min_effect=asked.min_effect, looks=looks)
-    remembered = remember(result, loaded, looks)
+    remembered = comparisons.remember(result, loaded, looks)
     from dropout_lab.figures import plots
 
     make_directory(directory)
@@ -135,17 +133,6 @@ def write(
     atomic_write(directory / "looks.json", as_json(remembered).encode())
     plots.save(plots.comparison(loaded), directory / "curves.png")
     return result
-
-
-def remember(result: comparisons.Comparison, loaded: Sequence[Run], looks: Looks) -> dict[str, object]:
-    """Note that these verdicts are about to be shown, and return all that is remembered of these pairs."""
-    found: dict[str, object] = {}
-    for contrast, run in zip(result.contrasts, loaded[1:], strict=True):
-        name = pair(loaded[0], run)
-        if len(contrast.judged) >= FEWEST:
-            looks.remember(name, Look(contrast.metric, contrast.judged))
-        found[contrast.candidate.name] = as_dict(looks.at(name))
-    return found
 
 
 def comparison_directory(jobs: Sequence[Job], options: Options) -> Path:

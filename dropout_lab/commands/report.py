@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dropout_lab.commands.names import Options, check_page, recorded
 from dropout_lab.commands.result import Result, failed
+from dropout_lab.comparison.looks import Looks
 
 
 def report(names: Sequence[str], out: Path, options: Options) -> Result[Path]:
@@ -15,5 +16,5 @@ def report(names: Sequence[str], out: Path, options: Options) -> Result[Path]:
     directories = recorded(names, options)
     from dropout_lab.report import page
 
-    problems = page.write(directories, options.data, out)
+    problems = page.write(directories, options.data, out, Looks(options.runs))
     return Result(out, written=str(out), error=failed(problems))

@@ -94,9 +94,10 @@ def judge_sweep(sweep: Sweep, options: Options) -> SweepTable:
 
     directory = options.runs / sweep.name
     members = [member for member in sweep.members if (directory / member.name / "summary.json").exists()]
-    table = judging.judge(
-        sweep, {member.name: runs.load(directory / member.name).only(member.config.seeds) for member in members}
-    )
+    loaded = {member.name: runs.load(directory / member.name).only(member.config.seeds) for member in members}
+    looks = Looks(options.runs)
+    table = judging.judge(sweep, loaded, looks)
+    judging.remember(table, loaded, looks)
     atomic_write(directory / "sweep.csv", judging.to_csv(table).encode())
     if members:
         plots.save(draw_sweep(table), directory / "sweep.png")

@@ -10,7 +10,7 @@ verdict into words, `tables.py` makes tables.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ from dropout_lab.comparison.inference import (
     MoreSeeds,
     Verdict,
 )
-from dropout_lab.comparison.looks import Look, Looks, pair
+from dropout_lab.comparison.looks import Look, Looks, as_dict, pair
 from dropout_lab.comparison.metrics import METRICS, Values
 from dropout_lab.config.resolve import flatten
 from dropout_lab.errors import Problem, Refused, printable
@@ -214,7 +214,7 @@ class Contrast:
     def missing(self, metric: str) -> tuple[int, ...]:
         """Return the seeds that count but have no finite value of `metric`, in one run or in both.
 
-        None of what a seed may well lack, where all seeds of both lack it.
+        Returns nothing for an optional metric that no seed has.
         """
         a, b = self.baseline, self.candidate
         if METRICS[metric].optional and not (a.values[metric] or b.values[metric]):
@@ -251,35 +251,67 @@ def compare(
     metric, a margin below 0, other data or another validation split.
     """
     check(runs, metric, min_effect)
-    baseline, *candidates = [measure(run) for run in runs]
-    hits = [right(run) for run in runs]
-    steps = {"test_accuracy": 1 / len(next(iter(hits[0].values())))} if hits[0] else {}
-    min_effect = margin(metric, steps) if min_effect is None else min_effect
-    tables = [rows(baseline, candidate, steps) for candidate in candidates]
-    looks = looks or Looks(None)
-    contrasts = [
-        Contrast(
-            baseline,
-            candidate,
-            metric,
-            min_effect,
-            differs=changes(settings(runs[0]), settings(run)),
-            environment=changes(surroundings(runs[0]), surroundings(run)),
-            rows=table,
-            images=image_tests(hits[0], right_there, counted(baseline, candidate)[0]) if len(runs) == 2 else {},
-            crossed=over_images(hits[0], right_there, table.get("test_accuracy")),
-            adjusted_p=p,
-            family=len(candidates),
-            looks=tuple(looks.at(pair(runs[0], run))),
-            sequential=sequential,
-        )
-        for run, candidate, table, right_there, p in zip(
-            runs[1:], candidates, tables, hits[1:], holm(tables, metric), strict=True
-        )
-    ]
+    pairs = [(runs[0], run) for run in runs[1:]]
+    found = contrasts(pairs, metric=metric, min_effect=min_effect, looks=looks, sequential=sequential)
     first, *others = [surroundings(run) for run in runs]
     same = {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
-    return Comparison(metric, min_effect, baseline, tuple(contrasts), same)
+    return Comparison(metric, found[0].min_effect, found[0].baseline, found, same)
+
+
+def contrasts(
+    pairs: Sequence[tuple[Run, Run]],
+    *,
+    metric: str = "test_accuracy",
+    min_effect: float | None = None,
+    looks: Looks | None = None,
+    sequential: bool = False,
+    metrics: Collection[str] = METRICS,
+) -> tuple[Contrast, ...]:
+    """Compare the runs of each pair, baseline and candidate, as one family; `metrics` are those that are measured.
+
+    Raises `Refused` for a pair on different data, or with another validation split.
+    """
+    if problems := [problem for pair_of_runs in pairs for problem in unlike(*pair_of_runs)]:
+        raise Refused(*problems)
+    runs = {run.path: run for pair_of_runs in pairs for run in pair_of_runs}
+    sides = {path: measure(run, metrics) for path, run in runs.items()}
+    hits = {path: right(run) for path, run in runs.items()}
+    image = next((1 / len(one) for rights in hits.values() for one in rights.values()), 0.0)
+    steps = {"test_accuracy": image}
+    wanted = margin(metric, steps) if min_effect is None else min_effect
+    tables = [rows(sides[a.path], sides[b.path], steps) for a, b in pairs]
+    looks = looks or Looks(None)
+    return tuple(
+        Contrast(
+            sides[a.path],
+            sides[b.path],
+            metric,
+            wanted,
+            differs=changes(settings(a), settings(b)),
+            environment=changes(surroundings(a), surroundings(b)),
+            rows=table,
+            images=image_tests(hits[a.path], hits[b.path], counted(sides[a.path], sides[b.path])[0])
+            if len(pairs) == 1
+            else {},
+            crossed=over_images(hits[a.path], hits[b.path], table.get("test_accuracy")),
+            adjusted_p=p,
+            family=len(pairs),
+            looks=tuple(looks.at(pair(a, b))),
+            sequential=sequential,
+        )
+        for (a, b), table, p in zip(pairs, tables, holm(tables, metric), strict=True)
+    )
+
+
+def remember(found: Comparison, runs: Sequence[Run], looks: Looks) -> dict[str, object]:
+    """Note that the verdicts of a comparison of `runs` are about to be shown, and return all looks at these pairs."""
+    noted: dict[str, object] = {}
+    for contrast, run in zip(found.contrasts, runs[1:], strict=True):
+        name = pair(runs[0], run)
+        if len(contrast.judged) >= FEWEST:
+            looks.remember(name, Look(contrast.metric, contrast.judged))
+        noted[contrast.candidate.name] = as_dict(looks.at(name))
+    return noted
 
 
 # Conditions
@@ -340,9 +372,9 @@ def changes(before: Mapping[str, object], after: Mapping[str, object]) -> Change
 # Pairs and measures
 
 
-def measure(run: Run) -> Side:
-    """Read every metric off the run; a value that is not finite is missing. The name is made fit to print."""
-    values = {key: metric.finite(run) for key, metric in METRICS.items()}
+def measure(run: Run, metrics: Collection[str] = METRICS) -> Side:
+    """Read `metrics` off the run; a value that is not finite is missing. The name is made fit to print."""
+    values = {key: METRICS[key].finite(run) if key in metrics else {} for key in METRICS}
     return Side(printable(run.name), str(run.path), run.seeds, run.diverged, values)
 
 

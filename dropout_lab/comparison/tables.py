@@ -51,10 +51,14 @@ def parts(comparison: Comparison) -> Parts:
         found += [run_lines(comparison), means(comparison)]
     found += [labelled("verdict", verdict) for verdict in verdicts(comparison)]
     if len(comparison.contrasts) == 1:
-        (contrast,) = comparison.contrasts
-        said = {"seeds": advice(contrast), "images": new_images(contrast), "overfit": overfitting(contrast)}
-        found += [labelled(label, text) for label, text in said.items() if text]
+        found += [labelled(label, text) for label, text in beside(comparison.contrasts[0])]
     return found
+
+
+def beside(contrast: Contrast) -> list[tuple[str, str]]:
+    """Return what is said beside the verdict on two runs, each text with its label."""
+    said = {"seeds": advice(contrast), "images": new_images(contrast), "overfit": overfitting(contrast)}
+    return [(label, text) for label, text in said.items() if text]
 
 
 def to_csv(comparison: Comparison) -> str:

@@ -15,8 +15,9 @@ from dropout_lab import pages
 from dropout_lab.comparison import compare as comparisons
 from dropout_lab.comparison import verdict as wording
 from dropout_lab.comparison.compare import Comparison
+from dropout_lab.comparison.looks import Looks
 from dropout_lab.comparison.metrics import METRICS
-from dropout_lab.comparison.tables import mean_sd, metric_lines, run_lines
+from dropout_lab.comparison.tables import beside, mean_sd, metric_lines, run_lines
 from dropout_lab.comparison.verdict import about, condition, differences
 from dropout_lab.config import resolve as configs
 from dropout_lab.config.strict_yaml import written
@@ -43,20 +44,26 @@ if TYPE_CHECKING:
 PINNED = ("torch", "numpy")  # the packages whose versions decide the numbers
 
 
-def write(paths: Sequence[Path], data_directory: Path, out: Path) -> list[str]:
-    """Write the page about the runs and sweeps in `paths`. Return a line for each problem that kept one off it."""
-    gathered = gather(paths)
+def write(paths: Sequence[Path], data_directory: Path, out: Path, looks: Looks | None = None) -> list[str]:
+    """Write the page about the runs and sweeps in `paths`. Return a line for each problem that kept one off it.
+
+    The verdicts on it are looks, and are noted in `looks`.
+    """
+    looks = looks or Looks(None)
+    gathered = gather(paths, looks)
     make_directory(out.parent)
-    atomic_write(out, page(gathered, data_directory).encode())
+    atomic_write(out, page(gathered, data_directory, looks).encode())
     return [str(problem) for problem in gathered.problems]
 
 
-def page(gathered: Gathered, data_directory: Path) -> str:
+def page(gathered: Gathered, data_directory: Path, looks: Looks | None = None) -> str:
     """Return the page. It shows the hardest images if their data set is in `data_directory`."""
     shown, compared = gathered.runs, gathered.compared
     unlike = [problem for run in compared[1:] for problem in comparisons.unlike(compared[0], run)]
     alike = [run for run in compared if not comparisons.unlike(compared[0], run)]
-    comparison = comparisons.compare(alike) if len(alike) > 1 else None
+    comparison = comparisons.compare(alike, looks=looks) if len(alike) > 1 else None
+    if comparison and looks:
+        comparisons.remember(comparison, alike, looks)
     curves = [report_curves.curves(run) for run in shown]
     return pages.page(
         "report.html",
@@ -94,7 +101,9 @@ def _verdict(comparison: Comparison | None, unlike: Sequence[Problem], gathered:
     return {
         "chosen": [name + sentence for name, sentence in chosen if sentence],
         "verdicts": list(zip(words, wording.verdicts(comparison), strict=True)) if comparison else [],
-        "tested": [wording.images(contrast) for contrast in contrasts if contrast.images],
+        "tested": [
+            f"{label}: {text}" for contrast in contrasts[:1] * (len(contrasts) == 1) for label, text in beside(contrast)
+        ],
         "notes": list(wording.notes(comparison)) if comparison else [],
         "alone": not (comparison or unlike or gathered.sweeps),
         "baseline": gathered.compared[0].name if unlike else None,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dropout_lab.comparison.looks import Looks
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.find import is_run
@@ -30,7 +31,7 @@ class Gathered:
     problems: tuple[Problem, ...]
 
 
-def gather(paths: Sequence[Path]) -> Gathered:
+def gather(paths: Sequence[Path], looks: Looks | None = None) -> Gathered:
     """Load the runs and sweeps in `paths`. Raises `Refused` if none of the runs is finished and can be read."""
     shown: dict[Path, Run] = {}
     compared: list[Path] = []
@@ -46,7 +47,7 @@ def gather(paths: Sequence[Path]) -> Gathered:
 
     for path in paths:
         if not is_run(path):
-            table = sweep_table.read(path, load)
+            table = sweep_table.read(path, load, looks)
             own = {line.run.path.resolve(): line.run for line in table.lines if line.run}
             shown |= own
             sweeps += [table] * bool(table.sweep.keys)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from dropout_lab.comparison import inference as statistics
-from dropout_lab.comparison.compare import MIN_EFFECT
+from dropout_lab.comparison.compare import Contrast, contrasts
 from dropout_lab.comparison.inference import Difference, Estimate
+from dropout_lab.comparison.looks import Look, Looks, pair
 from dropout_lab.comparison.metrics import METRICS, Metric
 from dropout_lab.comparison.verdict import shown_p
 from dropout_lab.config.resolve import flatten
@@ -22,8 +23,9 @@ from dropout_lab.sweeps.plan import RATE, Grid, Member, Sweep, grid
 from dropout_lab.text import Line as Cells
 from dropout_lab.text import Parts, as_text, count, cut, labelled
 
-SCHEMA_VERSION = 1
-PRIMARY = METRICS["test_accuracy"]
+SCHEMA_VERSION = 2  # 1 had intervals that were not simultaneous
+PRIMARY_KEY = "test_accuracy"
+PRIMARY = METRICS[PRIMARY_KEY]
 SELECTION = METRICS["val_accuracy"]  # the run with the best one is chosen: the same measure, on the validation split
 MARKS = {"better": "+", "worse": "-", "equivalent": "=", "inconclusive": "~"}  # of the verdicts, in a table of text
 WIDEST = 24  # characters of a value in the table of two settings
@@ -39,8 +41,18 @@ class Line:
     diverged: int
     val: Estimate | None
     test: Estimate | None
-    difference: Difference | None  # of test accuracy, paired by seed; None for a baseline
-    holm_p: float | None
+    contrast: Contrast | None  # with the baseline, on test accuracy; None for a baseline
+
+    @property
+    def difference(self) -> Difference | None:
+        """The difference from the baseline in test accuracy, paired by seed; None for a baseline."""
+        return self.contrast.row.difference if self.contrast and self.contrast.row else None
+
+    @property
+    def p(self) -> float | None:
+        """The p-value of the difference, adjusted by Holm's method over all lines."""
+        adjusted = self.contrast.adjusted_p if self.contrast else None
+        return adjusted if adjusted is not None or not self.difference else self.difference.p
 
 
 @dataclass(frozen=True)
@@ -57,7 +69,7 @@ class SweepTable:
         return grid({line.member.name: line.member.settings for line in self.lines})
 
 
-def read(directory: Path, load: Callable[[Path], Run | None] = load) -> SweepTable:
+def read(directory: Path, load: Callable[[Path], Run | None] = load, looks: Looks | None = None) -> SweepTable:
     """Return the table of the sweep in `directory`, over those of its finished runs that `load` returns.
 
     Of each run the seeds in sweep.csv count, so that those of a confirmation stay out; without that file, all seeds.
@@ -74,41 +86,39 @@ def read(directory: Path, load: Callable[[Path], Run | None] = load) -> SweepTab
             settings = {key: flat[key] for key in planned.settings if key in flat}
             members.append(Member(planned.name, settings, run.config, planned.baseline))
             runs[planned.name] = run.only(seeds.get(planned.name, run.seeds))
-    return judge(Sweep(sweep.name, tuple(members)), runs)
+    return judge(Sweep(sweep.name, tuple(members)), runs, looks)
 
 
-def judge(sweep: Sweep, runs: Mapping[str, Run]) -> SweepTable:
+def judge(sweep: Sweep, runs: Mapping[str, Run], looks: Looks | None = None, *, sequential: bool = False) -> SweepTable:
     """Compare every run with its baseline on test accuracy, and choose the best run on validation accuracy.
 
-    p-values are adjusted by Holm's method over all comparisons. A run with a diverged seed is never chosen.
+    All comparisons are one family: p-values are adjusted by Holm's method, and intervals are simultaneous. `looks`
+    remembers earlier verdicts. A run with a diverged seed is never chosen. Raises `Refused` for runs on different data.
     """
-    differences = {member.name: _difference(member, runs) for member in sweep.members}
-    p_values = {
-        name: difference.p for name, difference in differences.items() if difference and difference.p is not None
-    }
-    adjusted = dict(zip(p_values, statistics.holm(list(p_values.values())), strict=True))
-    lines = tuple(
-        _line(member, runs.get(member.name), differences[member.name], adjusted.get(member.name))
-        for member in sweep.members
-    )
+    judged = {member.name: member.baseline for member in sweep.members if not member.is_baseline}
+    names = [(base, name) for name, base in judged.items() if base and {base, name} <= runs.keys()]
+    pairs = [(runs[base], runs[name]) for base, name in names]
+    found = contrasts(pairs, looks=looks, sequential=sequential, metrics=(PRIMARY_KEY,))
+    by_name = {name: contrast for (_, name), contrast in zip(names, found, strict=True) if contrast.row}
+    lines = tuple(_line(member, runs.get(member.name), by_name.get(member.name)) for member in sweep.members)
     candidates = [line for line in lines if line.val and not line.diverged]
     chosen = max(candidates, key=lambda line: line.val.mean if line.val else 0.0, default=None)
     return SweepTable(sweep, lines, chosen)
 
 
-def _difference(member: Member, runs: Mapping[str, Run]) -> Difference | None:
-    if member.is_baseline or member.baseline is None or not {member.baseline, member.name} <= runs.keys():
-        return None
-    before, after = (PRIMARY.finite(runs[name]) for name in (member.baseline, member.name))
-    common = sorted(before.keys() & after.keys())
-    return statistics.paired([before[seed] for seed in common], [after[seed] for seed in common]) if common else None
+def remember(table: SweepTable, runs: Mapping[str, Run], looks: Looks) -> None:
+    """Note in `looks` that the verdicts of the table are about to be shown."""
+    for line in table.lines:
+        base = runs.get(line.member.baseline or "")
+        if line.contrast and line.run and base and len(line.contrast.judged) >= statistics.FEWEST:
+            looks.remember(pair(base, line.run), Look(PRIMARY_KEY, line.contrast.judged))
 
 
-def _line(member: Member, run: Run | None, difference: Difference | None, holm_p: float | None) -> Line:
+def _line(member: Member, run: Run | None, contrast: Contrast | None) -> Line:
     if run is None:
-        return Line(member, None, 0, None, None, None, None)
+        return Line(member, None, 0, None, None, None)
     val, test = (_estimate(metric, run) for metric in (SELECTION, PRIMARY))
-    return Line(member, run, len(run.diverged), val, test, difference, holm_p)
+    return Line(member, run, len(run.diverged), val, test, contrast)
 
 
 def _estimate(metric: Metric, run: Run) -> Estimate | None:
@@ -134,11 +144,16 @@ def parts(result: SweepTable, *, marks: bool = False) -> Parts:
         body.append((name, *_cells(line), MARKS.get(word, "") if marks else word))
     about = f"{result.sweep.name}: {count(len(result.lines), 'run')}; ± is sd over seeds; last epoch"
     found: list[str | list[Cells]] = [labelled("sweep", about), [head, *body]]
-    if family := sum(line.holm_p is not None for line in result.lines):
-        holm = f"test accuracy against the baseline, paired by seed; Holm over the family of {family}"
-        margin = f"by a margin of {PRIMARY.shown_difference(MIN_EFFECT)}"
+    if judged := [line.contrast for line in result.lines if line.contrast]:
+        holm = f"Holm's p and simultaneous intervals over the family of {judged[0].family}"
+        found.append(labelled("diff", f"test accuracy against the baseline, paired by seed; {holm}"))
+        margin = f"by a margin of {PRIMARY.shown_difference(judged[0].min_effect)}"
         words = ", ".join(f"{mark} {word}" if marks else word for word, mark in MARKS.items())
-        found += [labelled("diff", holm), labelled("verdict", f"{words}, {margin}")]
+        found.append(labelled("verdict", f"{words}, {margin}, on these test images"))
+        again = [contrast for contrast in judged if not contrast.first_look]
+        if before := sorted({len(look.seeds) for contrast in again for look in contrast.before}):
+            said = f"compared before at {', '.join(map(str, before))} seeds, so the intervals hold whenever you stop"
+            found.append(labelled("looks", said))
     if result.chosen and result.chosen.test:
         name, test = result.chosen.member.name, result.chosen.test
         found.append(labelled("chosen", f"on validation (>): {name}; its test accuracy is {_mean(test)} %"))
@@ -174,7 +189,7 @@ def _crossed(result: SweepTable, cells: Grid) -> list[Cells]:
 
 
 def _cells(line: Line) -> tuple[str, ...]:
-    p = "" if line.holm_p is None else shown_p(line.holm_p)
+    p = "" if line.p is None else shown_p(line.p)
     return _seeds(line), _mean(line.val), _mean(line.test), _shown(line), p
 
 
@@ -188,11 +203,7 @@ def _seeds(line: Line) -> str:
 
 def _verdict(line: Line) -> str:
     """Return the verdict in one word, as `compare` would give it; "" if there is none."""
-    if line.difference is None:
-        return ""
-    higher, interval = PRIMARY.higher_is_better, line.difference.interval
-    clear = line.holm_p is not None and line.holm_p < statistics.ALPHA
-    word = statistics.verdict(interval, MIN_EFFECT, higher_is_better=higher, clear=clear).word
+    word = line.contrast.verdict.word if line.contrast else "none"
     return "" if word == "none" else word
 
 
@@ -205,7 +216,8 @@ def _shown(line: Line) -> str:
         return "baseline"
     if line.difference is None:
         return "-"
-    bounds = ", ".join(PRIMARY.shown(bound, sign=True) for bound in line.difference.interval or ())
+    interval = line.contrast.interval if line.contrast else None
+    bounds = ", ".join(PRIMARY.shown(bound, sign=True) for bound in interval or ())
     return PRIMARY.shown(line.difference.mean, sign=True) + (f" [{bounds}]" if bounds else "")
 
 
@@ -244,9 +256,13 @@ def to_json_dict(result: SweepTable) -> dict[str, Any]:
                 "test_accuracy": line.test and line.test.mean,
                 "test_accuracy_sd": line.test and line.test.sd,
                 "difference": line.difference and line.difference.mean,
-                "interval": line.difference and line.difference.interval,
-                "holm_p": line.holm_p,
+                "interval": line.contrast and line.contrast.interval,
+                "fixed_interval": line.contrast and line.contrast.fixed_interval,
+                "new_images_interval": line.contrast and line.contrast.crossed_interval,
+                "holm_p": line.p,
                 "verdict": _verdict(line) or None,
+                "beyond_margin": line.contrast and line.contrast.verdict.beyond_margin,
+                "first_look": line.contrast and line.contrast.first_look,
             }
             for line in result.lines
         ],

@@ -131,7 +131,7 @@ def sections(text: str) -> dict[str, str]:
 def test_the_sections_say_what_compare_and_the_files_say(tmp_path: Path) -> None:
     base, drop = toy(tmp_path, "base"), toy(tmp_path, "drop", 0.5)
     said = sections(page(base.path, drop.path))
-    assert "on test accuracy" in said["verdict"] and "McNemar" in said["verdict"]
+    assert "on test accuracy" in said["verdict"] and "on new images too" in said["verdict"]
     assert "dropout.rate 0.0 -> 0.5" in said["conditions"] and str(drop.path) in said["conditions"]
     for seed, value in METRICS["test_accuracy"].finite(drop).items():
         assert METRICS["test_accuracy"].shown(value) in said["seeds"], seed

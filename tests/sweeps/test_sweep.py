@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dropout_lab.comparison import inference as statistics
+from dropout_lab.comparison.looks import Looks
 from dropout_lab.comparison.metrics import Metric
 from dropout_lab.config import resolve as configs
 from dropout_lab.config.resolve import RUN_NAME, Config, TrainingConfig
@@ -221,11 +222,41 @@ def test_of_equals_the_first_is_chosen_which_is_the_baseline(tmp_path: Path) -> 
 def test_differences_are_paired_by_seed_and_holm_covers_the_family(tmp_path: Path) -> None:
     tests = [[0.9, 0.92, 0.91], [0.91, 0.94, 0.92], [0.95, 0.96, 0.97], [0.9, 0.93, 0.9]]
     result = judged(tmp_path, tests, [0.9, 0.9, 0.9, 0.9])
-    differences = [statistics.paired(tests[0], own) for own in tests[1:]]
+    differences = [statistics.paired(tests[0], own, 0.001) for own in tests[1:]]
     assert [line.difference for line in result.lines] == [None, *differences]
     p_values = [difference.p for difference in differences if difference.p is not None]
-    assert [line.holm_p for line in result.lines] == [None, *statistics.holm(p_values)]
-    assert "Holm over the family of 3" in sweep_table.to_text(result)
+    assert [line.p for line in result.lines] == [None, *statistics.holm(p_values)]
+    assert "Holm's p and simultaneous intervals over the family of 3" in " ".join(sweep_table.to_text(result).split())
+    for line, difference in zip(result.lines[1:], differences, strict=True):
+        assert line.contrast and line.contrast.interval == difference.around(0.05 / 3)
+
+
+def test_a_sweep_remembers_its_looks_and_judges_later_ones_by_the_anytime_interval(tmp_path: Path) -> None:
+    tests = [[0.9, 0.92, 0.91, 0.9, 0.91, 0.92], [0.91, 0.94, 0.92, 0.91, 0.93, 0.93]]
+    looks, planned = Looks(tmp_path / "runs"), plan("0.1")
+    loaded = {
+        member.name: write_run(tmp_path, member.name, accuracies, rate=rate)
+        for member, accuracies, rate in zip(planned.members, tests, (0.0, 0.1), strict=True)
+    }
+    few = {name: run.only(range(3)) for name, run in loaded.items()}
+    first = sweep_table.judge(planned, few, looks)
+    sweep_table.remember(first, few, looks)
+    again, later = sweep_table.judge(planned, few, looks), sweep_table.judge(planned, loaded, looks)
+    assert first.lines[1].contrast and again.lines[1].contrast and later.lines[1].contrast
+    assert first.lines[1].contrast.first_look and again.lines[1].contrast.first_look
+    assert later.lines[1].contrast.interval == later.lines[1].contrast.rows["test_accuracy"].difference.anytime(0.02)
+    assert "compared before at 3 seeds" in sweep_table.to_text(later)
+    assert sweep_table.to_json_dict(later)["runs"][1]["first_look"] is False
+
+
+def test_a_sweep_judges_no_runs_on_different_data(tmp_path: Path) -> None:
+    planned = plan("0.1")
+    runs = {
+        "rate-0": write_run(tmp_path, "rate-0", [0.9, 0.9, 0.9]),
+        "rate-0.1": write_run(tmp_path, "rate-0.1", [0.9, 0.9, 0.9], rate=0.1, digest="0000000"),
+    }
+    with pytest.raises(Refused, match="runs on different data cannot be compared"):
+        sweep_table.judge(planned, runs)
 
 
 def test_a_diverged_seed_is_a_result_and_is_never_chosen(tmp_path: Path) -> None:
@@ -261,10 +292,12 @@ def test_a_difference_is_marked_as_compare_would_judge_it(tmp_path: Path) -> Non
     ]
     result = judged(tmp_path, tests, [0.9] * 5)
     words = [run["verdict"] for run in sweep_table.to_json_dict(result)["runs"]]
-    assert words == [None, "better", "worse", "inconclusive", None], "no verdict where all are equal"
+    assert words == [None, "better", "worse", "inconclusive", "inconclusive"], "half an image is not known"
     rows = [line.rstrip()[-1] for line in sweep_table.to_text(result).splitlines() if "rate-" in line][1:4]
     assert rows == ["+", "-", "~"]
-    assert "+ better, - worse, = equivalent, ~ inconclusive, by a margin of 0.10 pp" in sweep_table.to_text(result)
+    assert "+ better, - worse, = equivalent, ~ inconclusive, by a margin of 0.10 pp" in " ".join(
+        sweep_table.to_text(result).split()
+    )
     assert "| better |" in as_markdown(sweep_table.parts(result))
 
 
@@ -412,7 +445,7 @@ def test_a_diverged_run_in_a_sweep_is_no_failure(lab: Lab) -> None:
     outcome = lab(line, "--json")
     assert outcome.code == 0
     report = json.loads(outcome.out)
-    assert (report["schema_version"], report["sweep"], report["chosen"]) == (1, "steps", "learning-rate-0.01")
+    assert (report["schema_version"], report["sweep"], report["chosen"]) == (2, "steps", "learning-rate-0.01")
     assert [run["diverged"] for run in report["runs"]] == [0, 1]
     assert report["runs"][1]["test_accuracy"] is None and report["confirmation"] is None
 
