@@ -57,7 +57,11 @@ def parts(comparison: Comparison) -> Parts:
 
 def beside(contrast: Contrast) -> list[tuple[str, str]]:
     """Return what is said beside the verdict on two runs, each text with its label."""
-    said = {"seeds": advice(contrast), "images": new_images(contrast), "overfit": overfitting(contrast)}
+    said = {
+        "seeds": advice(contrast),
+        "images": new_images(contrast) or wording.images(contrast),
+        "overfit": overfitting(contrast),
+    }
     return [(label, text) for label, text in said.items() if text]
 
 
@@ -102,13 +106,11 @@ def conditions(comparison: Comparison) -> list[str]:
 
 
 def details(contrast: Contrast) -> list[str]:
-    """Return, for two runs, the differences by seed and what the test images say."""
-    metric, row = METRICS[contrast.metric], contrast.rows.get(contrast.metric)
-    lines = []
-    if row and row.per_seed:
-        lines.append(labelled("per seed", " ".join(metric.shown(v, sign=True) for v in row.per_seed.values())))
-    said = wording.images(contrast)
-    return lines + ([labelled("images", said)] if said else [])
+    """Return, for two runs, the differences by seed."""
+    metric, row = METRICS[contrast.metric], contrast.row
+    if not row or not row.per_seed:
+        return []
+    return [labelled("per seed", " ".join(metric.shown(gain, sign=True) for gain in row.per_seed.values()))]
 
 
 def metric_lines(comparison: Comparison) -> list[Line]:

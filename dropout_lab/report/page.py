@@ -101,9 +101,7 @@ def _verdict(comparison: Comparison | None, unlike: Sequence[Problem], gathered:
     return {
         "chosen": [name + sentence for name, sentence in chosen if sentence],
         "verdicts": list(zip(words, wording.verdicts(comparison), strict=True)) if comparison else [],
-        "tested": [
-            f"{label}: {text}" for contrast in contrasts[:1] * (len(contrasts) == 1) for label, text in beside(contrast)
-        ],
+        "beside": beside(contrasts[0]) if len(contrasts) == 1 else [],
         "notes": list(wording.notes(comparison)) if comparison else [],
         "alone": not (comparison or unlike or gathered.sweeps),
         "baseline": gathered.compared[0].name if unlike else None,
