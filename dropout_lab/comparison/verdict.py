@@ -12,6 +12,7 @@ from dropout_lab.errors import shown
 from dropout_lab.text import count, named_seeds, shown_seeds
 
 LEVEL_SHOWN = f"{100 * (1 - ALPHA):.0f} %"
+RISES = {"gap": "gap (clean)", "overfitting": "rise of val loss"}  # what overfitting is measured by
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 DIGESTS = ("data", "git_commit")  # shown by their first seven digits
 
@@ -119,9 +120,15 @@ def seeds_shown(more: MoreSeeds) -> str:
     """Return "about 20 to 210 more seeds"; "" where even the fewest are too many to count."""
     if more.low is None:
         return ""
-    if more.low == more.high:
-        return f"about {count(more.low, 'more seed')}"
-    return f"about {more.low:,} to {f'{more.high:,}' if more.high else 'over a million'} more seeds"
+    low, high = rounded(more.low), rounded(more.high) if more.high else None
+    if low == high:
+        return f"about {count(low, 'more seed')}"
+    return f"about {low:,} to {f'{high:,}' if high else 'over a million'} more seeds"
+
+
+def rounded(number: int) -> int:
+    """Return a number with its first two digits: more than that is not known of it."""
+    return round(number, 2 - len(str(number))) if number > 99 else number
 
 
 def new_images(contrast: Contrast) -> str:
@@ -129,14 +136,17 @@ def new_images(contrast: Contrast) -> str:
     crossed, interval, metric = contrast.crossed, contrast.crossed_interval, METRICS[contrast.metric]
     if crossed is None or contrast.crossed_verdict.word == "none":
         return ""
-    said = f"on new images too: {answered(contrast, interval, contrast.crossed_verdict, subject_of(contrast))}"
+    span = f", {spanned(contrast.metric, interval)}" if interval else ""
+    said = f"on new images too: {contrast.crossed_verdict.phrase}{span}"
     parts = metric.shown(crossed.seeds_error), metric.shown_difference(crossed.images_error)
     said += f"; standard error {parts[0]} from the seeds, {parts[1]} from the images"
     needed = crossed.images_needed(contrast.min_effect)
     if contrast.crossed_verdict.word == "inconclusive" and crossed.images_half > contrast.min_effect and needed:
         alone = metric.shown_difference(crossed.images_half)
-        said += f". {crossed.images:,} images alone leave ±{alone}, more than the margin: no number of seeds will do"
-        said += f", about {needed:,} test images would"
+        said += (
+            f". The {crossed.images:,} images alone leave ±{alone}, more than the margin: no number of seeds will do"
+        )
+        said += f", about {rounded(needed):,} test images would"
     return said
 
 
@@ -149,14 +159,15 @@ def overfitting(contrast: Contrast) -> str:
     if contrast.withheld or any(row.difference.n < FEWEST for row in found.values()) or not any(intervals.values()):
         return ""
     ways = {key: (low > 0) - (high < 0) for key, (low, high) in ((k, i) for k, i in intervals.items() if i)}
-    parts = [f"{METRICS[key].title} {mean_change(contrast, key)}" for key, way in ways.items() if way]
-    clear = {way for way in ways.values() if way}
-    name = subject_of(contrast)
+    parts = ", ".join(f"{RISES[key]} {mean_change(contrast, key)}" for key, way in ways.items() if way)
+    clear, name = {way for way in ways.values() if way}, subject_of(contrast)
+    if not clear:
+        same = ", ".join(f"{RISES[key]} {mean_change(contrast, key)}" for key in ways)
+        return f"not told apart: {same}"
+    open_still = f"; {METRICS[contrast.metric].title} is not told apart" * (contrast.verdict.word == "inconclusive")
     if len(clear) == 1:
-        return f"{name} overfits clearly {'less' if clear == {-1} else 'more'}: {', '.join(parts)}"
-    if clear:
-        return f"{name} overfits less in one way and more in another: {', '.join(parts)}"
-    return f"not told apart: {', '.join(f'{METRICS[key].title} {mean_change(contrast, key)}' for key in ways)}"
+        return f"{name} overfits clearly {'less' if clear == {-1} else 'more'}: {parts}{open_still}"
+    return f"{name} overfits less in one way and more in another: {parts}{open_still}"
 
 
 def mean_change(contrast: Contrast, key: str) -> str:

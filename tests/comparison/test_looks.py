@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from comparable import write_run
 from dropout_lab.comparison import inference as statistics
 from dropout_lab.comparison import verdict as wording
 from dropout_lab.comparison.compare import Comparison, Contrast, compare
+from dropout_lab.comparison.inference import paired
 from dropout_lab.comparison.looks import FOLDER, Look, Looks, pair
 from dropout_lab.comparison.tables import to_json_dict, to_text
 from dropout_lab.runs.read import Run, load
@@ -170,7 +172,8 @@ def test_where_the_images_leave_more_than_the_margin_no_seeds_will_do(runs: tupl
     assert crossed and crossed.images_half > 0.0005
     if contrast.crossed_verdict.word == "inconclusive":
         assert "no number of seeds will do" in wording.new_images(contrast)
-        assert f"about {crossed.images_needed(0.0005):,} test images would" in wording.new_images(contrast)
+        needed = wording.rounded(crossed.images_needed(0.0005) or 0)
+        assert f"about {needed:,} test images would" in wording.new_images(contrast)
 
 
 def test_the_advice_names_its_question(tmp_path: Path) -> None:
@@ -179,7 +182,7 @@ def test_the_advice_names_its_question(tmp_path: Path) -> None:
     assert "to find a difference of the margin" in said and "of the size seen (-0.02 pp)" in said
     assert "to show that both are as good" in said
     low = contrast.more_seeds(0.001).low
-    assert low and f"about {low:,} to " in said
+    assert low and f"about {wording.rounded(low):,} to " in said
     assert contrast.crossed and contrast.crossed.noise > 0
     assert wording.advice(judged(tmp_path / "x", [0.9] * 5).contrasts[0]) == "", "nothing is open"
 
@@ -189,6 +192,17 @@ def test_a_second_sentence_speaks_of_overfitting(tmp_path: Path) -> None:
     b = write_run(tmp_path, "b", BEFORE[:5], last_val_loss=0.3, rate=0.5)
     (contrast,) = compare([a, b]).contrasts
     assert wording.overfitting(contrast) == "", "all differences are equal here, and have no interval"
+    uneven = {
+        key: replace(row, difference=paired([0.3, 0.31, 0.29, 0.3, 0.32], [0.1, 0.12, 0.09, 0.1, 0.1]))
+        for key, row in contrast.rows.items()
+        if key in ("gap", "overfitting")
+    }
+    said = wording.overfitting(replace(contrast, rows=contrast.rows | uneven))
+    assert said.startswith("dropout.rate 0.5 overfits clearly less: gap (clean) ") and "rise of val loss" in said
+    mixed = uneven | {"gap": replace(uneven["gap"], difference=paired([0.1, 0.12, 0.09], [0.3, 0.31, 0.29]))}
+    assert "less in one way and more in another" in wording.overfitting(replace(contrast, rows=contrast.rows | mixed))
+    wide = {key: replace(row, difference=paired([0.1, 0.3, 0.2], [0.3, 0.1, 0.21])) for key, row in uneven.items()}
+    assert wording.overfitting(replace(contrast, rows=contrast.rows | wide)).startswith("not told apart")
 
 
 def test_json_has_both_questions_and_the_looks(runs: tuple[Run, Run], tmp_path: Path) -> None:

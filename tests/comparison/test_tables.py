@@ -46,9 +46,8 @@ time per epoch s          2.0000        2.0000  +.0000                 -      - 
 per seed  -0.40 -0.30 -0.30 -0.50 -0.30
 verdict   if trained again, on these 1,000 test images: dropout.rate 0.5 is worse by 0.25 to 0.47 pp
           on test accuracy (margin 0.10 pp)
-images    on new images too: dropout.rate 0.5 is worse by 0.08 to 0.64 pp on test accuracy, perhaps
-          by less than the margin of 0.10 pp; standard error 0.04 from the seeds, 0.14 pp from the
-          images"""
+images    on new images too: worse, perhaps by less than the margin, -0.64 to -0.08 pp; standard
+          error 0.04 from the seeds, 0.14 pp from the images"""
 
 NARROW = """\
 baseline  mnist-baseline  5 seeds (0-4)
@@ -89,9 +88,8 @@ per seed  -0.40 -0.30 -0.30 -0.50 -0.30
 verdict   if trained again, on these 1,000 test images:
           dropout.rate 0.5 is worse by 0.25 to 0.47 pp on
           test accuracy (margin 0.10 pp)
-images    on new images too: dropout.rate 0.5 is worse by
-          0.08 to 0.64 pp on test accuracy, perhaps by less
-          than the margin of 0.10 pp; standard error 0.04
+images    on new images too: worse, perhaps by less than the
+          margin, -0.64 to -0.08 pp; standard error 0.04
           from the seeds, 0.14 pp from the images"""
 
 SEVERAL = """\
