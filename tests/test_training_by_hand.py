@@ -15,6 +15,7 @@ import torch
 from dropout_lab.config import resolve as configs
 from dropout_lab.data.datasets import load
 from dropout_lab.network import Network
+from dropout_lab.runs.summary import DivergedSeed
 from dropout_lab.streams import stream
 from dropout_lab.training import Ended, Epoch, Lane, diverged, train
 
@@ -83,4 +84,4 @@ def test_the_step_that_diverged_counts_from_one(first_bad: int | None, step: int
     losses, data = torch.ones(70), SimpleNamespace(sha256="0" * 64)
     if first_bad is not None:
         losses[first_bad:] = math.nan
-    assert diverged(losses, 32, 5, data).facts == {"status": "diverged", "epoch": 5, "step": step}  # type: ignore[arg-type]
+    assert diverged(losses, 32, 5, data).facts == DivergedSeed(epoch=5, step=step)  # type: ignore[arg-type]

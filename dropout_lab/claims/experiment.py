@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dropout_lab import cost as costs
 from dropout_lab.claims.definition import Arm, Claim
@@ -29,13 +28,9 @@ from dropout_lab.runs.summary import read_summary
 from dropout_lab.sweeps.files import read_sweep
 from dropout_lab.sweeps.plan import LONGEST, Member, Sweep, run_name
 
-if TYPE_CHECKING:
-    pass
-
 FOLDER = "claims"  # in the runs directory
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
 QUICK = 420.0  # seconds of one core's training that `--quick` may cost: less than 5 minutes on two
-TURNED = slice(3, 10)  # of evaluation.ANGLES: 45 to 135 degrees
 PASS = 10_000 * 4 * 2 * 2  # operations for each weight and sample: images, passes, 2 a product, as many for the masks
 
 

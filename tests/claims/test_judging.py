@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
-from dropout_lab.claims.run import Records
 
-from dropout_lab.claims import identities, theory
+from dropout_lab.claims import computed, theory
 from dropout_lab.claims.criteria import Word, above, alike, below, between, decide, higher, median_between, slope
+from dropout_lab.claims.evidence import Records
 from dropout_lab.claims.registry import CLAIMS
 
 
@@ -94,7 +94,7 @@ def test_s18_wants_400_to_within_a_tenth(near: float, count: int, word: str, mon
         asked.append((units, rate))
         return counts((near, count), (1 - near, 500))
 
-    monkeypatch.setattr(identities, "dropped", dropped)
+    monkeypatch.setattr(computed, "dropped", dropped)
     assert CLAIMS["S18"].judge(Records({}))[0].word == word and asked == [(1000, 0.4)]
 
 
@@ -109,17 +109,17 @@ def test_s12_wants_the_binomials_mean_and_spread(
         sd = scipy.stats.binom.std(units, rate)
         return spread(units * rate + standard_errors * sd / math.sqrt(4000), ratio * sd)
 
-    monkeypatch.setattr(identities, "dropped", dropped)
+    monkeypatch.setattr(computed, "dropped", dropped)
     assert CLAIMS["S12"].judge(Records({}))[0].word == word
 
 
 @pytest.mark.parametrize(("share", "word"), [(1.0, "HOLDS"), (0.998, "FAILS")])
 def test_s13_wants_one_of_ten_every_time(share: float, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identities, "dropped", lambda units, rate: counts((share, 1), (1 - share, 2)))
+    monkeypatch.setattr(computed, "dropped", lambda units, rate: counts((share, 1), (1 - share, 2)))
     assert CLAIMS["S13"].judge(Records({}))[0].word == word
 
 
-def test_what_identities_tell_is_what_is_so() -> None:
+def test_what_is_computed_is_told_as_it_is() -> None:
     """Numbers of the binomial distribution, the numbers kept, and the covariance, in the words of the rulings."""
     chance = 100 * scipy.stats.binom.pmf(1, 10, 0.1)
     assert f"(binomial {chance:.1f} %)" in CLAIMS["S13"].judge(Records({}))[0].measured

@@ -17,11 +17,11 @@ import pytest
 import scipy.ndimage
 import scipy.stats
 import torch
-from dropout_lab.claims.run import Records
 from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.metrics import log_loss, zero_one_loss
 
+from dropout_lab.claims.evidence import Records
 from dropout_lab.config import resolve as configs
 from dropout_lab.data.datasets import Data
 from dropout_lab.dropout import Noise
