@@ -305,7 +305,7 @@ GUARDS = {
     "a device that is not there is refused": Guard(
         "execution/this_machine",
         "_index(asked) >= (count := machine.cuda_count())",
-        "if False:",
+        "False",
         "test_cli.py::refusal_says_what and cuda",
     ),
     "a name is one word": Guard(

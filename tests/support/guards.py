@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -41,8 +42,13 @@ def source_of(guard: Guard) -> Path:
 
 
 def check_place(guard: Guard) -> None:
-    """Raise AssertionError where the text or the tests of a guard are no longer there."""
-    assert guard.text in (ROOT / source_of(guard)).read_text()
+    """Raise AssertionError where the text or the tests of a guard are no longer there.
+
+    Raises SyntaxError where the module is no Python without the guard: then the tests would fail for that alone.
+    """
+    source = (ROOT / source_of(guard)).read_text()
+    assert guard.text in source
+    ast.parse(source.replace(guard.text, guard.without))
     tests, _, words = guard.tests.partition("::")
     assert words.split(" and ")[0].split(" or ")[0] in place_of(tests).read_text()
 
