@@ -625,9 +625,9 @@ NUMBERS = {
         "test_inference.py::interval_and_margin",
     ),
     "p must be below 0.05": Guard(
-        "comparison/", "adjusted_p < ALPHA", "adjusted_p <= ALPHA", "test_inference.py::holds_a_verdict_back"
+        "comparison/", "adjusted_p < ALPHA", "adjusted_p <= ALPHA", "test_comparison.py::holms_p_is_below"
     ),
-    "three seeds at least": Guard("comparison/", "FEWEST = 3", "FEWEST = 2", "test_inference.py::below_three"),
+    "three seeds at least": Guard("comparison/", "FEWEST = 3", "FEWEST = 2", "test_comparison.py::verdict_in_words"),
     "power grows with the root of n": Guard(
         "comparison/", "effect * math.sqrt(n)", "effect * math.sqrt(n - 1)", "test_inference.py::power_is_scipys"
     ),
@@ -642,8 +642,8 @@ NUMBERS = {
     ),
     "baseline and candidate of a row": Guard(
         "comparison/",
-        "statistics.paired(x, y) if paired",
-        "statistics.paired(y, x) if paired",
+        "statistics.paired(x, y, steps",
+        "statistics.paired(y, x, steps",
         "test_comparison.py::paired_by_seed",
     ),
     "two candidates are a family": Guard(
@@ -654,8 +654,8 @@ NUMBERS = {
     ),
     "who alone is right": Guard(
         "comparison/",
-        "statistics.mcnemar(in_a[seed], in_b[seed])",
-        "statistics.mcnemar(in_b[seed], in_a[seed])",
+        "statistics.mcnemar(a[seed], b[seed])",
+        "statistics.mcnemar(b[seed], a[seed])",
         "test_comparison.py::mcnemar_of",
     ),
     "0.1 pp matters": Guard(
@@ -686,7 +686,10 @@ NUMBERS = {
         "comparison/", '_at("best", "val_loss")', '_at("last", "val_loss")', "test_comparison.py::what_their_names"
     ),
     "0.2pp is 0.002": Guard(
-        "comparison/", "Decimal(number) / 100 if points", "Decimal(number) / 10 if points", "test_gate.py::the_grammar"
+        "comparison/",
+        "Decimal(number) / 100 if percent",
+        "Decimal(number) / 10 if percent",
+        "test_gate.py::the_grammar",
     ),
     "a drop is negative": Guard(
         "comparison/", '{"drop": -mean, "rise": mean', '{"drop": mean, "rise": -mean', "test_gate.py::mean_difference"
@@ -708,12 +711,96 @@ NUMBERS = {
     ),
     "a sweep's differences are from the baseline": Guard(
         "sweeps/",
-        "(member.baseline, member.name))\n",
-        "(member.name, member.baseline))\n",
+        "pairs = [(runs[base], runs[name])",
+        "pairs = [(runs[name], runs[base])",
         "test_sweep.py::holm_covers",
     ),
     "Holm covers the family of a sweep": Guard(
-        "sweeps/", "statistics.holm(list(p_values.values()))", "list(p_values.values())", "test_sweep.py::holm_covers"
+        "comparison/",
+        "statistics.holm(list(p_values.values()))",
+        "list(p_values.values())",
+        "test_sweep.py::holm_covers",
+    ),
+    "later looks are worth 2 %": Guard(
+        "comparison/inference", "LATER = 0.02", "LATER = 0.03", "test_sweep.py::remembers_its_looks"
+    ),
+    "the mixture has variance 1": Guard(
+        "comparison/inference", "MIXTURE = 1.0", "MIXTURE = 2.0", "test_inference.py::anytime_factor_is_the"
+    ),
+    "a mixture has the root of its spread": Guard(
+        "comparison/inference",
+        "(math.sqrt(spread) / alpha)",
+        "(spread / alpha)",
+        "test_inference.py::anytime_factor_is",
+    ),
+    "a family shares the first look's error": Guard(
+        "comparison/inference", "ALPHA / family", "ALPHA", "test_inference.py::three_ways"
+    ),
+    "a family shares a later look's error": Guard(
+        "comparison/inference", "else LATER) / family", "else LATER)", "test_looks.py::family_shares"
+    ),
+    "who declared it has 5 %": Guard(
+        "comparison/inference",
+        '(ALPHA if looked == "sequential"',
+        '(LATER if looked == "sequential"',
+        "test_looks.py::whoever_declared",
+    ),
+    "equal differences are known to half an image": Guard(
+        "comparison/inference", "sd = smallest_step / 2", "sd = smallest_step", "test_inference.py::half_an_image"
+    ),
+    "equal gains are known to half an image": Guard(
+        "comparison/inference", "(0.5 / m) ** 2", "(1 / m) ** 2", "test_inference.py::half_an_image"
+    ),
+    "the images have their part of the error": Guard(
+        "comparison/inference", "math.sqrt(shared / (n * m))", "math.sqrt(shared / n)", "test_inference.py::crossed_is"
+    ),
+    "the images' mean square is less the rest": Guard(
+        "comparison/inference", "max(images - rest, 0.0)", "max(images, 0.0)", "test_inference.py::crossed_is"
+    ),
+    "degrees of freedom of seeds and images": Guard(
+        "comparison/inference", "(seeds**2 / (n - 1))", "(seeds**2 / n)", "test_inference.py::crossed_is"
+    ),
+    "the noise of the images is by their root": Guard(
+        "comparison/inference", "noise=math.sqrt(rest / m)", "noise=math.sqrt(rest)", "test_inference.py::crossed_is"
+    ),
+    "80 % limits of a spread": Guard(
+        "comparison/inference",
+        "(1 - LIKELY) / 2, (1 + LIKELY) / 2",
+        "1 - LIKELY, LIKELY",
+        "test_power.py::paired_t_test",
+    ),
+    "seeds to add are less those there are": Guard(
+        "comparison/inference", "max(1, needed - difference.n)", "max(1, needed)", "test_inference.py::range_of_seeds"
+    ),
+    "baseline and candidate over images": Guard(
+        "comparison/compare",
+        "statistics.crossed(np.stack([a[seed] for seed in seeds]), np.stack([b[seed]",
+        "statistics.crossed(np.stack([b[seed] for seed in seeds]), np.stack([a[seed]",
+        "test_comparison.py::mcnemar_of",
+    ),
+    "a margin is no less than one image": Guard(
+        "comparison/compare", "max(MIN_EFFECT, steps", "min(MIN_EFFECT, steps", "test_looks.py::never_below_one_image"
+    ),
+    "a seed dominates from four times on": Guard(
+        "comparison/compare", "DOMINATES = 4.0", "DOMINATES = 1.0", "test_looks.py::no_seed_of_an_ordinary"
+    ),
+    "a mean square is over its degrees of freedom": Guard(
+        "comparison/variance",
+        "values.shape[axis] - 1 for",
+        "values.shape[axis] for",
+        "test_variance.py::squares_by_hand",
+    ),
+    "components alternate in sign": Guard(
+        "comparison/variance",
+        "(-1) ** (len(other) - len(chosen)) * squares",
+        "squares",
+        "test_variance.py::squares_by_hand",
+    ),
+    "a component is over its repeats": Guard(
+        "comparison/variance",
+        "levels ** (count - len(chosen))",
+        "levels ** len(chosen)",
+        "test_variance.py::found_without_bias",
     ),
 }
 

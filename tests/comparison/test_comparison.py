@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -282,6 +283,13 @@ def test_two_candidates_are_a_family_and_one_is_none(tmp_path: Path) -> None:
     adjusted = [contrast.adjusted_p for contrast in compare(runs).contrasts]
     assert adjusted == pytest.approx([max(2 * second, first), 2 * second])
     assert [contrast.adjusted_p for contrast in compare(runs[:2]).contrasts] == [None]
+
+
+def test_a_difference_of_a_family_is_clear_where_holms_p_is_below_5_percent(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path, name, values) for name, values in (("a", BASELINE), ("b", WORSE), ("c", WORSE))]
+    contrast = compare(runs).contrasts[0]
+    words = [replace(contrast, adjusted_p=p).verdict.word for p in (0.0499, 0.05, 0.0501)]
+    assert words == ["worse", "inconclusive", "inconclusive"]
 
 
 def test_a_clear_interval_that_holm_holds_back_says_so(tmp_path: Path) -> None:
