@@ -737,7 +737,7 @@ NUMBERS = {
         "comparison/inference", "ALPHA / family", "ALPHA", "test_inference.py::three_ways"
     ),
     "a family shares a later look's error": Guard(
-        "comparison/inference", "else LATER) / family", "else LATER)", "test_looks.py::family_shares"
+        "comparison/inference", "else LATER) / family", "else LATER)", "test_inference.py::shares_the_error_of_every"
     ),
     "who declared it has 5 %": Guard(
         "comparison/inference",

@@ -15,6 +15,7 @@ from dropout_lab.comparison import inference as statistics
 from dropout_lab.comparison.inference import (
     LATER,
     Difference,
+    Looked,
     MoreSeeds,
     Verdict,
     anytime_factor,
@@ -279,6 +280,14 @@ def test_the_three_ways_to_look_have_their_own_interval() -> None:
         assert deciding(found, looked) == expected  # type: ignore[arg-type]
     low, high = deciding(found, "first", family=4) or (0, 0)
     assert high - low == pytest.approx(2 * scipy.stats.t.ppf(1 - 0.05 / 8, 4) * found.error)
+
+
+@pytest.mark.parametrize(("looked", "alpha"), [("later", 0.02), ("sequential", 0.05)])
+def test_a_family_shares_the_error_of_every_look(looked: Looked, alpha: float) -> None:
+    found = paired([0.0] * 20, np.random.default_rng(6).normal(1, 1, 20).tolist())
+    assert found.error
+    half = anytime_factor(20, alpha / 4) * found.error
+    assert deciding(found, looked, family=4) == pytest.approx((found.mean - half, found.mean + half))
 
 
 def looks(way: str, start: int, most: int) -> list[int]:
