@@ -25,17 +25,8 @@ from dropout_lab.claims.criteria import (
     points,
     slope,
 )
-from dropout_lab.claims.definition import Claim, Rulings, arm, rates
+from dropout_lab.claims.definition import Rulings, arm, claim, rates
 from dropout_lab.claims.evidence import Evidence, first_epoch, subtract, wrong
-from dropout_lab.claims.theory import THEOREMS
-
-ARTICLES = {
-    "000": "Masri, An intuitive explanation to dropout",
-    "001": "Maklin, Dropout Keras layers explained",
-    "002": "Lang, Unveiling the dropout layer",
-    "003": "a study note, Dropout",
-    "004": "Ranjan, Simplified math behind dropout",
-}
 
 RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # of S10
 SIZES = (1000, 5000, 20_000, 54_000)  # training images of S7
@@ -47,12 +38,8 @@ GAINS = 0.001  # of accuracy: less than this is no gain (S7, S30)
 FEWER = "data.train_size=20000"  # for experiments that would take too long with all images
 
 BOTH = {"plain": arm("claims/article", "dropout.rate=0"), "dropout": arm("claims/article", "dropout.rate=0.5")}
+ALONE = {"plain": BOTH["plain"]}
 INPUTS = {f"input {rate:g}": arm("claims/article", f"dropout.input_rate={rate:g}") for rate in INPUT_RATES}
-
-
-def article(number: str) -> str:
-    """Return the source of a claim of one of the five articles."""
-    return f"{number}: {ARTICLES[number]}"
 
 
 def reaches_97(e: Evidence) -> Rulings:
@@ -144,11 +131,8 @@ def at_most_a_fifth(e: Evidence) -> Rulings:
 
 
 def one_mask_a_batch(e: Evidence) -> Rulings:
-    return (
-        no_worse(
-            wrong(e, "batch"), wrong(e, "dropout"), 0.002, points, "a mask for a batch against one for each image"
-        ),
-    )
+    what = "a mask for a batch against one for each image"
+    return (no_worse(wrong(e, "batch"), wrong(e, "dropout"), 0.002, points, what),)
 
 
 def gap(e: Evidence, name: str) -> dict[int, float]:
@@ -194,58 +178,14 @@ def bigger_nets(e: Evidence) -> Rulings:
 
 
 ARTICLE_CLAIMS = (
-    Claim(
-        "S1",
-        article("001"),
-        "Without dropout the network has more than 97 % test accuracy.",
-        reaches_97,
-        {"plain": BOTH["plain"]},
-        seeds=8,
-        published="> 97 %",
-    ),
-    Claim(
-        "S2",
-        article("001"),
-        "Without dropout the validation loss stops falling after epoch 3.",
-        stops_after_3,
-        {"plain": BOTH["plain"]},
-        seeds=8,
-        published="epoch 3",
-        draw="curves",
-        rulings="parts",
-    ),
-    Claim(
-        "S3",
-        article("001"),
-        "With dropout 0.5 the validation loss is clearly lower.",
-        clearly_lower,
-        BOTH,
-        seeds=8,
-        draw="comparison",
-    ),
-    Claim("S4", article("001"), "With dropout 0.5 training converges faster.", converges_faster, BOTH, seeds=8),
-    Claim(
-        "S5",
-        article("001"),
-        "Dropout reaches about 98 % validation accuracy, more than without.",
-        about_98,
-        BOTH,
-        seeds=8,
-        published="about 98 %",
-        rulings="parts",
-    ),
-    Claim(
-        "S6",
-        article("001"),
-        "The test accuracy with dropout is not very different.",
-        not_very_different,
-        BOTH,
-        seeds=8,
-    ),
-    Claim(
+    claim("S1", reaches_97, ALONE, seeds=8),
+    claim("S2", stops_after_3, ALONE, seeds=8, draw="curves", rulings="parts"),
+    claim("S3", clearly_lower, BOTH, seeds=8, draw="comparison"),
+    claim("S4", converges_faster, BOTH, seeds=8),
+    claim("S5", about_98, BOTH, seeds=8, rulings="parts"),
+    claim("S6", not_very_different, BOTH, seeds=8),
+    claim(
         "S7",
-        article("001"),
-        "Dropout does not raise the test accuracy, and the reason is that there are too few images.",
         grows_with_data,
         {
             f"{name} {size}": arm(
@@ -256,108 +196,44 @@ ARTICLE_CLAIMS = (
             for name, rate in (("plain", 0), ("dropout", 0.5))
             for size in SIZES
         }
-        | {"rate 0.2": arm("claims/article", "dropout.rate=0.2")},
+        | rates("claims/article", (0.2,)),
         draw="data sizes",
         rulings="parts",
     ),
-    Claim("S8", article("001"), "normalize(x, axis=1) scales the pixels to 0 to 1.", computed.scaled_pixels),
-    Claim("S9", article("001"), "Dropout comes after the activation, but for relu.", computed.placement),
-    Claim(
+    claim("S8", computed.scaled_pixels),
+    claim("S9", computed.placement),
+    claim(
         "S10",
-        f"{article('001')}; 004",
-        "A rate of 0.5 is a good default for hidden layers.",
         half_is_a_good_default,
         {f"K {name}": own for name, own in rates("claims/article", RATES).items()}
         | {f"wide {name}": own for name, own in rates("claims/wide", RATES, "training.epochs=8", FEWER).items()},
         draw="sweep",
     ),
-    Claim(
-        "S11",
-        article("000"),
-        "Without dropout a few units dominate (the trusted viewer).",
-        trusted_viewers,
-        BOTH,
-        samples=1,
-    ),
-    Claim("S12", article("000"), "A rate of x drops x % of the units at each step.", computed.binomial),
-    Claim("S13", article("002"), "Of 10 inputs, a rate of 10 % drops one in each pass.", computed.exactly_one),
-    Claim(
-        "S14",
-        article("002"),
-        "For the input layer a dropout probability close to 1 is best.",
-        close_to_one,
-        INPUTS,
-        published="close to 1",
-    ),
-    Claim(
-        "S15",
-        article("002"),
-        "A layer is widened by dividing n by the dropout rate.",
-        computed.widened,
-        rulings="first",
-    ),
-    Claim(
-        "S16",
-        article("002"),
-        "At test the weights are scaled by the dropout rate.",
-        computed.scaled_by,
-        rulings="first",
-    ),
-    Claim("S17", article("002"), "Dropout works in training and not in prediction.", computed.training_flag),
-    Claim("S18", article("003"), "Of 1000 units a rate of 0.4 drops about 400.", computed.about_400, published="400"),
-    Claim("S19", article("003"), "At test, weights times p reproduce what training expects.", computed.expectation),
-    Claim("S20", article("003"), "The weights of dropped units are not updated in that step.", computed.updated),
-    Claim(
-        "S21",
-        article("003"),
-        "One mask for a mini-batch will do.",
-        one_mask_a_batch,
-        {"dropout": BOTH["dropout"], "batch": arm("claims/article", "dropout.mask=batch")},
-    ),
-    Claim("S22", f"{article('003')}; 004", "Dropout reduces overfitting.", less_overfitting, BOTH, seeds=8),
-    Claim(
-        "S23",
-        article("004"),
-        THEOREMS["S23"].sentence,
-        computed.theorem("S23"),
-    ),
-    Claim(
-        "S24",
-        article("004"),
-        "Regularization is strongest at a rate of 0.5.",
-        computed.strongest,
-        published="0.5",
-        draw="two readings",
-    ),
-    Claim(
-        "S25",
-        article("004"),
-        "Rates above 0.5 do not regularize more.",
-        no_more_above_half,
-        rates("claims/article", HIGH),
-    ),
-    Claim(
-        "S26",
-        article("004"),
-        "The rate of the input should be at most 0.2.",
-        at_most_a_fifth,
-        INPUTS,
-        published="0.2",
-    ),
-    Claim(
+    claim("S11", trusted_viewers, BOTH, samples=1),
+    claim("S12", computed.binomial),
+    claim("S13", computed.exactly_one),
+    claim("S14", close_to_one, INPUTS),
+    claim("S15", computed.widened, rulings="first"),
+    claim("S16", computed.scaled_by, rulings="first"),
+    claim("S17", computed.training_flag),
+    claim("S18", computed.about_400),
+    claim("S19", computed.expectation),
+    claim("S20", computed.updated),
+    claim("S21", one_mask_a_batch, {"dropout": BOTH["dropout"], "batch": arm("claims/article", "dropout.mask=batch")}),
+    claim("S22", less_overfitting, BOTH, seeds=8),
+    claim("S23", computed.theorem("S23")),
+    claim("S24", computed.strongest, draw="two readings"),
+    claim("S25", no_more_above_half, rates("claims/article", HIGH)),
+    claim("S26", at_most_a_fifth, INPUTS),
+    claim(
         "S27",
-        article("004"),
-        "Gaussian dropout is as good as Bernoulli dropout or better.",
         gaussian_matches,
         {"bernoulli": BOTH["dropout"], "gaussian": arm("claims/article", "dropout.kind=gaussian")},
-        published="0.95 against 1.08 %",
     ),
-    Claim("S28", article("004"), "Gaussian dropout needs no scaling at test.", computed.unscaled_at_test),
-    Claim("S29", article("004"), "The gates of dropout sit on each connection.", computed.gates),
-    Claim(
+    claim("S28", computed.unscaled_at_test),
+    claim("S29", computed.gates),
+    claim(
         "S30",
-        article("004"),
-        "l2 does not allow bigger networks; dropout does.",
         bigger_nets,
         {
             f"{name} {width}": arm(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import median
 from typing import Literal
 
@@ -97,30 +98,28 @@ def together(words: Collection[Word]) -> Word:
 
 
 def higher(
-    candidate: Values, baseline: Values, margin: float = 0.0, show: Show = plain, what: str = "", reading: str = ""
+    candidate: Values,
+    baseline: Values,
+    margin: float = 0.0,
+    show: Show = plain,
+    what: str = "",
+    reading: str = "",
+    sign: int = 1,
 ) -> Ruling:
-    """Rule on "the candidate's mean is higher": by more than chance, and by `margin`, the least that counts."""
-    return _apart("above", candidate, baseline, margin, show, what, reading)
+    """Rule on "the candidate's mean is higher": by more than chance, and by `margin`, the least that counts.
 
-
-def lower(
-    candidate: Values, baseline: Values, margin: float = 0.0, show: Show = plain, what: str = "", reading: str = ""
-) -> Ruling:
-    """Rule on "the candidate's mean is lower", as `higher` does."""
-    return _apart("below", candidate, baseline, margin, show, what, reading)
-
-
-def _apart(
-    side: str, candidate: Values, baseline: Values, margin: float, show: Show, what: str, reading: str
-) -> Ruling:
-    """Rule on "the difference lies on this side of 0"."""
+    sign: -1 for "is lower".
+    """
     difference, text = compared(candidate, baseline, show, what)
     if difference is None:
         return too_few(pairs(candidate, baseline), reading)
-    low, high = ends(difference)
-    word = decide(low, high, 0.0, margin) if side == "above" else decide(-high, -low, 0.0, margin)
+    low, high = sorted(sign * end for end in ends(difference))
     least = f" and by {show(margin).lstrip('+')} on average" if margin else ""
-    return Ruling(word, text, f"the difference must be {side} 0{least}", reading)
+    reason = f"the difference must be {'above' if sign > 0 else 'below'} 0{least}"
+    return Ruling(decide(low, high, 0.0, margin), text, reason, reading)
+
+
+lower = partial(higher, sign=-1)
 
 
 def alike(candidate: Values, baseline: Values, margin: float, show: Show = plain, reading: str = "") -> Ruling:
@@ -152,29 +151,13 @@ def highest(
     show: Show = plain,
     margin: float | None = None,
     reading: str = "",
+    sign: int = 1,
 ) -> Ruling:
     """Rule on "the best arm is among `chosen`"; with `margin`, on "one of `chosen` is as good as the best arm".
 
     The best of `chosen` is paired with the best of the others. An arm with fewer than FEWEST values has diverged and
-    takes no part. What is as good, `as_good` says.
+    takes no part. What is as good, `as_good` says. sign: 1 if the highest mean is the best, -1 if the lowest is.
     """
-    return _best(1, arms, chosen, show, margin, reading)
-
-
-def lowest(
-    arms: Mapping[str, Values],
-    chosen: Sequence[str],
-    show: Show = plain,
-    margin: float | None = None,
-    reading: str = "",
-) -> Ruling:
-    """Rule on "the arm with the lowest mean is among `chosen`", as `highest` does."""
-    return _best(-1, arms, chosen, show, margin, reading)
-
-
-def _best(
-    sign: int, arms: Mapping[str, Values], chosen: Sequence[str], show: Show, margin: float | None, reading: str
-) -> Ruling:
     means = {name: interval(list(own.values())).mean for name, own in arms.items() if len(own) >= FEWEST}
     others = [name for name in means if name not in chosen]
     candidates = [name for name in means if name in chosen]
@@ -198,6 +181,9 @@ def _best(
         word = decide(low, high, 0.0)
         reason = f"{whose} must be {where} all others"
     return Ruling(word, f"{table}; {text}", reason, reading)
+
+
+lowest = partial(highest, sign=-1)
 
 
 def median_between(values: Values, least: float, most: float, reading: str = "") -> Ruling:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 from dropout_lab.claims.criteria import Ruling, together
 from dropout_lab.claims.evidence import Evidence
+from dropout_lab.claims.sentences import SENTENCES
 
 Rulings = tuple[Ruling, ...]
 
@@ -53,6 +55,14 @@ def overall(claim: Claim, rulings: Sequence[Ruling]) -> str:
     if claim.rulings == "first" or len({*words}) == 1:
         return words[0]
     return "depends on the reading" if {"HOLDS", "FAILS"} <= {*words} else "UNDECIDED"
+
+
+def claim(
+    id: str, judge: Callable[[Evidence], Rulings], arms: Mapping[str, Arm] = MappingProxyType({}), **how: Any
+) -> Claim:
+    """Return the claim with the sentence of that id. how: the other fields of `Claim`."""
+    source, sentence, published = SENTENCES[id]
+    return Claim(id, source, sentence, judge, arms, published=published, **how)
 
 
 def arm(config: str, *changes: str) -> Arm:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from dropout_lab.claims.criteria import Values
 from dropout_lab.comparison.metrics import METRICS
@@ -22,57 +22,37 @@ TEST = 10_000  # test images of MNIST
 TURNED = slice(3, 10)  # of evaluation.ANGLES: 45 to 135 degrees
 
 
-class Evidence(Protocol):
-    """What the arms of a claim recorded. For an arm without a run, every mapping is empty."""
+class Evidence:
+    """What the runs and evaluations of a claim recorded, by arm. For an arm without a run every mapping is empty."""
+
+    def __init__(self, runs: Mapping[str, Run], evaluations: Mapping[str, Evaluation] = MappingProxyType({})) -> None:
+        self._runs, self._evaluations = runs, evaluations
 
     def values(self, arm: str, metric: str) -> Values:
         """Return a metric of METRICS by seed."""
+        return METRICS[metric].finite(self._runs[arm]) if arm in self._runs else {}
 
     def curves(self, arm: str, column: str) -> Curves:
         """Return a column of metrics.csv by seed, in the order of the epochs."""
-
-    def averaging(self, arm: str) -> Mapping[int, tuple[Sequence[tuple[float, float]], float]]:
-        """Return, by seed, mean and sd of the error of k = 1, 2, ... averaged passes, and that of weight scaling."""
-
-    def ablation(self, arm: str) -> Values:
-        """Return, by seed, the mean test error while the most important units are taken out one after another."""
-
-    def information(self, arm: str) -> tuple[Values, Values]:
-        """Return, by seed, the mean mutual information of the images classified wrongly, and that of the others."""
-
-    def rotation(self, arm: str) -> tuple[Values, Values]:
-        """Return, by seed, the mutual information of an upright digit, and its mean turned by 45 to 135 degrees."""
-
-    def activity(self, arm: str) -> tuple[Values, Values]:
-        """Return, by seed, the hidden units' mean output with dropout off, and the fraction of outputs that are 0."""
-
-
-class Records:
-    """Evidence from runs and evaluations, both by arm."""
-
-    def __init__(self, loaded: Mapping[str, Run], evaluations: Mapping[str, Evaluation] = MappingProxyType({})) -> None:
-        self.runs, self.evaluations = loaded, evaluations
-
-    def values(self, arm: str, metric: str) -> Values:
-        return METRICS[metric].finite(self.runs[arm]) if arm in self.runs else {}
-
-    def curves(self, arm: str, column: str) -> Curves:
-        if arm not in self.runs:
+        if arm not in self._runs:
             return {}
-        rows = self.runs[arm].metrics
-        finished = METRICS["val_loss"].finite(self.runs[arm])
+        rows = self._runs[arm].metrics
+        finished = METRICS["val_loss"].finite(self._runs[arm])
         return {seed: rows[rows["seed"] == seed][column].tolist() for seed in finished}
 
     def averaging(self, arm: str) -> Mapping[int, tuple[Sequence[tuple[float, float]], float]]:
+        """Return, by seed, mean and sd of the error of k = 1, 2, ... averaged passes, and that of weight scaling."""
         return {
             network.seed: ([(mean, sd) for mean, sd in network.averaging.tolist()], network.weight_scaling.error)
             for network in self._networks(arm)
         }
 
     def ablation(self, arm: str) -> Values:
+        """Return, by seed, the mean test error while the most important units are taken out one after another."""
         return {network.seed: float(network.ablation[:, 1].mean()) for network in self._networks(arm)}
 
     def information(self, arm: str) -> tuple[Values, Values]:
+        """Return, by seed, the mean mutual information of the images classified wrongly, and that of the others."""
         wrong, right = {}, {}
         for network in self._networks(arm):
             good = network.probabilities.argmax(1) == network.labels
@@ -83,16 +63,18 @@ class Records:
         return wrong, right
 
     def rotation(self, arm: str) -> tuple[Values, Values]:
+        """Return, by seed, the mutual information of an upright digit, and its mean turned by 45 to 135 degrees."""
         by_angle = {network.seed: network.rotated["information"] for network in self._networks(arm) if network.rotated}
         upright = {seed: float(information[0]) for seed, information in by_angle.items()}
         return upright, {seed: float(information[TURNED].mean()) for seed, information in by_angle.items()}
 
     def activity(self, arm: str) -> tuple[Values, Values]:
+        """Return, by seed, the hidden units' mean output with dropout off, and the fraction of outputs that are 0."""
         means = {network.seed: network.activity.mean(0).tolist() for network in self._networks(arm)}
         return {seed: mean for seed, (mean, _) in means.items()}, {seed: zeros for seed, (_, zeros) in means.items()}
 
     def _networks(self, arm: str) -> Sequence[NetworkEvaluation]:
-        return self.evaluations[arm].seeds if arm in self.evaluations else ()
+        return self._evaluations[arm].seeds if arm in self._evaluations else ()
 
 
 def wrong(e: Evidence, name: str) -> dict[int, float]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from dropout_lab.claims.criteria import Ruling
 from dropout_lab.claims.definition import Claim, overall
-from dropout_lab.claims.evidence import Records
+from dropout_lab.claims.evidence import Evidence
 from dropout_lab.claims.experiment import Experiment
 from dropout_lab.data import datasets as data
 from dropout_lab.runs import read as runs
@@ -69,7 +69,7 @@ def judge(experiment: Experiment, directory: Path, show: Callable[[str], None] =
                 images = load(run.config.data.dataset, run.config.data.scale)
                 evaluated[key] = evaluate(run, images, claim.samples, show)
             evaluations[name] = evaluated[key]
-        rulings = claim.judge(Records(by_arm, evaluations) if complete else Records({}))
+        rulings = claim.judge(Evidence(by_arm, evaluations) if complete else Evidence({}))
         seconds = time.perf_counter() - started + sum(sum(run.seconds.values()) for run in by_arm.values())
         seeds = min((len(run.seeds) - len(run.diverged) for run in by_arm.values()), default=0) if complete else 0
         results.append(Judged(claim, rulings, seeds, seconds, by_arm, evaluations, tuple(_missing(claim, by_arm))))

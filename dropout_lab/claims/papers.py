@@ -30,11 +30,9 @@ from dropout_lab.claims.criteria import (
     points,
     too_few,
 )
-from dropout_lab.claims.definition import Arm, Claim, Rulings, arm
+from dropout_lab.claims.definition import Arm, Rulings, arm, claim
 from dropout_lab.claims.evidence import TEST, Curves, Evidence, first_epoch, subtract, wrong
 from dropout_lab.comparison.inference import FEWEST
-
-HINTON, SRIVASTAVA = "Hinton et al. 2012", "Srivastava et al. 2014"
 
 SHAPES = {f"{layers} x {width}": (width,) * layers for layers in (2, 3) for width in (256, 512)}  # of P5
 AMOUNTS = (100, 500, 1000, 5000, 10_000, 50_000)  # training images of P7
@@ -62,6 +60,16 @@ FIGURE_1 = {
     "both": arm("papers/hinton-2012-reduced"),
 }
 LONG = {name: FIGURE_1[name] for name in ("none", "hidden")}
+FIGURE_11 = {"net": arm("papers/srivastava-fig11-reduced")}
+EARLY = {  # of P17
+    "small none": arm("claims/small", "dropout.rate=0"),
+    "small early": arm("claims/small", "dropout.rate=0.1", "dropout.schedule=early", "dropout.cutoff=10"),
+}
+OVERFITTING = ("data.train_size=5000", "data.train_from=random", "training.epochs=40")
+LATE = {
+    "large none": arm("claims/wide", *OVERFITTING, "dropout.rate=0"),
+    "large late": arm("claims/wide", *OVERFITTING, "dropout.schedule=late", "dropout.cutoff=10"),
+}
 UNCONSTRAINED = "regularization.max_norm=null"
 UNDROPPED = ("dropout.rate=0", "dropout.input_rate=0")
 
@@ -296,31 +304,10 @@ def curriculum(e: Evidence) -> Rulings:
 
 
 PAPER_CLAIMS = (
-    Claim(
-        "P1",
-        f"{HINTON}, figure 1",
-        "Dropout of 0.5 on the hidden layers lowers the errors, 0.2 on the pixels further.",
-        hidden_then_input,
-        FIGURE_1,
-        seeds=3,
-        published="160, 130, 110 errors",
-        draw="comparison",
-        rulings="parts",
-    ),
-    Claim(
-        "P2",
-        f"an independent reproduction of {HINTON}",
-        "Dropout loses early and wins late.",
-        crosses,
-        LONG,
-        published="behind at epoch 20, ahead at 100",
-        draw="comparison",
-        rulings="parts",
-    ),
-    Claim(
+    claim("P1", hidden_then_input, FIGURE_1, seeds=3, draw="comparison", rulings="parts"),
+    claim("P2", crosses, LONG, draw="comparison", rulings="parts"),
+    claim(
         "P3",
-        f"{SRIVASTAVA}, table 9",
-        "Dropout with max-norm has the fewest errors, and dropout fewer than any regularizer without it.",
         table_9,
         {
             f"{name}, lr {rate:g}": arm("papers/srivastava-table9-reduced", f"training.learning_rate={rate}", *changes)
@@ -335,22 +322,11 @@ PAPER_CLAIMS = (
             )
         },
         seeds=3,
-        published="dropout + max-norm 1.05, dropout + L2 1.25, max-norm 1.35, L2 1.62 %",
         rulings="parts",
     ),
-    Claim(
-        "P4",
-        f"{SRIVASTAVA}, table 2",
-        "Three layers of 1024, dropout and max-norm: 1.06 % errors (reduced: at most 1.4).",
-        near_106,
-        {"net": arm("papers/srivastava-table2-reduced")},
-        seeds=3,
-        published="1.06 %",
-    ),
-    Claim(
+    claim("P4", near_106, {"net": arm("papers/srivastava-table2-reduced")}, seeds=3),
+    claim(
         "P5",
-        f"{SRIVASTAVA}, figure 4",
-        "Whatever the architecture, with dropout the errors are fewer than with any architecture without it.",
         clusters,
         {
             f"{name} {shape}": arm(
@@ -360,23 +336,17 @@ PAPER_CLAIMS = (
             for shape, hidden in SHAPES.items()
         },
         seeds=3,
-        published="1.0 to 1.3 % against 1.7 to 1.8 %",
     ),
-    Claim(
+    claim(
         "P6",
-        f"{SRIVASTAVA}, table 10",
-        "Gaussian noise is as good as Bernoulli's or better.",
         gaussian_matches,
         {
             "bernoulli": arm("papers/srivastava-table10-reduced", "dropout.kind=bernoulli"),
             "gaussian": arm("papers/srivastava-table10-reduced"),
         },
-        published="0.95 +- 0.04 against 1.08 +- 0.04 %",
     ),
-    Claim(
+    claim(
         "P7",
-        f"{SRIVASTAVA}, figure 10",
-        "With 100 and 500 images dropout brings nothing; its gain peaks in the middle.",
         gain_against_data,
         {
             f"{name} {amount}": arm(
@@ -388,68 +358,31 @@ PAPER_CLAIMS = (
             for name, rate in (("plain", 0), ("dropout", 0.5))
             for amount in AMOUNTS
         },
-        published="no gain at 100 and 500",
         draw="data sizes",
         rulings="parts",
     ),
-    Claim(
-        "P8",
-        f"{SRIVASTAVA}, figure 9a",
-        "With n fixed the error is flat for keep 0.4 to 0.8 and rises on either side.",
-        flat_in_the_middle,
-        keeps("papers/srivastava-fig9a-reduced"),
-        draw="sweep",
-        rulings="parts",
-        published="flat from 0.4 to 0.8",
-    ),
-    Claim(
+    claim("P8", flat_in_the_middle, keeps("papers/srivastava-fig9a-reduced"), draw="sweep", rulings="parts"),
+    claim(
         "P9",
-        f"{SRIVASTAVA}, figure 9b",
-        "With as many units kept, a small keep does better than with n fixed.",
         rescued,
-        {
-            **keeps("papers/srivastava-fig9b-reduced"),
-            "fixed 0.1": arm("papers/srivastava-fig9a-reduced", "dropout.rate=0.9"),
-        },
-        published="2.7 to 1.7 % at keep 0.1",
+        keeps("papers/srivastava-fig9b-reduced")
+        | {"fixed 0.1": arm("papers/srivastava-fig9a-reduced", "dropout.rate=0.9")},
         draw="sweep",
         rulings="parts",
     ),
-    Claim(
-        "P10",
-        f"{SRIVASTAVA}, figure 11",
-        "It takes the mean of about 50 passes to be as good as weight scaling.",
-        fifty_passes,
-        {"net": arm("papers/srivastava-fig11-reduced")},
-        published="about 50",
-        samples=100,
-        draw="averaging",
-        rulings="parts",
-    ),
-    Claim(
+    claim("P10", fifty_passes, FIGURE_11, samples=100, draw="averaging", rulings="parts"),
+    claim(
         "P11",
-        f"{SRIVASTAVA}, figure 8",
-        "Dropout makes hidden units sparser (there of an auto-encoder, here of a classifier).",
         sparser,
         {
             "plain": arm("claims/wide", "network.hidden=[256]", "dropout.rate=0"),
             "dropout": arm("claims/wide", "network.hidden=[256]"),
         },
-        published="mean output about 2.0 to 0.7",
         samples=1,
     ),
-    Claim(
-        "P12",
-        f"{SRIVASTAVA}, section 11",
-        "Dropout needs 2 to 3 times as much training.",
-        needs_longer,
-        LONG,
-        published="2 to 3 times",
-    ),
-    Claim(
+    claim("P12", needs_longer, LONG),
+    claim(
         "P13",
-        f"{SRIVASTAVA}, appendix A",
-        "A high learning rate and max-norm beat dropout alone.",
         fast_and_constrained,
         {
             name: arm(
@@ -463,12 +396,9 @@ PAPER_CLAIMS = (
             )
             for name, (rate, momentum, norm) in CELLS.items()
         },
-        published="1.25 % without, 1.06 % with max-norm",
     ),
-    Claim(
+    claim(
         "P14",
-        f"{SRIVASTAVA}, appendix A",
-        "A net with n / keep units and dropout is no worse than one with n.",
         twice_as_wide,
         {
             f"{name} {units}": arm("claims/wide", f"network.hidden=[{units},{units}]", "training.epochs=30", *changes)
@@ -477,10 +407,8 @@ PAPER_CLAIMS = (
         },
         rulings="parts",
     ),
-    Claim(
+    claim(
         "P15",
-        "Wan et al. 2013",
-        "With relu a network without DropConnect and dropout has the most errors, with tanh DropConnect the fewest.",
         dropconnect_order,
         {
             f"{activation} {name}": arm("papers/wan-2013-reduced", f"network.activation={activation}", *changes)
@@ -491,46 +419,13 @@ PAPER_CLAIMS = (
                 ("dropconnect", ()),
             )
         },
-        published="relu 1.20, 1.28, 1.62 %; tanh 1.36, 1.58, 1.65 % (unconfirmed)",
         rulings="parts",
     ),
-    Claim(
-        "P16",
-        "Gal & Ghahramani 2016",
-        "The passes disagree about what the network does not know: turned digits, and those that it gets wrong.",
-        uncertain_where_wrong,
-        {"net": arm("papers/srivastava-fig11-reduced")},
-        samples=100,
-        draw="rotated",
-        rulings="parts",
-    ),
-    Claim(
-        "P17",
-        "Liu et al. 2023",
-        "Early dropout lowers the training loss of a net that underfits, late dropout the errors of one that overfits.",
-        early_and_late,
-        {
-            "small none": arm("claims/small", "dropout.rate=0"),
-            "small early": arm("claims/small", "dropout.rate=0.1", "dropout.schedule=early", "dropout.cutoff=10"),
-        }
-        | {
-            f"large {name}": arm(
-                "claims/wide", "data.train_size=5000", "data.train_from=random", "training.epochs=40", *changes
-            )
-            for name, changes in (
-                ("none", ("dropout.rate=0",)),
-                ("late", ("dropout.schedule=late", "dropout.cutoff=10")),
-            )
-        },
-        rulings="parts",
-        published="ImageNet accuracy 73.9 % none, 67.9 % standard, 74.3 % early",
-    ),
-    Claim(
+    claim("P16", uncertain_where_wrong, FIGURE_11, samples=100, draw="rotated", rulings="parts"),
+    claim("P17", early_and_late, EARLY | LATE, rulings="parts"),
+    claim(
         "P18",
-        "Morerio et al. 2017",
-        "A curriculum of rates is at least as good as a constant rate.",
         curriculum,
         {"constant": arm("claims/wide"), "curriculum": arm("claims/wide", "dropout.schedule=curriculum")},
-        published="at worst equal",
     ),
 )

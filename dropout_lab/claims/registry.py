@@ -1,21 +1,17 @@
 """CLAIMS: the testable sentences of the literature, by id: those of five articles (S), theorems (T), papers (P).
 
-To add one, enter it in articles.py, theory.py or papers.py, with its judge above it, and add a config if it needs an
-experiment of another kind.
+To add one, enter its sentence in sentences.py and its judge in articles.py, theory.py or papers.py, and add a config if
+it needs an experiment of another kind.
 """
 
 from __future__ import annotations
 
 from dropout_lab.claims.articles import ARTICLE_CLAIMS
 from dropout_lab.claims.computed import theorem
-from dropout_lab.claims.definition import Claim
+from dropout_lab.claims.definition import Claim, claim
 from dropout_lab.claims.papers import PAPER_CLAIMS
 from dropout_lab.claims.theory import THEOREMS
 
 GROUPS = {"articles": "S", "theory": "T", "papers": "P"}
-THEORY_CLAIMS = tuple(
-    Claim(id, checked.source, checked.sentence, theorem(id))
-    for id, checked in THEOREMS.items()
-    if id.startswith(GROUPS["theory"])
-)
+THEORY_CLAIMS = tuple(claim(id, theorem(id)) for id in THEOREMS if id.startswith(GROUPS["theory"]))
 CLAIMS: dict[str, Claim] = {claim.id: claim for claim in (*ARTICLE_CLAIMS, *THEORY_CLAIMS, *PAPER_CLAIMS)}

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, log_expit, log_softmax, softmax
 
 from dropout_lab import text as layout
+from dropout_lab.claims.sentences import BALDI, HINTON, SRIVASTAVA
 from dropout_lab.streams import stream
 
 Array = NDArray[np.float64]
@@ -59,11 +60,10 @@ class Outcome(NamedTuple):
 class Theorem:
     """What a paper proves, and the check of it, which draws the numbers it needs from a generator.
 
-    statement: for a table, in at most 50 characters. sentence: in words, as a claim.
+    statement: for a table, in at most 50 characters; sentences.py has it in words.
     """
 
     statement: str
-    sentence: str
     source: str
     check: Callable[[Generator], Outcome]
 
@@ -367,63 +367,16 @@ def expected_gradient(generator: Generator) -> Outcome:
     return Outcome(ALL, "largest difference", _largest(differences), ROUNDING)
 
 
-HINTON, SRIVASTAVA, BALDI = "Hinton et al. 2012", "Srivastava et al. 2014", "Baldi & Sadowski 2013"
-
 THEOREMS = {
-    "T1": Theorem(
-        "softmax: mean net = geometric mean of all nets",
-        "With one hidden layer and softmax the scaled network is the normalized geometric mean of all thinned ones.",
-        HINTON,
-        geometric_mean,
-    ),
-    "T2": Theorem(
-        "softmax: mean net's log-likelihood >= mean one",
-        "There its log-probability of a class is no less than the mean one of the thinned networks.",
-        HINTON,
-        mean_log_probability,
-    ),
-    "T3": Theorem(
-        "linear: mean net's error = mean one - variance",
-        "With linear outputs its squared error is the mean one of the thinned networks less their variance.",
-        HINTON,
-        squared_error,
-    ),
-    "T4": Theorem(
-        "linear regression: dropout = a ridge penalty",
-        "In linear regression dropout is a ridge penalty.",
-        SRIVASTAVA,
-        ridge_regression,
-    ),
-    "T5": Theorem(
-        "logistic: ~ quadratic penalty, error: order 3",
-        "In logistic regression dropout is nearly a quadratic penalty, but for third order in the weights.",
-        "Wager et al. 2013",
-        adaptive_penalty,
-    ),
-    "T6": Theorem(
-        "logistic: ~ Gaussian integral, within a bound",
-        "In logistic regression the loss with dropout is nearly that of a Gaussian sum, with kappa = pi / 8.",
-        "Wang & Manning 2013",
-        fast_dropout,
-    ),
-    "T7": Theorem(
-        "sigmoid: geometric mean = sigmoid of mean sum",
-        "The normalized geometric mean of a sigmoid unit is the sigmoid of its mean sum.",
-        BALDI,
-        sigmoid_unit,
-    ),
-    "T8": Theorem(
-        "weight scaling trains as inverted dropout does",
-        "A network that is scaled at test trains as one with inverted dropout, with its settings mapped.",
-        SRIVASTAVA,
-        reparametrization,
-    ),
-    "S23": Theorem(
-        "linear: mean gradient = mean net's + L2 decay",
-        "With linear units the mean gradient is that of the mean network and an l2 decay.",
-        BALDI,
-        expected_gradient,
-    ),
+    "T1": Theorem("softmax: mean net = geometric mean of all nets", HINTON, geometric_mean),
+    "T2": Theorem("softmax: mean net's log-likelihood >= mean one", HINTON, mean_log_probability),
+    "T3": Theorem("linear: mean net's error = mean one - variance", HINTON, squared_error),
+    "T4": Theorem("linear regression: dropout = a ridge penalty", SRIVASTAVA, ridge_regression),
+    "T5": Theorem("logistic: ~ quadratic penalty, error: order 3", "Wager et al. 2013", adaptive_penalty),
+    "T6": Theorem("logistic: ~ Gaussian integral, within a bound", "Wang & Manning 2013", fast_dropout),
+    "T7": Theorem("sigmoid: geometric mean = sigmoid of mean sum", BALDI, sigmoid_unit),
+    "T8": Theorem("weight scaling trains as inverted dropout does", SRIVASTAVA, reparametrization),
+    "S23": Theorem("linear: mean gradient = mean net's + L2 decay", BALDI, expected_gradient),
 }
 
 

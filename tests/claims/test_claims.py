@@ -38,7 +38,7 @@ from dropout_lab.claims.criteria import (
     slope,
 )
 from dropout_lab.claims.definition import Arm, Claim, Rulings, overall
-from dropout_lab.claims.evidence import Evidence, Records
+from dropout_lab.claims.evidence import Evidence
 from dropout_lab.claims.experiment import select
 from dropout_lab.claims.judge import Judged, judge
 from dropout_lab.claims.papers import AMOUNTS, CELLS, FAMILIES, HALVES, KEPT, SHAPES, TRIED
@@ -56,7 +56,7 @@ Number = Callable[[str, str], float]  # of an arm and a metric
 Curve = Callable[[str, str], Sequence[float]]
 
 
-class World:
+class World(Evidence):
     """What runs would have recorded; by seed, with a little noise."""
 
     def __init__(
@@ -298,15 +298,18 @@ def test_what_says_that_arms_differ_does_not_hold_where_all_are_alike(claim: Cla
 @pytest.mark.parametrize("claim", TRAINED, ids=lambda claim: claim.id)
 def test_too_few_seeds_and_no_runs_leave_a_claim_undecided(claim: Claim) -> None:
     exact = EXACT.get(claim.id, 0)
-    for evidence in (Records({}), *(World(w._values, w._curves, w._passes, [0]) for w in WORLDS.get(claim.id, ())[:1])):
+    for evidence in (
+        Evidence({}),
+        *(World(w._values, w._curves, w._passes, [0]) for w in WORLDS.get(claim.id, ())[:1]),
+    ):
         rulings = claim.judge(evidence)[exact:]
         assert words(rulings) == {"UNDECIDED"}, rulings
 
 
 @pytest.mark.parametrize("claim", [claim for claim in CLAIMS.values() if not claim.arms], ids=lambda claim: claim.id)
 def test_exact_claims_are_decided_at_once_and_alike_every_time(claim: Claim) -> None:
-    rulings = claim.judge(Records({}))
-    assert words(rulings) <= {"HOLDS", "FAILS"} and rulings == claim.judge(Records({}))
+    rulings = claim.judge(Evidence({}))
+    assert words(rulings) <= {"HOLDS", "FAILS"} and rulings == claim.judge(Evidence({}))
     both = ("S8", "S12", "S15", "S16", "S19", "S20", "S24", "S29")
     expected = {"S13": {"FAILS"}} | dict.fromkeys(both, {"HOLDS", "FAILS"})
     assert words(rulings) == expected.get(claim.id, {"HOLDS"})
@@ -318,6 +321,7 @@ def test_every_claim_of_the_list_is_there_with_source_sentence_and_configs() -> 
     assert wanted == CLAIMS.keys()
     for id, claim in CLAIMS.items():
         assert claim.id == id and claim.source and claim.sentence.endswith(".") and claim.seeds >= 3
+        assert claim.rulings in ("readings", "parts", "first")
         for arm in claim.arms.values():
             assert reproduction.config(arm).data.dataset == "mnist"
     names = {
@@ -379,12 +383,12 @@ def test_an_exact_claim_does_not_hold_where_what_it_is_about_is_broken(
     id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, name, broken, readings = BROKEN[id]
-    assert readings <= {own.reading for own in CLAIMS[id].judge(Records({})) if own.word == "HOLDS"}
+    assert readings <= {own.reading for own in CLAIMS[id].judge(Evidence({})) if own.word == "HOLDS"}
     if isinstance(place, dict):
         monkeypatch.setitem(place, name, broken(place[name]))
     else:
         monkeypatch.setattr(place, name, broken(getattr(place, name)))
-    assert not readings & {own.reading for own in CLAIMS[id].judge(Records({})) if own.word == "HOLDS"}
+    assert not readings & {own.reading for own in CLAIMS[id].judge(Evidence({})) if own.word == "HOLDS"}
 
 
 @pytest.mark.parametrize(("rate", "word"), [(0.5, "HOLDS"), (0.8, "FAILS")])
@@ -394,7 +398,7 @@ def test_strongest_is_where_the_penalty_is_largest(rate: float, word: str, monke
         return theory.Strength(np.array(keeps), peak, peak, peak)
 
     monkeypatch.setattr(theory, "strength", peaked)
-    assert words(CLAIMS["S24"].judge(Records({}))) == {word}
+    assert words(CLAIMS["S24"].judge(Evidence({}))) == {word}
 
 
 def test_what_was_not_reached_is_no_ratio() -> None:
@@ -418,7 +422,7 @@ def test_of_runs_alike_the_one_with_most_seeds_is_used(toys: Lab) -> None:
 
 def test_exact_claims_that_fail_can_hold_in_another_world(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(computed, "dropped", lambda units, rate: np.full(4000, 1))
-    assert words(CLAIMS["S13"].judge(Records({}))) == {"HOLDS"}
+    assert words(CLAIMS["S13"].judge(Evidence({}))) == {"HOLDS"}
 
 
 def test_every_picture_is_one_that_can_be_drawn() -> None:

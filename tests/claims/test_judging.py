@@ -11,7 +11,7 @@ import scipy.stats
 
 from dropout_lab.claims import computed, theory
 from dropout_lab.claims.criteria import Word, above, alike, below, between, decide, higher, median_between, slope
-from dropout_lab.claims.evidence import Records
+from dropout_lab.claims.evidence import Evidence
 from dropout_lab.claims.registry import CLAIMS
 
 
@@ -95,7 +95,7 @@ def test_s18_wants_400_to_within_a_tenth(near: float, count: int, word: str, mon
         return counts((near, count), (1 - near, 500))
 
     monkeypatch.setattr(computed, "dropped", dropped)
-    assert CLAIMS["S18"].judge(Records({}))[0].word == word and asked == [(1000, 0.4)]
+    assert CLAIMS["S18"].judge(Evidence({}))[0].word == word and asked == [(1000, 0.4)]
 
 
 @pytest.mark.parametrize(
@@ -110,20 +110,20 @@ def test_s12_wants_the_binomials_mean_and_spread(
         return spread(units * rate + standard_errors * sd / math.sqrt(4000), ratio * sd)
 
     monkeypatch.setattr(computed, "dropped", dropped)
-    assert CLAIMS["S12"].judge(Records({}))[0].word == word
+    assert CLAIMS["S12"].judge(Evidence({}))[0].word == word
 
 
 @pytest.mark.parametrize(("share", "word"), [(1.0, "HOLDS"), (0.998, "FAILS")])
 def test_s13_wants_one_of_ten_every_time(share: float, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(computed, "dropped", lambda units, rate: counts((share, 1), (1 - share, 2)))
-    assert CLAIMS["S13"].judge(Records({}))[0].word == word
+    assert CLAIMS["S13"].judge(Evidence({}))[0].word == word
 
 
 def test_what_is_computed_is_told_as_it_is() -> None:
     """Numbers of the binomial distribution, the numbers kept, and the covariance, in the words of the rulings."""
     chance = 100 * scipy.stats.binom.pmf(1, 10, 0.1)
-    assert f"(binomial {chance:.1f} %)" in CLAIMS["S13"].judge(Records({}))[0].measured
-    by_rate, by_keep = CLAIMS["S15"].judge(Records({}))
+    assert f"(binomial {chance:.1f} %)" in CLAIMS["S13"].judge(Evidence({}))[0].measured
+    by_rate, by_keep = CLAIMS["S15"].judge(Evidence({}))
     assert by_rate.measured == "rate 0.2: 512 kept where there were 128; rate 0.5: 128 kept where there were 128"
     assert by_keep.measured == "rate 0.2: 128 kept where there were 128; rate 0.5: 128 kept where there were 128"
 

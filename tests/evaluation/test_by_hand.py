@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.metrics import log_loss, zero_one_loss
 
-from dropout_lab.claims.evidence import Records
+from dropout_lab.claims.evidence import Evidence
 from dropout_lab.config import resolve as configs
 from dropout_lab.data.datasets import Data
 from dropout_lab.dropout import Noise
@@ -238,7 +238,7 @@ def test_all_networks_together(found: Found) -> None:
 def test_what_a_claim_asks_an_evaluation(found: Found) -> None:
     """By name, so that none of its columns is taken for another."""
     evaluation, _, _ = found
-    records = Records({}, {"net": evaluation})
+    records = Evidence({}, {"net": evaluation})
     wrong, right = records.information("net")
     upright, turned = records.rotation("net")
     means, zeros = records.activity("net")
