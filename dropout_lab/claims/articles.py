@@ -25,7 +25,7 @@ from dropout_lab.claims.criteria import (
     points,
     slope,
 )
-from dropout_lab.claims.definition import Rulings, arm, claim, rates
+from dropout_lab.claims.definition import Rulings, claim, rates
 from dropout_lab.claims.evidence import Evidence, first_epoch, subtract, wrong
 
 RATES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # of S10
@@ -35,11 +35,12 @@ HIGH = (0.5, 0.6, 0.7, 0.8)  # rates of S25
 WIDTHS = (32, 64, 128, 256)  # of S30
 CLEARLY = 0.005  # of the validation loss: what a rise (S2) or "clearly lower" (S3) must come to at least
 GAINS = 0.001  # of accuracy: less than this is no gain (S7, S30)
+FEW = " data.train_size={} data.train_from=random"  # of S7
 FEWER = "data.train_size=20000"  # for experiments that would take too long with all images
 
-BOTH = {"plain": arm("claims/article", "dropout.rate=0"), "dropout": arm("claims/article", "dropout.rate=0.5")}
+BOTH = {"plain": "claims/article dropout.rate=0", "dropout": "claims/article dropout.rate=0.5"}
 ALONE = {"plain": BOTH["plain"]}
-INPUTS = {f"input {rate:g}": arm("claims/article", f"dropout.input_rate={rate:g}") for rate in INPUT_RATES}
+INPUTS = {f"input {rate:g}": f"claims/article dropout.input_rate={rate:g}" for rate in INPUT_RATES}
 
 
 def reaches_97(e: Evidence) -> Rulings:
@@ -188,15 +189,11 @@ ARTICLE_CLAIMS = (
         "S7",
         grows_with_data,
         {
-            f"{name} {size}": arm(
-                "claims/article",
-                f"dropout.rate={rate}",
-                *(() if size == SIZES[-1] else (f"data.train_size={size}", "data.train_from=random")),
-            )
+            f"{name} {size}": f"claims/article dropout.rate={rate}" + (FEW.format(size) if size < SIZES[-1] else "")
             for name, rate in (("plain", 0), ("dropout", 0.5))
             for size in SIZES
         }
-        | rates("claims/article", (0.2,)),
+        | rates("claims/article", [0.2]),
         draw="data sizes",
         rulings="parts",
     ),
@@ -205,8 +202,8 @@ ARTICLE_CLAIMS = (
     claim(
         "S10",
         half_is_a_good_default,
-        {f"K {name}": own for name, own in rates("claims/article", RATES).items()}
-        | {f"wide {name}": own for name, own in rates("claims/wide", RATES, "training.epochs=8", FEWER).items()},
+        {f"K {name}": line for name, line in rates("claims/article", RATES).items()}
+        | {f"wide {name}": line for name, line in rates("claims/wide", RATES, f"training.epochs=8 {FEWER}").items()},
         draw="sweep",
     ),
     claim("S11", trusted_viewers, BOTH, samples=1),
@@ -219,7 +216,7 @@ ARTICLE_CLAIMS = (
     claim("S18", computed.about_400),
     claim("S19", computed.expectation),
     claim("S20", computed.updated),
-    claim("S21", one_mask_a_batch, {"dropout": BOTH["dropout"], "batch": arm("claims/article", "dropout.mask=batch")}),
+    claim("S21", one_mask_a_batch, {"dropout": BOTH["dropout"], "batch": "claims/article dropout.mask=batch"}),
     claim("S22", less_overfitting, BOTH, seeds=8),
     claim("S23", computed.theorem("S23")),
     claim("S24", computed.strongest, draw="two readings"),
@@ -228,7 +225,7 @@ ARTICLE_CLAIMS = (
     claim(
         "S27",
         gaussian_matches,
-        {"bernoulli": BOTH["dropout"], "gaussian": arm("claims/article", "dropout.kind=gaussian")},
+        {"bernoulli": BOTH["dropout"], "gaussian": "claims/article dropout.kind=gaussian"},
     ),
     claim("S28", computed.unscaled_at_test),
     claim("S29", computed.gates),
@@ -236,13 +233,11 @@ ARTICLE_CLAIMS = (
         "S30",
         bigger_nets,
         {
-            f"{name} {width}": arm(
-                "claims/wide", f"network.hidden=[{width},{width}]", "training.epochs=10", FEWER, *changes
-            )
+            f"{name} {width}": f"claims/wide network.hidden=[{width},{width}] training.epochs=10 {FEWER} {changes}"
             for name, changes in (
-                ("plain", ("dropout.rate=0",)),
-                ("l2", ("dropout.rate=0", "regularization.l2=1e-5")),
-                ("dropout", ("network.widen=true",)),
+                ("plain", "dropout.rate=0"),
+                ("l2", "dropout.rate=0 regularization.l2=1e-5"),
+                ("dropout", "network.widen=true"),
             )
             for width in WIDTHS
         },

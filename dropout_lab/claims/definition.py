@@ -12,6 +12,7 @@ from dropout_lab.claims.evidence import Evidence
 from dropout_lab.claims.sentences import SENTENCES
 
 Rulings = tuple[Ruling, ...]
+Arms = Mapping[str, str]  # by name, what `dropout-lab train` would be given: "claims/wide dropout.rate=0.2"
 
 
 @dataclass(frozen=True)
@@ -57,19 +58,16 @@ def overall(claim: Claim, rulings: Sequence[Ruling]) -> str:
     return "depends on the reading" if {"HOLDS", "FAILS"} <= {*words} else "UNDECIDED"
 
 
-def claim(
-    id: str, judge: Callable[[Evidence], Rulings], arms: Mapping[str, Arm] = MappingProxyType({}), **how: Any
-) -> Claim:
+def claim(id: str, judge: Callable[[Evidence], Rulings], arms: Arms = MappingProxyType({}), **how: Any) -> Claim:
     """Return the claim with the sentence of that id. how: the other fields of `Claim`."""
     source, sentence, published = SENTENCES[id]
-    return Claim(id, source, sentence, judge, arms, published=published, **how)
+    trained = {}
+    for name, line in arms.items():
+        config, *changes = line.split()
+        trained[name] = Arm(config, tuple(changes))
+    return Claim(id, source, sentence, judge, trained, published=published, **how)
 
 
-def arm(config: str, *changes: str) -> Arm:
-    """Return an arm; each change is an override of the config."""
-    return Arm(config, changes)
-
-
-def rates(config: str, values: Iterable[float], *changes: str) -> dict[str, Arm]:
+def rates(config: str, values: Iterable[float], changes: str = "") -> dict[str, str]:
     """Return an arm for each rate, with names such as "rate 0.5"."""
-    return {f"rate {rate:g}": arm(config, f"dropout.rate={rate:g}", *changes) for rate in values}
+    return {f"rate {rate:g}": f"{config} dropout.rate={rate:g} {changes}" for rate in values}

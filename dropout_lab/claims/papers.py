@@ -30,11 +30,11 @@ from dropout_lab.claims.criteria import (
     points,
     too_few,
 )
-from dropout_lab.claims.definition import Arm, Rulings, arm, claim
+from dropout_lab.claims.definition import Rulings, claim
 from dropout_lab.claims.evidence import TEST, Curves, Evidence, first_epoch, subtract, wrong
 from dropout_lab.comparison.inference import FEWEST
 
-SHAPES = {f"{layers} x {width}": (width,) * layers for layers in (2, 3) for width in (256, 512)}  # of P5
+SHAPES = {f"{layers} x {width}": ",".join([f"{width}"] * layers) for layers in (2, 3) for width in (256, 512)}  # of P5
 AMOUNTS = (100, 500, 1000, 5000, 10_000, 50_000)  # training images of P7
 UPDATES = 2000  # of P7, whatever the number of images
 KEPT = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of P8 and P9
@@ -54,29 +54,21 @@ TRIED = (0.01, 0.05)  # learning rates of P3
 LONGER = (1.5, 5.0)  # times as many epochs: what P12 takes for "2 to 3"
 LEVELS = (0.05, 0.01)  # of the clean training loss, that P12 counts epochs to
 
+UNCONSTRAINED, UNDROPPED = "regularization.max_norm=null", "dropout.rate=0 dropout.input_rate=0"
+OVERFITTING = "claims/wide data.train_size=5000 data.train_from=random training.epochs=40"  # of P17
+
 FIGURE_1 = {
-    "none": arm("papers/hinton-2012-reduced", "dropout.rate=0", "dropout.input_rate=0"),
-    "hidden": arm("papers/hinton-2012-reduced", "dropout.input_rate=0"),
-    "both": arm("papers/hinton-2012-reduced"),
+    "none": f"papers/hinton-2012-reduced {UNDROPPED}",
+    "hidden": "papers/hinton-2012-reduced dropout.input_rate=0",
+    "both": "papers/hinton-2012-reduced",
 }
 LONG = {name: FIGURE_1[name] for name in ("none", "hidden")}
-FIGURE_11 = {"net": arm("papers/srivastava-fig11-reduced")}
-EARLY = {  # of P17
-    "small none": arm("claims/small", "dropout.rate=0"),
-    "small early": arm("claims/small", "dropout.rate=0.1", "dropout.schedule=early", "dropout.cutoff=10"),
-}
-OVERFITTING = ("data.train_size=5000", "data.train_from=random", "training.epochs=40")
-LATE = {
-    "large none": arm("claims/wide", *OVERFITTING, "dropout.rate=0"),
-    "large late": arm("claims/wide", *OVERFITTING, "dropout.schedule=late", "dropout.cutoff=10"),
-}
-UNCONSTRAINED = "regularization.max_norm=null"
-UNDROPPED = ("dropout.rate=0", "dropout.input_rate=0")
-
-
-def keeps(config: str) -> dict[str, Arm]:
-    """Return an arm for each fraction kept, with names such as "keep 0.5"."""
-    return {f"keep {keep:g}": arm(config, f"dropout.rate={1 - keep:.1g}") for keep in KEPT}
+FIGURE_9A, FIGURE_9B = (
+    {f"keep {keep:g}": f"papers/srivastava-fig9{letter}-reduced dropout.rate={1 - keep:.1g}" for keep in KEPT}
+    for letter in "ab"
+)
+TABLE_10, HIDDEN_256 = "papers/srivastava-table10-reduced", "claims/wide network.hidden=[256]"  # of P6 and P11
+FIGURE_11 = {"net": "papers/srivastava-fig11-reduced"}
 
 
 def errors(value: float) -> str:
@@ -310,90 +302,55 @@ PAPER_CLAIMS = (
         "P3",
         table_9,
         {
-            f"{name}, lr {rate:g}": arm("papers/srivastava-table9-reduced", f"training.learning_rate={rate}", *changes)
+            f"{name}, lr {rate:g}": f"papers/srivastava-table9-reduced training.learning_rate={rate} {changes}"
             for rate in TRIED
             for name, changes in (
-                ("dropout + max-norm", ()),
-                ("dropout + l2", (UNCONSTRAINED, "regularization.l2=1e-5")),
-                ("none", (*UNDROPPED, UNCONSTRAINED)),
-                ("l2", (*UNDROPPED, UNCONSTRAINED, "regularization.l2=1e-5")),
-                ("l1 and l2", (*UNDROPPED, UNCONSTRAINED, "regularization.l2=1e-5", "regularization.l1=1e-6")),
+                ("dropout + max-norm", ""),
+                ("dropout + l2", f"{UNCONSTRAINED} regularization.l2=1e-5"),
+                ("none", f"{UNDROPPED} {UNCONSTRAINED}"),
+                ("l2", f"{UNDROPPED} {UNCONSTRAINED} regularization.l2=1e-5"),
+                ("l1 and l2", f"{UNDROPPED} {UNCONSTRAINED} regularization.l2=1e-5 regularization.l1=1e-6"),
                 ("max-norm", UNDROPPED),
             )
         },
         seeds=3,
         rulings="parts",
     ),
-    claim("P4", near_106, {"net": arm("papers/srivastava-table2-reduced")}, seeds=3),
+    claim("P4", near_106, {"net": "papers/srivastava-table2-reduced"}, seeds=3),
     claim(
         "P5",
         clusters,
         {
-            f"{name} {shape}": arm(
-                "claims/wide", f"network.hidden=[{','.join(map(str, hidden))}]", f"dropout.rate={rate}"
-            )
+            f"{name} {shape}": f"claims/wide network.hidden=[{hidden}] dropout.rate={rate}"
             for name, rate in (("plain", 0), ("dropout", 0.5))
             for shape, hidden in SHAPES.items()
         },
         seeds=3,
     ),
-    claim(
-        "P6",
-        gaussian_matches,
-        {
-            "bernoulli": arm("papers/srivastava-table10-reduced", "dropout.kind=bernoulli"),
-            "gaussian": arm("papers/srivastava-table10-reduced"),
-        },
-    ),
+    claim("P6", gaussian_matches, {"bernoulli": f"{TABLE_10} dropout.kind=bernoulli", "gaussian": TABLE_10}),
     claim(
         "P7",
         gain_against_data,
         {
-            f"{name} {amount}": arm(
-                "papers/srivastava-fig10-reduced",
-                f"dropout.rate={rate}",
-                f"data.train_size={amount}",
-                f"training.epochs={UPDATES * 100 // amount}",
-            )
+            f"{name} {n}": f"papers/srivastava-fig10-reduced dropout.rate={rate} data.train_size={n} "
+            f"training.epochs={UPDATES * 100 // n}"
             for name, rate in (("plain", 0), ("dropout", 0.5))
-            for amount in AMOUNTS
+            for n in AMOUNTS
         },
         draw="data sizes",
         rulings="parts",
     ),
-    claim("P8", flat_in_the_middle, keeps("papers/srivastava-fig9a-reduced"), draw="sweep", rulings="parts"),
-    claim(
-        "P9",
-        rescued,
-        keeps("papers/srivastava-fig9b-reduced")
-        | {"fixed 0.1": arm("papers/srivastava-fig9a-reduced", "dropout.rate=0.9")},
-        draw="sweep",
-        rulings="parts",
-    ),
+    claim("P8", flat_in_the_middle, FIGURE_9A, draw="sweep", rulings="parts"),
+    claim("P9", rescued, FIGURE_9B | {"fixed 0.1": FIGURE_9A["keep 0.1"]}, draw="sweep", rulings="parts"),
     claim("P10", fifty_passes, FIGURE_11, samples=100, draw="averaging", rulings="parts"),
-    claim(
-        "P11",
-        sparser,
-        {
-            "plain": arm("claims/wide", "network.hidden=[256]", "dropout.rate=0"),
-            "dropout": arm("claims/wide", "network.hidden=[256]"),
-        },
-        samples=1,
-    ),
+    claim("P11", sparser, {"plain": f"{HIDDEN_256} dropout.rate=0", "dropout": HIDDEN_256}, samples=1),
     claim("P12", needs_longer, LONG),
     claim(
         "P13",
         fast_and_constrained,
         {
-            name: arm(
-                "claims/wide",
-                "network.hidden=[256,256]",
-                "training.optimizer=sgd",
-                f"training.learning_rate={rate}",
-                f"training.momentum={momentum}",
-                f"regularization.max_norm={1.5 if norm else 'null'}",
-                "training.epochs=30",
-            )
+            name: f"claims/wide network.hidden=[256,256] training.optimizer=sgd training.learning_rate={rate} "
+            f"training.momentum={momentum} regularization.max_norm={1.5 if norm else 'null'} training.epochs=30"
             for name, (rate, momentum, norm) in CELLS.items()
         },
     ),
@@ -401,9 +358,9 @@ PAPER_CLAIMS = (
         "P14",
         twice_as_wide,
         {
-            f"{name} {units}": arm("claims/wide", f"network.hidden=[{units},{units}]", "training.epochs=30", *changes)
+            f"{name} {units}": f"claims/wide network.hidden=[{units},{units}] training.epochs=30 {changes}"
             for width in HALVES
-            for name, units, changes in (("dropout", width, ()), ("plain", width // 2, ("dropout.rate=0",)))
+            for name, units, changes in (("dropout", width, ""), ("plain", width // 2, "dropout.rate=0"))
         },
         rulings="parts",
     ),
@@ -411,21 +368,27 @@ PAPER_CLAIMS = (
         "P15",
         dropconnect_order,
         {
-            f"{activation} {name}": arm("papers/wan-2013-reduced", f"network.activation={activation}", *changes)
+            f"{activation} {name}": f"papers/wan-2013-reduced network.activation={activation} {changes}"
             for activation in ("relu", "tanh")
             for name, changes in (
-                ("none", ("dropout.kind=bernoulli", "dropout.rate=0")),
-                ("dropout", ("dropout.kind=bernoulli",)),
-                ("dropconnect", ()),
+                ("none", "dropout.kind=bernoulli dropout.rate=0"),
+                ("dropout", "dropout.kind=bernoulli"),
+                ("dropconnect", ""),
             )
         },
         rulings="parts",
     ),
     claim("P16", uncertain_where_wrong, FIGURE_11, samples=100, draw="rotated", rulings="parts"),
-    claim("P17", early_and_late, EARLY | LATE, rulings="parts"),
     claim(
-        "P18",
-        curriculum,
-        {"constant": arm("claims/wide"), "curriculum": arm("claims/wide", "dropout.schedule=curriculum")},
+        "P17",
+        early_and_late,
+        {
+            "small none": "claims/small dropout.rate=0",
+            "small early": "claims/small dropout.rate=0.1 dropout.schedule=early dropout.cutoff=10",
+            "large none": f"{OVERFITTING} dropout.rate=0",
+            "large late": f"{OVERFITTING} dropout.schedule=late dropout.cutoff=10",
+        },
+        rulings="parts",
     ),
+    claim("P18", curriculum, {"constant": "claims/wide", "curriculum": "claims/wide dropout.schedule=curriculum"}),
 )
