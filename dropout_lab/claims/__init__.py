@@ -1,6 +1,5 @@
-"""The claims of articles and papers: each has its experiment and a judge that decides it.
+"""The claims of articles and papers, sentences.csv: each has its experiment and a judge that decides it.
 
-sentences      what the literature says: sentence, source and published numbers of each claim
 definition     what a claim is: its sentence, the runs that it needs, its judge
 criteria       the rules that decide HOLDS, FAILS or UNDECIDED; numbers in, rulings out
 evidence       what a claim's runs recorded, as its judge asks for it

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dropout_lab.claims import theory
-from dropout_lab.claims.criteria import Ruling, exact, plain
+from dropout_lab.claims.criteria import exact, plain
+from dropout_lab.claims.definition import Rulings
 from dropout_lab.streams import stream
 
-Rulings = tuple[Ruling, ...]
 UNITS, STEPS = 1000, 4000
 TOLERANCE = 1e-12
 
@@ -41,16 +41,13 @@ def scaled_pixels(evidence: object) -> Rulings:
     images = raw.copy()
     SCALES["column-l2"](images, images[:0], 255)
     norms = np.sqrt((images.astype(np.float64) ** 2).sum(1))
-    inked = raw.any(1)
-    error = float(np.abs(norms[inked] - 1).max())
+    error, every = float(np.abs(norms[raw.any(1)] - 1).max()), "every inked column must have length 1"
     span = f"values from {images.min():.0f} to {images.max():.2f}"
     by_255 = float(np.abs(images - raw / 255).max())
     return (
         exact(images.min() >= 0 and images.max() <= 1, span, "every value must lie from 0 to 1", "from 0 to 1"),
         exact(by_255 < 0.01, f"off by up to {by_255:.2f}", "it must equal pixels / 255", "scaled as / 255 scales"),
-        exact(
-            error < 1e-6, f"off by up to {error:.0e}", "every inked column must have length 1", "columns of length 1"
-        ),
+        exact(error < 1e-6, f"off by up to {error:.0e}", every, "columns of length 1"),
     )
 
 
@@ -90,8 +87,7 @@ def dropped(units: int, rate: float, steps: int = STEPS) -> NDArray[np.int64]:
 
 def binomial(evidence: object) -> Rulings:
     """S12: the number of units dropped is Binomial(n, rate): n rate on average, but in most steps not exactly."""
-    results, good, hits = [], True, 0
-    rates = (0.1, 0.3, 0.5)
+    results, good, hits, rates = [], True, 0, (0.1, 0.3, 0.5)
     for rate in rates:
         counts = dropped(UNITS, rate)
         mean, sd = UNITS * rate, math.sqrt(UNITS * rate * (1 - rate))
@@ -102,12 +98,7 @@ def binomial(evidence: object) -> Rulings:
     share = hits / (STEPS * len(rates))
     return (
         exact(good, f"of {UNITS} units, {'; '.join(results)}", "mean and spread must be the binomial's", "on average"),
-        exact(
-            share > 0.999,
-            f"exactly so in {100 * share:.1f} % of the steps",
-            "it must be so every time",
-            "exactly",
-        ),
+        exact(share > 0.999, f"exactly so in {100 * share:.1f} % of the steps", "it must be so every time", "exactly"),
     )
 
 
@@ -148,14 +139,12 @@ def scaled_by(evidence: object) -> Rulings:
     """S16: what the test-time weights must be multiplied by; from the sum over all masks of one linear unit."""
     generator = stream(0, "init")
     x, w = generator.normal(size=10), generator.normal(size=10)
-    errors = {}
-    for name in ("the rate", "what is kept"):
-        gaps = []
-        for keep in (0.3, 0.8):
-            factor = keep if name == "what is kept" else 1 - keep
-            mean = float(theory.expectation(theory.masks(10) @ (x * w), keep))
-            gaps.append(abs(mean - factor * float(x @ w)))
-        errors[name] = max(gaps)
+    sums, keeps = theory.masks(10) @ (x * w), (0.3, 0.8)
+
+    def error(factor: Callable[[float], float]) -> float:
+        return max(abs(float(theory.expectation(sums, keep)) - factor(keep) * float(x @ w)) for keep in keeps)
+
+    errors = {"the rate": error(lambda keep: 1 - keep), "what is kept": error(lambda keep: keep)}
     reason = "the mean over all masks must be the scaled unit"
     return tuple(
         exact(error < TOLERANCE, f"off by {error:.1e} (2^10 masks, rates 0.7 and 0.2)", reason, f"weights times {name}")
@@ -193,9 +182,8 @@ def training_flag(evidence: object) -> Rulings:
         steps = Noise("bernoulli", [0.5], [0], 1, (32, 48)).steps(1, np.ones(2))
         trained = [network.forward(x, [(None, None), draw]).clone() for draw in steps]
     same, different = torch.equal(*outputs), not torch.equal(*trained)
-    measured = (
-        f"two predictions {'equal' if same else 'differ'}, two training passes {'differ' if different else 'equal'}"
-    )
+    passes = f"two training passes {'differ' if different else 'equal'}"
+    measured = f"two predictions {'equal' if same else 'differ'}, {passes}"
     return (exact(same and different, measured, "predictions must be equal, training passes must not"),)
 
 
@@ -247,22 +235,18 @@ def strongest(evidence: object) -> Rulings:
     keeps = np.linspace(0.05, 1, 96)
     found = theory.strength(keeps)
     top, effective = (1 - float(keeps[own.argmax()]) for own in (found.raw, found.effective))
-    grows = (
-        "grows with the rate without end" if (np.diff(found.effective) < 0).all() else f"is largest at {effective:.2f}"
-    )
+    endless = bool((np.diff(found.effective) < 0).all())
+    grows = "grows with the rate without end" if endless else f"is largest at {effective:.2f}"
+    norms = ", ".join(plain(float(found.norm[np.abs(keeps - keep).argmin()])) for keep in (0.7, 0.5, 0.2))
     return (
         exact(abs(top - 0.5) < 1e-9, f"keep (1 - keep) is largest at rate {top:.2f}", "it must be 0.5", "raw weights"),
         exact(
             abs(effective - 0.5) < 1e-9,
-            f"(1 - keep) / keep {grows}; |w~| at rates 0.3, 0.5, 0.8: {_norms(keeps, found.norm)}",
+            f"(1 - keep) / keep {grows}; |w~| at rates 0.3, 0.5, 0.8: {norms}",
             "it must be largest at rate 0.5",
             "the weights that the test network uses",
         ),
     )
-
-
-def _norms(keeps: NDArray[np.float64], norms: NDArray[np.float64]) -> str:
-    return ", ".join(plain(float(norms[np.abs(keeps - keep).argmin()])) for keep in (0.7, 0.5, 0.2))
 
 
 def shrinkage(evidence: object) -> Rulings:
@@ -307,16 +291,9 @@ def gates(evidence: object) -> Rulings:
     variance = mean(one * one) - mean(one) ** 2
     connected = keep * (1 - keep) * float((x * w) @ (x * w))
     both = "dropping units and dropping connections must be one law"
-    alone = exact(
-        abs(variance - connected) < TOLERANCE,
-        f"variance {variance:.4f} by units, {connected:.4f} by connections",
-        both,
-        "one output unit",
+    alone = f"variance {variance:.4f} by units, {connected:.4f} by connections"
+    several = f"covariance of two {covariance:.4f} by units, 0 by connections"
+    return (
+        exact(abs(variance - connected) < TOLERANCE, alone, both, "one output unit"),
+        exact(abs(covariance) < TOLERANCE, several, both, "several output units"),
     )
-    together = exact(
-        abs(covariance) < TOLERANCE,
-        f"covariance of two {covariance:.4f} by units, 0 by connections",
-        both,
-        "several output units",
-    )
-    return alone, together

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 from dropout_lab.claims.criteria import Ruling, together
 from dropout_lab.claims.evidence import Evidence
-from dropout_lab.claims.sentences import SENTENCES
+
+with Path(__file__).with_name("sentences.csv").open(encoding="utf-8", newline="") as table:
+    SENTENCES: dict[str, dict[str, Any]] = {line.pop("id"): line for line in csv.DictReader(table)}
 
 Rulings = tuple[Ruling, ...]
 Arms = Mapping[str, str]  # by name, what `dropout-lab train` would be given: "claims/wide dropout.rate=0.2"
@@ -59,13 +63,12 @@ def overall(claim: Claim, rulings: Sequence[Ruling]) -> str:
 
 
 def claim(id: str, judge: Callable[[Evidence], Rulings], arms: Arms = MappingProxyType({}), **how: Any) -> Claim:
-    """Return the claim with the sentence of that id. how: the other fields of `Claim`."""
-    source, sentence, published = SENTENCES[id]
+    """Return the claim that sentences.csv has under `id`. how: the other fields of `Claim`."""
     trained = {}
     for name, line in arms.items():
         config, *changes = line.split()
         trained[name] = Arm(config, tuple(changes))
-    return Claim(id, source, sentence, judge, trained, published=published, **how)
+    return Claim(id, judge=judge, arms=trained, **SENTENCES[id], **how)
 
 
 def rates(config: str, values: Iterable[float], changes: str = "") -> dict[str, str]:

@@ -1,7 +1,6 @@
 """CLAIMS: the testable sentences of the literature, by id: those of five articles (S), theorems (T), papers (P).
 
-To add one, enter its sentence in sentences.py and its judge in articles.py, theory.py or papers.py, and add a config if
-it needs an experiment of another kind.
+To add one, enter its sentence in sentences.csv, its judge and its experiment in articles.py, papers.py or theory.py.
 """
 
 from __future__ import annotations

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from scipy.special import expit, log_expit, log_softmax, softmax
 
 from dropout_lab import text as layout
-from dropout_lab.claims.sentences import BALDI, HINTON, SRIVASTAVA
 from dropout_lab.streams import stream
 
 Array = NDArray[np.float64]
@@ -60,7 +59,7 @@ class Outcome(NamedTuple):
 class Theorem:
     """What a paper proves, and the check of it, which draws the numbers it needs from a generator.
 
-    statement: for a table, in at most 50 characters; sentences.py has it in words.
+    statement: for a table, in at most 50 characters; sentences.csv has it in words.
     """
 
     statement: str
@@ -366,6 +365,8 @@ def expected_gradient(generator: Generator) -> Outcome:
     differences = (expectation(gradients, keep) - ensemble_gradient(inputs, weights, targets, keep) for keep in KEEPS)
     return Outcome(ALL, "largest difference", _largest(differences), ROUNDING)
 
+
+HINTON, SRIVASTAVA, BALDI = "Hinton et al. 2012", "Srivastava et al. 2014", "Baldi & Sadowski 2013"
 
 THEOREMS = {
     "T1": Theorem("softmax: mean net = geometric mean of all nets", HINTON, geometric_mean),
