@@ -24,9 +24,8 @@ COLUMNS = 12  # tiles beside each other
 @styled
 def averaging(evaluation: Evaluation) -> Figure:
     """Draw the error of k averaged passes over k, beside weight scaling's (Srivastava et al. 2014, figure 11)."""
-    figure, (error, ratio) = panels(
-        "test error (%)", f"difference from {evaluation.scaling} (pp)", over="passes averaged, k"
-    )
+    difference = f"difference from {evaluation.scaling} (pp)"
+    figure, (error, ratio) = panels("test error (%)", difference, over="passes averaged, k")
     grey, *inks = colours()[2:]
     entries: Entries = []
     for network, ink in zip(evaluation.seeds, inks * len(evaluation.seeds), strict=False):
@@ -35,9 +34,11 @@ def averaging(evaluation: Evaluation) -> Figure:
         for axis, base in (error, 0.0), (ratio, 100 * network.weight_scaling.error):
             (line,) = axis.plot(k, mean - base, color=ink)
             axis.fill_between(k, mean - base - sd, mean - base + sd, color=ink, alpha=0.16, linewidth=0)
-        (level,) = (error.axhline(100 * network.weight_scaling.error, color=ink, linestyle="--", linewidth=1),)
-        entries.append((line, f"seed {network.seed}: mean of k passes"))
-        entries.append((level, f"seed {network.seed}: {evaluation.scaling}"))
+        level = error.axhline(100 * network.weight_scaling.error, color=ink, linestyle="--", linewidth=1)
+        entries += [
+            (line, f"seed {network.seed}: mean of k passes"),
+            (level, f"seed {network.seed}: {evaluation.scaling}"),
+        ]
     for axis in error, ratio:
         axis.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     ratio.axhline(0, color=grey, linewidth=1, linestyle="--")
@@ -52,8 +53,8 @@ def averaging(evaluation: Evaluation) -> Figure:
 def calibration(evaluation: Evaluation) -> Figure:
     """Draw accuracy against confidence, in bins, of the first seed's network (Guo et al. 2017)."""
     figure, (reliability, share) = panels("accuracy (%)", "share of the images (%)", over="confidence (%)")
-    (yellow, red), first = colours()[:2], evaluation.seeds[0]
-    reliability.plot([0, 100], [0, 100], color=colours()[2], linestyle=":", linewidth=1)
+    (yellow, red, grey), first = colours()[:3], evaluation.seeds[0]
+    reliability.plot([0, 100], [0, 100], color=grey, linestyle=":", linewidth=1)
     entries: Entries = []
     for text, score, colour, form in (
         (evaluation.scaling, first.weight_scaling, red, "s-"),
@@ -169,15 +170,8 @@ def ablation(evaluation: Evaluation) -> Figure | None:
     return _page(figure, evaluation, "without its trusted viewers", notes, entries)
 
 
-FIGURES: dict[str, Callable[[Evaluation], Figure | None]] = {
-    "averaging": averaging,
-    "calibration": calibration,
-    "uncertain": uncertain,
-    "rotated": rotated,
-    "features": features,
-    "activations": activations,
-    "ablation": ablation,
-}
+ALL = averaging, calibration, uncertain, rotated, features, activations, ablation
+FIGURES: dict[str, Callable[[Evaluation], Figure | None]] = {draw.__name__: draw for draw in ALL}
 
 
 def _tiles(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dropout_lab.comparison.inference import interval
-from dropout_lab.evaluation.averaging import Scores
+from dropout_lab.evaluation.averaging import Array, Scores
 from dropout_lab.evaluation.evaluate import Evaluation, NetworkEvaluation
 from dropout_lab.evaluation.uncertainty import ANGLES
 from dropout_lab.pages import as_html
@@ -17,9 +17,8 @@ from dropout_lab.text import Line, Parts, as_text, count, labelled, shown_seeds
 SCHEMA_VERSION = 1
 WIDTH = 100  # columns, where there is no terminal to ask
 HEAD: Line = ("", "test error %", "test loss", "calibration error %")
-WAYS: dict[
-    str, tuple[str, Callable[[NetworkEvaluation], Scores | None]]
-] = {  # ways to get probabilities from one network
+# Ways to get probabilities from one network
+WAYS: dict[str, tuple[str, Callable[[NetworkEvaluation], Scores | None]]] = {
     "weight_scaling": ("{scaling}", lambda network: network.weight_scaling),
     "mean_weights": ("mean weights", lambda network: network.mean_weights),
     "monte_carlo": ("Monte-Carlo mean of {passes} passes", lambda network: network.monte_carlo),
@@ -52,35 +51,26 @@ def rows(evaluation: Evaluation) -> list[Line]:
     """Return one line for each of WAYS, and for the networks of all seeds together."""
     lines: list[Line] = []
     for text, of in WAYS.values():
-        scored = [score for network in evaluation.seeds if (score := of(network))]
-        if not scored:
-            continue
-        cells = (
-            _mean([100 * score.error for score in scored], 2),
-            _mean([score.loss for score in scored], 4),
-            _mean([100 * score.calibration_error for score in scored], 2),
-        )
-        lines.append((text.format(scaling=evaluation.scaling, passes=evaluation.passes), *cells))
-    if (score := evaluation.ensemble) and evaluation.vote is not None:
+        if scored := [score for network in evaluation.seeds if (score := of(network))]:
+            lines.append((text.format(scaling=evaluation.scaling, passes=evaluation.passes), *_cells(scored)))
+    if evaluation.ensemble and evaluation.vote is not None:
         name = f"{len(evaluation.seeds)} networks"
-        cells = (f"{100 * score.error:.2f}", f"{score.loss:.4f}", f"{100 * score.calibration_error:.2f}")
-        lines += [(f"{name}, mean", *cells), (f"{name}, majority vote", f"{100 * evaluation.vote:.2f}", "-", "-")]
+        lines.append((f"{name}, mean", *_cells([evaluation.ensemble])))
+        lines.append((f"{name}, majority vote", f"{100 * evaluation.vote:.2f}", "-", "-"))
     return lines
 
 
 def reached(evaluation: Evaluation) -> str:
     """Say how many passes must be averaged for an error within one sd of that of weight scaling."""
     numbers = sorted(network.reached for network in evaluation.seeds if network.reached)
-    never = f"the mean of k passes stays off the error of {evaluation.scaling} by more than one sd, up to k = "
-    never += str(evaluation.samples)
+    scaling, most = evaluation.scaling, evaluation.samples
     if not numbers:
-        return never
+        return f"the mean of k passes stays off the error of {scaling} by more than one sd, up to k = {most}"
     low, high = numbers[0], numbers[-1]
     text = f"k = {low}" if low == high else f"k = {low} to {high}"
     missed = len(evaluation.seeds) - len(numbers)
-    return f"the mean of k passes comes within one sd of the error of {evaluation.scaling} at {text}" + (
-        f" (with {count(missed, 'seed')} not up to k = {evaluation.samples})" if missed else ""
-    )
+    but = f" (with {count(missed, 'seed')} not up to k = {most})" if missed else ""
+    return f"the mean of k passes comes within one sd of the error of {scaling} at {text}{but}"
 
 
 def uncertain(evaluation: Evaluation) -> str:
@@ -108,10 +98,8 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
     def scored(score: Scores | None) -> dict[str, Any] | None:
         if score is None:
             return None
-        keys = ("count", "accuracy", "confidence")
-        reliability = [dict(zip(keys, values, strict=True)) for values in score.bins.tolist()]
         facts = {"error": score.error, "loss": score.loss, "calibration_error": score.calibration_error}
-        return {**facts, "reliability": reliability}
+        return {**facts, "reliability": _records(("count", "accuracy", "confidence"), score.bins)}
 
     seeds = {
         str(network.seed): {
@@ -122,9 +110,7 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
             "reached": network.reached,
             "mean_entropy": float(network.entropy.mean()),
             "mean_mutual_information": float(network.information.mean()),
-            "ablation": [
-                dict(zip(("k", "error", "random_error"), point, strict=True)) for point in network.ablation.tolist()
-            ],
+            "ablation": _records(("k", "error", "random_error"), network.ablation),
         }
         for network in evaluation.seeds
     }
@@ -153,16 +139,21 @@ def images_csv(evaluation: Evaluation) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(("seed", "image", "label", "prediction", "probability", "entropy", "mutual_information"))
     for network in evaluation.seeds:
-        columns = (
-            evaluation.labels,
-            network.probabilities.argmax(1),
-            network.probabilities.max(1),
-            network.entropy,
-            network.information,
-        )
+        predicted, probability = network.probabilities.argmax(1), network.probabilities.max(1)
+        columns = evaluation.labels, predicted, probability, network.entropy, network.information
         lines = zip(*(column.tolist() for column in columns), strict=True)
         writer.writerows((network.seed, number, *line) for number, line in enumerate(lines))
     return buffer.getvalue()
+
+
+def _records(keys: Sequence[str], table: Array) -> list[dict[str, float]]:
+    return [dict(zip(keys, line, strict=True)) for line in table.tolist()]
+
+
+def _cells(scored: Sequence[Scores]) -> tuple[str, str, str]:
+    """Return the cells below HEAD: the means over networks."""
+    errors, losses = [100 * score.error for score in scored], [score.loss for score in scored]
+    return _mean(errors, 2), _mean(losses, 4), _mean([100 * score.calibration_error for score in scored], 2)
 
 
 def _mean(values: Sequence[float], digits: int) -> str:
