@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -29,12 +29,10 @@ from dropout_lab.config.resolve import flatten
 from dropout_lab.data.datasets import dimensions
 from dropout_lab.errors import shown
 from dropout_lab.figures.style import PANEL, Entries, colours, compose, encoded, label, panels, size, styled
+from dropout_lab.runs.read import Run
 from dropout_lab.storage import atomic_write
 from dropout_lab.sweeps.plan import NOT_VARIED, Grid, grid
 from dropout_lab.text import cut
-
-if TYPE_CHECKING:
-    from dropout_lab.runs.read import Run
 
 LINES = ("-", "--", "-.", ":")  # with the six colours of runs they make twelve pairs before one repeats
 MARKERS = ("o", "s", "^", "D", "v")

@@ -9,12 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from dropout_lab.figures.plots import averaged
-
-if TYPE_CHECKING:
-    from dropout_lab.runs.read import Run
+from dropout_lab.runs.read import Run
 
 MEASURES = {
     "val_loss": "validation loss",

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dropout_lab.comparison.inference import entropy
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import numpy as np
-    from numpy.typing import NDArray
 
 SHOWN = 12  # images of each kind
 LARGEST = 56  # pixels along a side; larger images lose pixels, so that a page stays small
@@ -52,8 +50,6 @@ def hardest(arrays: Mapping[str, NDArray[Any]]) -> tuple[list[Hard], list[Hard]]
     arrays: the predictions of a run. Both lists have at most SHOWN images, ordered by the mean probabilities of the
     seeds.
     """
-    import numpy as np
-
     labels, each = arrays["labels"], arrays["predictions"]
     mean = arrays["probabilities"].mean(axis=0, dtype=np.float64)  # (images, classes)
     uncertainty = entropy(mean)
@@ -81,8 +77,6 @@ def picture(image: NDArray[np.uint8]) -> str:
 
 def grey(images: NDArray[Any]) -> NDArray[np.uint8]:
     """Return images as bytes, from 0 for the least number of all to 255 for the greatest."""
-    import numpy as np
-
     low, high = float(images.min()), float(images.max())
     scale = 255 / (high - low) if high > low else 0.0
     bytes_: NDArray[np.uint8] = np.rint((images.astype(np.float32) - low) * scale).astype(np.uint8)

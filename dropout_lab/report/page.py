@@ -9,37 +9,31 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dropout_lab import pages
-from dropout_lab.comparison import compare as comparisons
-from dropout_lab.comparison import verdict as wording
-from dropout_lab.comparison.compare import Comparison
+from dropout_lab.comparison.compare import Comparison, compare, measure, remember, surroundings, unlike
 from dropout_lab.comparison.looks import Looks
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.comparison.tables import beside, mean_sd, metric_lines, run_lines
-from dropout_lab.comparison.verdict import about, condition, differences
-from dropout_lab.config import resolve as configs
+from dropout_lab.comparison.verdict import about, condition, differences, notes, verdicts
+from dropout_lab.config.resolve import to_yaml
 from dropout_lab.config.strict_yaml import written
-from dropout_lab.data import datasets as data
+from dropout_lab.data.datasets import test_images
 from dropout_lab.errors import Problem, Refused, printable
 from dropout_lab.figures.plots import BAND, GAP, conditions
-from dropout_lab.report import curves as report_curves
-from dropout_lab.report import images as report_images
-from dropout_lab.report.curves import MEASURES, Curves
+from dropout_lab.report.curves import FRAME, MEASURES, Curves, chart, curves, look
+from dropout_lab.report.images import grey, hardest, picture
 from dropout_lab.report.runs import Gathered, gather
 from dropout_lab.runs.find import is_run
+from dropout_lab.runs.read import Run
 from dropout_lab.runs.summary import FinishedSeed
 from dropout_lab.storage import atomic_write, make_directory, read_file
-from dropout_lab.sweeps import judge as sweep_table
-from dropout_lab.sweeps.judge import SweepTable
+from dropout_lab.sweeps.judge import SweepTable, parts, sentence
 from dropout_lab.text import Line, shown_seeds, unlabelled
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from dropout_lab.runs.read import Run
 
 PINNED = ("torch", "numpy")  # the packages whose versions decide the numbers
 
@@ -59,20 +53,19 @@ def write(paths: Sequence[Path], data_directory: Path, out: Path, looks: Looks |
 def page(gathered: Gathered, data_directory: Path, looks: Looks | None = None) -> str:
     """Return the page. It shows the hardest images if their data set is in `data_directory`."""
     shown, compared = gathered.runs, gathered.compared
-    unlike = [problem for run in compared[1:] for problem in comparisons.unlike(compared[0], run)]
-    alike = [run for run in compared if not comparisons.unlike(compared[0], run)]
-    comparison = comparisons.compare(alike, looks=looks) if len(alike) > 1 else None
+    refused = [problem for run in compared[1:] for problem in unlike(compared[0], run)]
+    alike = [run for run in compared if not unlike(compared[0], run)]
+    comparison = compare(alike, looks=looks) if len(alike) > 1 else None
     if comparison and looks:
-        comparisons.remember(comparison, alike, looks)
-    curves = [report_curves.curves(run) for run in shown]
+        remember(comparison, alike, looks)
     return pages.page(
         "report.html",
         pages.REPORT_SCRIPT,
         title=_title(gathered),
-        **_verdict(comparison, unlike, gathered),
+        **_verdict(comparison, refused, gathered),
         conditions=_conditions(gathered, comparison),
         comparison=_comparison(comparison, gathered.sweeps),
-        **_curves(shown, curves),
+        **_curves(shown),
         results=_results(shown),
         every_seed=_every_seed(shown),
         pairs=_pairs(comparison) if comparison else None,
@@ -94,18 +87,17 @@ def _title(gathered: Gathered) -> str:
 # What the sections of templates/report.html show
 
 
-def _verdict(comparison: Comparison | None, unlike: Sequence[Problem], gathered: Gathered) -> dict[str, Any]:
-    chosen = [(f"Sweep {table.sweep.name}: ", sweep_table.sentence(table)) for table in gathered.sweeps]
+def _verdict(comparison: Comparison | None, refused: Sequence[Problem], gathered: Gathered) -> dict[str, Any]:
     contrasts = comparison.contrasts if comparison else ()
     words = [contrast.verdict.word for contrast in contrasts]
     return {
-        "chosen": [name + sentence for name, sentence in chosen if sentence],
-        "verdicts": list(zip(words, wording.verdicts(comparison), strict=True)) if comparison else [],
+        "chosen": [f"Sweep {table.sweep.name}: {said}" for table in gathered.sweeps if (said := sentence(table))],
+        "verdicts": list(zip(words, verdicts(comparison), strict=True)) if comparison else [],
         "beside": beside(contrasts[0]) if len(contrasts) == 1 else [],
-        "notes": list(wording.notes(comparison)) if comparison else [],
-        "alone": not (comparison or unlike or gathered.sweeps),
-        "baseline": gathered.compared[0].name if unlike else None,
-        "unlike": list(map(str, unlike)),
+        "notes": list(notes(comparison)) if comparison else [],
+        "alone": not (comparison or refused or gathered.sweeps),
+        "baseline": gathered.compared[0].name if refused else None,
+        "unlike": list(map(str, refused)),
         "problems": list(map(str, gathered.problems)),
     }
 
@@ -129,34 +121,31 @@ def _conditions(gathered: Gathered, comparison: Comparison | None) -> list[Line]
 
 def _comparison(comparison: Comparison | None, sweeps: Sequence[SweepTable]) -> list[tuple[str, str | list[Line]]]:
     """Return labelled texts, and tables with their captions."""
-    parts: list[tuple[str, str | list[Line]]] = []
+    shown: list[tuple[str, str | list[Line]]] = []
     for table in sweeps:
         name = f"sweep {table.sweep.name}"
         captions = iter((f"Every run of {name} against its own baseline", f"Two settings of {name}"))
-        for part in sweep_table.parts(table):
-            parts.append(unlabelled(part) if isinstance(part, str) else (next(captions), part))
+        for part in parts(table):
+            shown.append(unlabelled(part) if isinstance(part, str) else (next(captions), part))
     if comparison:
         several = len(comparison.contrasts) > 1
         candidates = "Every run" if several else f"Candidate {about(comparison.contrasts[0].candidate)}"
         head, *body = run_lines(comparison) if several else metric_lines(comparison)
         headed = (*head[:-1], "verdict")  # which needs no head on a terminal
-        parts.append((f"{candidates} against baseline {about(comparison.baseline)}", [headed, *body]))
-    return parts
+        shown.append((f"{candidates} against baseline {about(comparison.baseline)}", [headed, *body]))
+    return shown
 
 
-def _curves(shown: Sequence[Run], curves: Sequence[Curves]) -> dict[str, Any]:
+def _curves(shown: Sequence[Run]) -> dict[str, Any]:
     """Return the charts, the table below them, which is their legend, and what report.js reads."""
-    looks = [report_curves.look(number) for number in range(len(shown))]
-    last = [(run.name, *_last(averaged)) for run, averaged in zip(shown, curves, strict=True)]
-    for_script = [
-        {"name": printable(run.name), "look": look, **averaged.as_dict()}
-        for run, look, averaged in zip(shown, looks, curves, strict=True)
-    ]
+    drawn = [(printable(run.name), look(number), curves(run)) for number, run in enumerate(shown)]
+    last = [(run.name, *_last(averaged)) for run, (*_, averaged) in zip(shown, drawn, strict=True)]
+    for_script = [{"name": name, "look": classes, **averaged.as_dict()} for name, classes, averaged in drawn]
     return {
         "about_curves": f"{BAND} {GAP}",
-        "frame": report_curves.FRAME,
-        "charts": [report_curves.chart(measure, curves) for measure in MEASURES],
-        "looks": looks,
+        "frame": FRAME,
+        "charts": [chart(measure, [averaged for *_, averaged in drawn]) for measure in MEASURES],
+        "looks": [classes for _, classes, _ in drawn],
         "last_values": [("run", *MEASURES.values()), *last],
         "data": {"measures": MEASURES, "runs": for_script},
     }
@@ -172,7 +161,7 @@ def _last(curves: Curves) -> list[str]:
 def _results(shown: Sequence[Run]) -> list[Line]:
     lines: list[Line] = [("run", *(metric.label for metric in METRICS.values()))]
     for run in shown:
-        side = comparisons.measure(run)
+        side = measure(run)
         estimates = ((key, side.estimate(key)) for key in METRICS)
         lines.append((run.name, *(mean_sd(key, estimate) if estimate else "-" for key, estimate in estimates)))
     return lines
@@ -194,11 +183,8 @@ def _every_seed(shown: Sequence[Run]) -> list[Line]:
 def _pairs(comparison: Comparison) -> tuple[str, list[Line]] | None:
     """Return the differences of the judged metric, pair by pair, below their caption; None where there is no pair."""
     metric = METRICS[comparison.metric]
-    compared = [
-        (c.candidate.name, c.rows[comparison.metric].per_seed)
-        for c in comparison.contrasts
-        if comparison.metric in c.rows
-    ]
+    found = [(contrast.candidate.name, contrast.rows.get(comparison.metric)) for contrast in comparison.contrasts]
+    compared = [(name, row.per_seed) for name, row in found if row]
     seeds = sorted({seed for _, by_seed in compared for seed in by_seed})
     if not seeds:
         return None
@@ -224,12 +210,12 @@ def _images(shown: Sequence[Run], directory: Path) -> list[dict[str, Any]]:
 def _pixels(dataset: str, sha256: str, directory: Path) -> NDArray[np.uint8] | str:
     """Return the test images as bytes, or why there are none to show."""
     try:
-        images = data.test_images(dataset, directory, sha256)
+        images = test_images(dataset, directory, sha256)
     except Refused as refused:
         return f"The images cannot be shown: {refused.problems[0]}"
     if images.ndim != 3:
         return f"The images cannot be shown: those of {dataset} are plain numbers, without a height and a width."
-    return report_images.grey(images)
+    return grey(images)
 
 
 def _hardest(run: Run, pixels: NDArray[np.uint8] | str) -> dict[str, Any]:
@@ -239,15 +225,15 @@ def _hardest(run: Run, pixels: NDArray[np.uint8] | str) -> dict[str, Any]:
     if not isinstance(pixels, str) and len(pixels) != len(arrays["labels"]):
         pixels = f"The images cannot be shown: there are {len(pixels)}, but {len(arrays['labels'])} predictions."
     missed, uncertain = (
-        [(hard, None if isinstance(pixels, str) else report_images.picture(pixels[hard.number])) for hard in group]
-        for group in report_images.hardest(arrays)
+        [(hard, None if isinstance(pixels, str) else picture(pixels[hard.number])) for hard in group]
+        for group in hardest(arrays)
     )
     groups = ("Misclassified, most confident first", missed), ("Most uncertain first", uncertain)
     return {"note": pixels if isinstance(pixels, str) else "", "groups": groups}
 
 
 def _environment(shown: Sequence[Run]) -> dict[str, list[Line]]:
-    facts = [comparisons.surroundings(run) for run in shown]
+    facts = [surroundings(run) for run in shown]
     keys = dict.fromkeys(key for fact in facts for key in fact)
     shared = [key for key in keys if all(fact.get(key) == facts[0].get(key) for fact in facts)]
     apart = [key for key in keys if key not in shared]
@@ -275,7 +261,7 @@ def _reproduce(gathered: Gathered) -> dict[str, Any]:
         words = ["dropout-lab", "train", _file(run), "--name", run.path.name, "--seeds", seeds]
         lines.append(shlex.join([*words, *["--runs-dir", str(run.path.parent)] * (run.path.parent != Path("runs"))]))
     lines.append(shlex.join(["dropout-lab", "report", *map(str, gathered.sources)]))
-    texts = {_file(run): configs.to_yaml(run.config) for run in shown}
+    texts = {_file(run): to_yaml(run.config) for run in shown}
     planned = [path for path in gathered.sources if not is_run(path)]
     texts |= {f"{path}/sweep.yaml": read_file(path / "sweep.yaml").decode() for path in planned}
     # a quoted path may hold a line break

@@ -9,11 +9,9 @@ from pathlib import Path
 
 from dropout_lab.comparison.looks import Looks
 from dropout_lab.errors import Problem, Refused
-from dropout_lab.runs import read as runs
 from dropout_lab.runs.find import is_run
-from dropout_lab.runs.read import Run
-from dropout_lab.sweeps import judge as sweep_table
-from dropout_lab.sweeps.judge import SweepTable
+from dropout_lab.runs.read import Run, load
+from dropout_lab.sweeps.judge import SweepTable, read
 
 
 @dataclass(frozen=True)
@@ -38,21 +36,24 @@ def gather(paths: Sequence[Path], looks: Looks | None = None) -> Gathered:
     sweeps: list[SweepTable] = []
     problems: list[Problem] = []
 
-    def load(path: Path) -> Run | None:
+    def sound(path: Path) -> Run | None:
+        """Return a run all of whose tables can be read, or note what is wrong with it."""
         try:
-            return shown.setdefault(path.resolve(), _sound(runs.load(path)))
+            run = load(path)
+            _ = run.metrics, run.seconds, run.predictions()
+            return shown.setdefault(path.resolve(), run)
         except Refused as refused:
             problems.extend(refused.problems)
             return None
 
     for path in paths:
         if not is_run(path):
-            table = sweep_table.read(path, load, looks)
+            table = read(path, sound, looks)
             own = {line.run.path.resolve(): line.run for line in table.lines if line.run}
             shown |= own
             sweeps += [table] * bool(table.sweep.keys)
             compared += () if table.sweep.keys else own
-        elif load(path):
+        elif sound(path):
             compared.append(path.resolve())
     if not shown:
         raise Refused(*problems)
@@ -60,9 +61,3 @@ def gather(paths: Sequence[Path], looks: Looks | None = None) -> Gathered:
     named = {path: run if names[run.name] == 1 else replace(run, name=str(run.path)) for path, run in shown.items()}
     together = tuple(named[path] for path in dict.fromkeys(compared))
     return Gathered(tuple(paths), tuple(named.values()), together, tuple(sweeps), tuple(problems))
-
-
-def _sound(run: Run) -> Run:
-    """Return the run after reading all of its tables. Raises `Refused` if one of them cannot be read."""
-    _ = run.metrics, run.seconds, run.predictions()
-    return run
