@@ -112,8 +112,8 @@ NUMBERS = {
     ),
     "twice as wide: 0.2 pp": Guard(
         "claims/",
-        'wrong(e, f"plain {width // 2}"),\n            0.002',
-        'wrong(e, f"plain {width // 2}"),\n            0.009',
+        'wrong(e, f"plain {half}"), 0.002',
+        'wrong(e, f"plain {half}"), 0.009',
         "test_margins.py::turns_at_its_margin and P14-0",
     ),
     "curriculum: 0.2 pp": Guard(
@@ -253,8 +253,8 @@ NUMBERS = {
     ),
     "rescued by 0.3 pp": Guard(
         "claims/",
-        "            0.003,\n            points,",
-        "            0.001,\n            points,",
+        'wrong(e, "fixed 0.1"), 0.003',
+        'wrong(e, "fixed 0.1"), 0.001',
         "test_margins.py::turns_at_its_margin and P9-0",
     ),
     "the paper's scale is times keep": Guard(

@@ -86,9 +86,8 @@ def between(values: Values, least: float | None, most: float | None, show: Show 
     measured = f"{show(estimate.mean)} ({spread(estimate.interval, estimate.n, show)})"
     words = {decide(low, high, least)} if least is not None else set()
     words |= {decide(-high, -low, -most)} if most is not None else set()
-    reason = " and ".join(
-        f"{side} {show(bound)}" for side, bound in (("above", least), ("below", most)) if bound is not None
-    )
+    bounds = ("above", least), ("below", most)
+    reason = " and ".join(f"{side} {show(bound)}" for side, bound in bounds if bound is not None)
     return Ruling(together(words), measured, f"the mean must be {reason}", reading)
 
 
@@ -196,9 +195,8 @@ def median_between(values: Values, least: float, most: float, reading: str = "")
     rank = max((r for r in range(len(ordered) // 2 + 1) if coverage(len(ordered), r) >= COVERED), default=-1)
     text = ", ".join("more" if math.isinf(value) else f"{value:g}" for value in ordered)
     if rank < 0:
-        return Ruling(
-            "UNDECIDED", f"{count(len(ordered), 'seed')}: {text}", "5 seeds are needed, at least", reading, lacking=True
-        )
+        measured = f"{count(len(ordered), 'seed')}: {text}"
+        return Ruling("UNDECIDED", measured, "5 seeds are needed, at least", reading, lacking=True)
     low, high = ordered[rank], ordered[-1 - rank]
     inside, outside = least <= low and high <= most, high < least or low > most
     word: Word = "HOLDS" if inside else "FAILS" if outside else "UNDECIDED"

@@ -18,8 +18,7 @@ from pathlib import Path
 from dropout_lab import cost as costs
 from dropout_lab.claims.definition import Arm, Claim
 from dropout_lab.claims.registry import CLAIMS, GROUPS
-from dropout_lab.config import resolve as configs
-from dropout_lab.config.resolve import Config
+from dropout_lab.config.resolve import Config, load, resolve
 from dropout_lab.config.rules import did_you_mean, nearest
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.runs.find import find, is_sweep
@@ -126,7 +125,7 @@ def speed_here(seconds: float = 0.2) -> float:
 @cache
 def config(arm: Arm) -> Config:
     """Return the config of an arm. Raises `Refused` if its file is missing: only a checkout has configs/."""
-    return configs.load(CONFIGS / f"{arm.config}.yaml", arm.changes)
+    return load(CONFIGS / f"{arm.config}.yaml", arm.changes)
 
 
 def plan(
@@ -152,7 +151,7 @@ def plan(
     jobs = {}
     for identity, (path, settings, numbers) in needed.items():
         mapping = settings.model_dump(mode="json") | {"name": path.name, "seeds": sorted(numbers)}
-        jobs[identity] = Job(path, configs.resolve(mapping, changes, where=str(path), name=path.name))
+        jobs[identity] = Job(path, resolve(mapping, changes, where=str(path), name=path.name))
     by_arm = {arm: (jobs[identity], chosen) for arm, (identity, chosen) in arms.items()}
     return Experiment(tuple(claims), tuple(jobs.values()), by_arm, _sweep(folder, jobs.values(), there))
 
@@ -188,7 +187,7 @@ def recorded(directory: Path) -> dict[Path, Config]:
     recorded: dict[Path, Config] = {}
     for path in find(directory):
         with contextlib.suppress(Refused):
-            recorded[path] = configs.load(path / "config.yaml", check_files=False)
+            recorded[path] = load(path / "config.yaml", check_files=False)
     return recorded
 
 

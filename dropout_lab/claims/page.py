@@ -56,9 +56,8 @@ def listed(claims: Sequence[Claim], width: int, speed: float) -> str:
         published = f"; published: {claim.published}" if claim.published else ""
         lines += textwrap.wrap(f"{claim.id:<{INDENT}}{claim.sentence}", width, subsequent_indent=" " * INDENT)
         runs = f"{count(len(claim.arms), 'run')} of {count(claim.seeds, 'seed')}, " if claim.arms else ""
-        lines += wrapped(
-            f"{sources(claim)}{published}; {runs}about {duration(cost([claim], speed))} of one core", width
-        )
+        time = duration(cost([claim], speed))
+        lines += wrapped(f"{sources(claim)}{published}; {runs}about {time} of one core", width)
     shared = f"{count(len(claims), 'claim')}, runs shared: about {duration(cost(claims, speed))} of one core"
     return "\n".join([*lines, "", shared])
 
@@ -144,13 +143,8 @@ def as_dict(results: Sequence[Judged]) -> dict[str, Any]:
             | {
                 "verdict": judged.verdict,
                 "rulings": [
-                    {
-                        "verdict": ruling.word,
-                        "reading": ruling.reading,
-                        "measured": ruling.measured,
-                        "reason": ruling.reason,
-                    }
-                    for ruling in judged.rulings
+                    {"verdict": own.word, "reading": own.reading, "measured": own.measured, "reason": own.reason}
+                    for own in judged.rulings
                 ],
                 "missing": list(judged.missing),
                 "seeds": judged.seeds,
@@ -174,8 +168,7 @@ def as_markdown(results: Sequence[Judged], facts: str = "", pictures: Mapping[st
             continue
         head = (*HEAD[:2], "measured", *HEAD[2:])
         lines += ["", f"## {TITLES[group]}", "", markdown_row(head), markdown_row(("---",) * len(head))]
-        for judged in members:
-            lines.append(markdown_row(tuple(cell.replace("|", "\\|") for cell in _cells(judged))))
+        lines += [markdown_row(cell.replace("|", "\\|") for cell in _cells(judged)) for judged in members]
         for judged in members:
             if picture := pictures.get(judged.claim.id):
                 lines += ["", f"**{judged.claim.id}** {judged.claim.sentence}", "", f"![{judged.claim.id}]({picture})"]
@@ -184,22 +177,14 @@ def as_markdown(results: Sequence[Judged], facts: str = "", pictures: Mapping[st
 
 def _cells(judged: Judged) -> tuple[str, ...]:
     claim, rulings = judged.claim, judged.rulings
-    words = [f"**{judged.verdict}**"]
+    words, measured = [f"**{judged.verdict}**"], [f"{ruling.measured}; *{ruling.reason}*" for ruling in rulings]
     if len(rulings) > 1:
         words += [f"{ruling.word}: {ruling.reading}" for ruling in rulings]
-    measured = [
-        (f"{ruling.reading}: " if len(rulings) > 1 else "") + f"{ruling.measured}; *{ruling.reason}*"
-        for ruling in rulings
-    ]
+        measured = [f"{ruling.reading}: {text}" for ruling, text in zip(rulings, measured, strict=True)]
     files = [f"`configs/{name}.yaml`" for name in configs(claim)]
     sentence = " ".join([f"**{claim.id}**", claim.sentence, f"*{claim.source}*", *files])
-    return (
-        sentence,
-        "<br>".join(words),
-        "<br>".join([*measured, *judged.missing]),
-        claim.published or "-",
-        *trained(judged),
-    )
+    verdict, numbers = "<br>".join(words), "<br>".join([*measured, *judged.missing])
+    return sentence, verdict, numbers, claim.published or "-", *trained(judged)
 
 
 def as_html(results: Sequence[Judged], command: str, circumstances: str, pictures: Mapping[str, bytes]) -> str:
@@ -207,30 +192,25 @@ def as_html(results: Sequence[Judged], command: str, circumstances: str, picture
 
     circumstances: when and where the results were made. pictures: a PNG, for claims that have a picture.
     """
-    return pages.page(
-        "claims.html",
-        title=TITLE,
-        command=command,
-        circumstances=circumstances,
-        sum=summed(results),
-        head=HEAD,
-        claims=[_section(judged, pictures.get(judged.claim.id, b"")) for judged in results],
-    )
+    claims = [_section(judged, pictures.get(judged.claim.id, b"")) for judged in results]
+    facts: dict[str, Any] = {
+        "title": TITLE,
+        "command": command,
+        "circumstances": circumstances,
+        "sum": summed(results),
+        "head": HEAD,
+    }
+    return pages.page("claims.html", claims=claims, **facts)
 
 
 def _section(judged: Judged, picture: bytes) -> dict[str, Any]:
     """Return what templates/claims.html shows of one claim."""
-    claim, (seeds, time) = judged.claim, trained(judged)
-    took = f"; {count(judged.seeds, 'seed')}, {time} of one core" if claim.arms else ""
+    seeds, time = trained(judged)
+    took = f"; {count(judged.seeds, 'seed')}, {time} of one core" if judged.claim.arms else ""
     return {
-        "id": claim.id,
-        "sentence": claim.sentence,
-        "verdict": judged.verdict,
-        "published": claim.published,
+        "judged": judged,
         "trained": (seeds, time),
-        "sources": sources(claim) + took,
-        "rulings": judged.rulings,
-        "missing": judged.missing,
+        "sources": sources(judged.claim) + took,
         "picture": base64.b64encode(picture).decode(),
     }
 

@@ -112,14 +112,12 @@ def masks(units: int) -> Array:
 
 def probabilities(masks: Array, keep: float) -> Array:
     """Return P(m) = keep^(ones in m) (1 - keep)^(zeros in m) of masks (..., units), as (...)."""
-    chances: Array = np.where(masks == 1, keep, 1 - keep).prod(axis=-1)
-    return chances
+    return np.asarray(np.where(masks == 1, keep, 1 - keep).prod(axis=-1))
 
 
 def expectation(values: Array, keep: float) -> Array:
     """Return the sum over m of P(m) values[m]; values: (2^units, ...), in the order of `masks`; returns (...)."""
-    total: Array = np.tensordot(probabilities(masks(len(values).bit_length() - 1), keep), values, axes=1)
-    return total
+    return np.asarray(np.tensordot(probabilities(masks(len(values).bit_length() - 1), keep), values, axes=1))
 
 
 def thinned(inputs: Array, weights: Array, bias: Array) -> Array:

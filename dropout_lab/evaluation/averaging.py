@@ -69,8 +69,7 @@ def passes(config: Config, seed: int, net: Network, images: Tensor, count: int, 
 
 def softmax(logits: Tensor, classes: int) -> Array:
     """Return the probabilities (lanes, n, classes) of logits (lanes, n, padded classes)."""
-    result: Array = torch.softmax(logits, 2)[..., :classes].numpy()
-    return result
+    return np.asarray(torch.softmax(logits, 2)[..., :classes].numpy())
 
 
 def averaging(pool: Array, labels: Array, most: int, permutation: Callable[[int], Array]) -> Array:
@@ -110,5 +109,4 @@ def majority(probabilities: Array) -> Array:
     If classes have equally many votes, the one with the highest mean probability is returned.
     """
     votes = np.eye(probabilities.shape[2])[probabilities.argmax(2)].sum(0)
-    result: Array = (votes + probabilities.mean(0) / 2).argmax(1)
-    return result
+    return np.asarray((votes + probabilities.mean(0) / 2).argmax(1))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -191,8 +191,8 @@ def sweep(
     errors = [[100 * (1 - accuracy) for accuracy in METRICS["test_accuracy"].values(run).values()] for run in runs]
     gaps = [list(METRICS["gap"].values(run).values()) for run in runs]
     for axis, samples in zip(axes, (errors, gaps), strict=True):
-        table = pd.DataFrame([_interval(sample) for sample in samples], places, ["mean", "low", "high"])
-        entries |= _points(axis, table.sort_index(), plain if len(plain) == 1 else [], picked, "o-" if numeric else "o")
+        table = _intervals(samples, places).sort_index()
+        entries |= _points(axis, table, plain if len(plain) == 1 else [], picked, "o-" if numeric else "o")
         _ticks(axis, places, None if numeric else [str(value) for value, _ in points])
     legend = [(artist, text) for text, artist in entries.items()]
     return compose(figure, f"{name}: {setting}", _shared(runs), f"{BARS} {GAP}", legend)
@@ -211,7 +211,7 @@ def data_sizes(runs: Sequence[Run]) -> Figure:
     for i, rate in enumerate(dict.fromkeys(rates)):
         sized = {_images(run): run for run, its_rate in zip(runs, rates, strict=True) if its_rate == rate}
         errors = {n: [100 * (1 - v) for v in METRICS["test_accuracy"].finite(sized[n]).values()] for n in sorted(sized)}
-        table = pd.DataFrame([_interval(values) for values in errors.values()], list(errors), ["mean", "low", "high"])
+        table = _intervals(errors.values(), errors)
         bars = [table["mean"] - table["low"], table["high"] - table["mean"]]
         ink = inks[i % len(inks)]
         axis.errorbar(table.index, table["mean"], yerr=bars, fmt="none", ecolor=ink, elinewidth=1.4)
@@ -269,13 +269,13 @@ def _drops(run: Run) -> bool:
     return any(run.config.rates) or run.config.dropout.input_rate > 0
 
 
-def _interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the mean and the ends of its 95 % t interval; NaN for what too few values cannot tell."""
-    finite = [value for value in values if np.isfinite(value)]
-    if not finite:
-        return np.nan, np.nan, np.nan
-    estimate = interval(finite)
-    return estimate.mean, *(estimate.interval or (np.nan, np.nan))
+def _intervals(samples: Iterable[Sequence[float]], places: Iterable[float]) -> pd.DataFrame:
+    """Return, for each place, the mean and its 95 % t interval; NaN for what too few values cannot tell."""
+    lines = []
+    for finite in ([value for value in sample if np.isfinite(value)] for sample in samples):
+        estimate = interval(finite) if finite else None
+        lines.append((estimate.mean, *(estimate.interval or (np.nan, np.nan))) if estimate else (np.nan,) * 3)
+    return pd.DataFrame(lines, list(places), ["mean", "low", "high"])
 
 
 def _by_rate(runs: Sequence[Run]) -> list[tuple[Setting, Run]]:

@@ -79,5 +79,4 @@ def grey(images: NDArray[Any]) -> NDArray[np.uint8]:
     """Return images as bytes, from 0 for the least number of all to 255 for the greatest."""
     low, high = float(images.min()), float(images.max())
     scale = 255 / (high - low) if high > low else 0.0
-    bytes_: NDArray[np.uint8] = np.rint((images.astype(np.float32) - low) * scale).astype(np.uint8)
-    return bytes_
+    return np.asarray(np.rint((images.astype(np.float32) - low) * scale), np.uint8)
