@@ -210,11 +210,7 @@ ARTICLE_CLAIMS = (
     claim("S24", computed.strongest, draw="two readings"),
     claim("S25", no_more_above_half, rates("claims/article", HIGH)),
     claim("S26", lambda e: (highest(input_arms(e), ["input 0", "input 0.1", "input 0.2"], percent),), INPUTS),
-    claim(
-        "S27",
-        gaussian_matches,
-        {"bernoulli": BOTH["dropout"], "gaussian": "claims/article dropout.kind=gaussian"},
-    ),
+    claim("S27", gaussian_matches, {"bernoulli": BOTH["dropout"], "gaussian": "claims/article dropout.kind=gaussian"}),
     claim("S28", computed.unscaled_at_test),
     claim("S29", computed.gates),
     claim(

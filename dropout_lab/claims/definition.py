@@ -64,10 +64,7 @@ def overall(claim: Claim, rulings: Sequence[Ruling]) -> str:
 
 def claim(id: str, judge: Callable[[Evidence], Rulings], arms: Arms = MappingProxyType({}), **how: Any) -> Claim:
     """Return the claim that sentences.csv has under `id`. how: the other fields of `Claim`."""
-    trained = {}
-    for name, line in arms.items():
-        config, *changes = line.split()
-        trained[name] = Arm(config, tuple(changes))
+    trained = {name: Arm(line.split()[0], tuple(line.split()[1:])) for name, line in arms.items()}
     return Claim(id, judge=judge, arms=trained, **SENTENCES[id], **how)
 
 

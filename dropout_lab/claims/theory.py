@@ -395,18 +395,15 @@ def as_text(results: Sequence[Result], width: int) -> str:
     """Return a table with one line for each theorem, folded where `width` columns do not hold it."""
     lines = [("", "", "", "error", "limit", "")]
     for result in results:
-        numbers = f"{result.error:.1e}", f"{result.tolerance:.1e}"
-        word = "HOLDS" if result.holds else "FAILS"
+        numbers, word = (f"{result.error:.1e}", f"{result.tolerance:.1e}"), "HOLDS" if result.holds else "FAILS"
         lines.append((result.id, result.statement, result.source, *numbers, word))
     return "\n".join(layout.table(lines, width))
 
 
 def as_dict(results: Sequence[Result]) -> dict[str, Any]:
     """Return the results as plain data."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "theorems": [asdict(result) | {"holds": result.holds} for result in results],
-    }
+    theorems = [asdict(result) | {"holds": result.holds} for result in results]
+    return {"schema_version": SCHEMA_VERSION, "theorems": theorems}
 
 
 def strength(keeps: Iterable[float], seed: int = 0) -> Strength:

@@ -42,9 +42,4 @@ def rotated(config: Config, seed: int, net: Network, data: Data, count: int) -> 
     filled = torch.nn.functional.pad(images, (0, 0, 0, max(0, FEWEST_ROWS - len(images))))
     pool = np.stack([*passes(config, seed, net, filled, count, data.classes)])[:, : len(ANGLES)]
     entropy, information = uncertainty(pool)
-    return {
-        "images": np.stack(turned),
-        "probabilities": pool.mean(0),
-        "entropy": entropy,
-        "information": information,
-    }
+    return {"images": np.stack(turned), "probabilities": pool.mean(0), "entropy": entropy, "information": information}

@@ -242,9 +242,8 @@ def save(figure: Figure, path: Path) -> None:
 def by_two_settings(runs: Sequence[Run]) -> list[Figure]:
     """Draw the heat map of runs that differ in exactly two settings; return no figure for other runs."""
     by_path = {str(run.path): run for run in runs}
-    cells = grid(
-        {path: {k: v for k, v in flatten(run.config).items() if k not in NOT_VARIED} for path, run in by_path.items()}
-    )
+    settings = {path: flatten(run.config).items() for path, run in by_path.items()}
+    cells = grid({path: {k: v for k, v in pairs if k not in NOT_VARIED} for path, pairs in settings.items()})
     return [heatmap(cells, by_path)] if cells else []
 
 
@@ -311,13 +310,12 @@ def _conditions(run: Run) -> dict[str, str]:
     """Return the conditions of a run that a reader must know, a phrase for each topic; "" if it does not apply."""
     config = run.config
     rates = config.rates if len(set(config.rates)) > 1 else config.rates[:1]
+    images, noise = config.data.train_size, config.data.label_noise
     rate = "rate " + ("/".join(f"{rate:g}" for rate in rates) or "0")
     return {
         "data": f"data {shown(Path(config.data.dataset).name)}",
-        "images": f"{config.data.train_size:,} training images" if config.data.train_size else ALL_IMAGES,
-        "labels": f"{100 * config.data.label_noise:g} % of the labels wrong"
-        if config.data.label_noise
-        else TRUE_LABELS,
+        "images": f"{images:,} training images" if images else ALL_IMAGES,
+        "labels": f"{100 * noise:g} % of the labels wrong" if noise else TRUE_LABELS,
         "network": f"network {'-'.join(map(str, config.widths))} {config.network.activation}",
         "kind": config.dropout.described if _drops(run) else "",
         "rate": rate + (f", input rate {config.dropout.input_rate:g}" if config.dropout.input_rate else ""),
