@@ -13,7 +13,7 @@ from jinja2 import UndefinedError
 from dropout_lab import pages
 
 HOSTILE = "</p><script>alert('1')</script> \x1b[31m\u202e"
-CLAIMS = {"title": HOSTILE, "command": HOSTILE, "circumstances": "", "sum": "", "head": (), "claims": ()}
+CLAIMS = {"title": HOSTILE, "command": HOSTILE, "facts": "", "sum": "", "head": (), "claims": ()}
 
 
 @pytest.mark.parametrize("script", [None, pages.REPORT_SCRIPT])
@@ -41,5 +41,5 @@ def test_a_column_of_numbers_stands_flush_right() -> None:
 
 
 def test_a_value_that_is_missing_is_an_error() -> None:
-    with pytest.raises(UndefinedError, match="circumstances"):
-        pages.page("claims.html", **{key: value for key, value in CLAIMS.items() if key != "circumstances"})
+    with pytest.raises(UndefinedError, match="facts"):
+        pages.page("claims.html", **{key: value for key, value in CLAIMS.items() if key != "facts"})

@@ -35,7 +35,7 @@ def write(results: Sequence[Judged], path: Path, command: str) -> None:
     """
     trained = [run.summary.environment for judged in results for run in judged.runs.values()]
     where = sorted({f"{made['cpu']}, torch {made['torch']}" for made in trained}) or [cpu_model()]
-    circumstances = f"{date.today()}; {'; '.join(where)}; {machine.cores()} cores"
+    facts = f"{date.today()}; {'; '.join(where)}; {machine.cores()} cores"
     pictures = {judged.claim.id: png for judged in results if (png := picture(judged))}
     make_directory(path.parent)
     if path.suffix == ".md":
@@ -43,9 +43,12 @@ def write(results: Sequence[Judged], path: Path, command: str) -> None:
         make_directory(path.parent / "images")
         for id, name in names.items():
             atomic_write(path.parent / name, pictures[id])
-        text = as_markdown(results, f"`{command}`, {circumstances}.", names)
+        text = as_markdown(results, f"`{command}`, {facts}.", names)
     else:
-        text = as_html(results, command, circumstances, pictures)
+        sections = [_section(judged, pictures.get(judged.claim.id, b"")) for judged in results]
+        text = pages.page(
+            "claims.html", title=TITLE, command=command, facts=facts, sum=summed(results), head=HEAD, claims=sections
+        )
     atomic_write(path, text.encode())
 
 
@@ -185,22 +188,6 @@ def _cells(judged: Judged) -> tuple[str, ...]:
     sentence = " ".join([f"**{claim.id}**", claim.sentence, f"*{claim.source}*", *files])
     verdict, numbers = "<br>".join(words), "<br>".join([*measured, *judged.missing])
     return sentence, verdict, numbers, claim.published or "-", *trained(judged)
-
-
-def as_html(results: Sequence[Judged], command: str, circumstances: str, pictures: Mapping[str, bytes]) -> str:
-    """Return the HTML page, which needs no other file and no network.
-
-    circumstances: when and where the results were made. pictures: a PNG, for claims that have a picture.
-    """
-    claims = [_section(judged, pictures.get(judged.claim.id, b"")) for judged in results]
-    facts: dict[str, Any] = {
-        "title": TITLE,
-        "command": command,
-        "circumstances": circumstances,
-        "sum": summed(results),
-        "head": HEAD,
-    }
-    return pages.page("claims.html", claims=claims, **facts)
 
 
 def _section(judged: Judged, picture: bytes) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dropout_lab.evaluation.evaluate import Evaluation
 from dropout_lab.evaluation.uncertainty import ANGLES
-from dropout_lab.figures.plots import conditions
+from dropout_lab.figures.plots import BAND, conditions
 from dropout_lab.figures.style import Entries, colours, compose, panels, styled
 
 SHEET = 24  # images of the contact sheet
@@ -163,9 +163,8 @@ def ablation(evaluation: Evaluation) -> Figure | None:
             axis.fill_between(k, values.min(0), values.max(0), color=colour, alpha=0.16, linewidth=0)
         entries.append((line, text))
     notes = (
-        "Lines: mean over the seeds. Bands: smallest to largest value over the seeds (none for one seed). "
-        "Dropout off. Units of the first hidden layer; importance: mean output over training images times the norm of "
-        "the outgoing weights."
+        f"{BAND} Dropout off. Units of the first hidden layer; "
+        "importance: mean output over training images times the norm of the outgoing weights."
     )
     return _page(figure, evaluation, "without its trusted viewers", notes, entries)
 

@@ -141,9 +141,14 @@ def compose(figure: Figure, title: str, facts: str, notes: str, entries: Entries
             line.set(linewidth=_size().scale * line.get_linewidth(), markersize=_size().scale * line.get_markersize())
     panel = figure.get_figheight()
     labels = max(size(axis)[1] - axis.bbox.height / figure.dpi for axis in figure.axes)
-    wanted, share = _size().height, 1.0
+    wanted, share, sizes = _size().height, 1.0, matplotlib.rcParams
     while True:
-        blocks = _blocks(figure, title, facts, notes, entries, share)
+        blocks = heading, subtitle, legend, footer = (
+            _text(figure, title, share * sizes["figure.titlesize"], sizes["figure.titleweight"]),
+            _text(figure, facts, share * sizes["figure.labelsize"]),
+            _legend(figure, entries, share * sizes["legend.fontsize"]),
+            _text(figure, notes, share * sizes["legend.fontsize"]),
+        )
         first, second, third, last = (size(block)[1] + SPACE for block in blocks)
         around = SPACE + first + second + SPACE + third + last
         height = max(around + panel + labels, wanted or 0)
@@ -152,7 +157,6 @@ def compose(figure: Figure, title: str, facts: str, notes: str, entries: Entries
         for block in blocks:
             block.remove()
         share -= 0.05
-    heading, subtitle, legend, footer = blocks
     width = figure.get_figwidth()
     figure.set_size_inches(width, height)
     left = SPACE / width
@@ -163,19 +167,6 @@ def compose(figure: Figure, title: str, facts: str, notes: str, entries: Entries
     rect = left, (third + last + SPACE) / height, 1 - 2 * left, 1 - around / height
     figure.set_layout_engine("constrained", rect=rect, wspace=0.04)
     return figure
-
-
-def _blocks(
-    figure: Figure, title: str, facts: str, notes: str, entries: Entries, share: float
-) -> tuple[Text, Text, Legend, Text]:
-    """Write the texts around the panels. share: of their size, as a factor."""
-    sizes = matplotlib.rcParams
-    return (
-        _text(figure, title, share * sizes["figure.titlesize"], sizes["figure.titleweight"]),
-        _text(figure, facts, share * sizes["figure.labelsize"]),
-        _legend(figure, entries, share * sizes["legend.fontsize"]),
-        _text(figure, notes, share * sizes["legend.fontsize"]),
-    )
 
 
 def _text(figure: Figure, text: str, points: float, weight: str | int = "normal") -> Text:

@@ -23,34 +23,10 @@ MEASURES = {
 POINTS = 400  # of one curve, at most: more than a screen shows, and it bounds the size of the page
 COLOURS, DASHES = 6, 5  # classes in page.css; together they tell 30 runs apart
 TICKS = 5
+AREA = 452, 230  # width and height of a chart in its own units; charts.html puts the axes around it
 DRAWN = 1e300  # larger values are not drawn: the difference of two of them may be infinite
 
-Span = tuple[float, float]
 Ticks = list[tuple[float, str]]  # of an axis: the place of each, and its number
-
-
-class Frame(NamedTuple):
-    """The size of a chart in its own units, and the room of its axes. report.js reads the inner size from the SVG."""
-
-    width: int = 520
-    height: int = 280
-    left: int = 52
-    top: int = 10
-    right: int = 16
-    bottom: int = 40
-
-    @property
-    def inner_width(self) -> int:
-        """How wide the area of the lines is."""
-        return self.width - self.left - self.right
-
-    @property
-    def inner_height(self) -> int:
-        """How high the area of the lines is."""
-        return self.height - self.top - self.bottom
-
-
-FRAME = Frame()
 
 
 class Drawn(NamedTuple):
@@ -62,7 +38,7 @@ class Drawn(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """One measure of all runs against the epoch. Places are inside the frame, from its left and its top."""
+    """One measure of all runs against the epoch. Places are inside AREA, from its left and its top."""
 
     measure: str
     title: str
@@ -109,10 +85,10 @@ def chart(measure: str, runs: Sequence[Curves]) -> Chart:
     up = span((value for curves in runs for values in curves.values[measure] for value in values), pad=0.05)
 
     def x(value: float) -> float:
-        return (value - across[0]) / (across[1] - across[0]) * FRAME.inner_width
+        return (value - across[0]) / (across[1] - across[0]) * AREA[0]
 
     def y(value: float) -> float:
-        return (up[1] - value) / (up[1] - up[0]) * FRAME.inner_height
+        return (up[1] - value) / (up[1] - up[0]) * AREA[1]
 
     drawn = []
     for number, curves in enumerate(runs):
@@ -123,7 +99,7 @@ def chart(measure: str, runs: Sequence[Curves]) -> Chart:
     return Chart(measure, MEASURES[measure], epochs, [(y(tick), f"{tick:g}") for tick in ticks(*up)], drawn)
 
 
-def span(values: Iterable[float], pad: float) -> Span:
+def span(values: Iterable[float], pad: float) -> tuple[float, float]:
     """Return the least and the greatest finite value, with a margin on both sides. The span is never empty.
 
     pad: the margin, as a fraction of the span.

@@ -25,7 +25,7 @@ from dropout_lab.config.strict_yaml import written
 from dropout_lab.data.datasets import test_images
 from dropout_lab.errors import Problem, Refused, printable
 from dropout_lab.figures.plots import BAND, GAP, conditions
-from dropout_lab.report.curves import FRAME, MEASURES, Curves, chart, curves, look
+from dropout_lab.report.curves import AREA, MEASURES, Curves, chart, curves, look
 from dropout_lab.report.images import grey, hardest, picture
 from dropout_lab.report.runs import Gathered, gather
 from dropout_lab.runs.find import is_run
@@ -143,7 +143,7 @@ def _curves(shown: Sequence[Run]) -> dict[str, Any]:
     for_script = [{"name": name, "look": classes, **averaged.as_dict()} for name, classes, averaged in drawn]
     return {
         "about_curves": f"{BAND} {GAP}",
-        "frame": FRAME,
+        "area": AREA,
         "charts": [chart(measure, [averaged for *_, averaged in drawn]) for measure in MEASURES],
         "looks": [classes for _, classes, _ in drawn],
         "last_values": [("run", *MEASURES.values()), *last],

@@ -361,7 +361,7 @@ def test_curves_are_means_with_extremes_and_break_where_a_number_is_missing(tmp_
 def test_no_numbers_break_a_chart(values: list[float]) -> None:
     curves = Curves(list(range(len(values))), dict.fromkeys(report_curves.MEASURES, (values, values, values)))
     chart = report_curves.chart("val_loss", [curves])
-    drawn = pages.render("charts.html", charts=[chart], frame=report_curves.FRAME)
+    drawn = pages.render("charts.html", charts=[chart], area=report_curves.AREA)
     assert not re.search(r"\b(nan|inf)\b", drawn.replace("aria-label", ""))
     Page(drawn)
 
