@@ -224,7 +224,7 @@ NUMBERS = {
     "any dropout is both kinds of it": Guard(
         "claims/",
         'for method in FAMILIES["dropout"]]',
-        'for method in FAMILIES["dropout"][1:]]',
+        'for method in list(FAMILIES["dropout"])[1:]]',
         "test_margins.py::turns_at_its_margin and P3-1",
     ),
     "the fewest errors of any epoch": Guard(

@@ -46,15 +46,20 @@ CELLS = {  # of P13: learning rate, momentum, and whether there is max-norm
     for norm in (False, True)
 }
 HALVES = (64, 128, 256)  # widths of P14
-FAMILIES = {  # of P3
-    "dropout": ("dropout + max-norm", "dropout + l2"),
-    "no dropout": ("none", "l2", "l1 and l2", "max-norm"),
-}
 TRIED = (0.01, 0.05)  # learning rates of P3
 LONGER = (1.5, 5.0)  # times as many epochs: what P12 takes for "2 to 3"
 LEVELS = (0.05, 0.01)  # of the clean training loss, that P12 counts epochs to
 
-UNCONSTRAINED, UNDROPPED = "regularization.max_norm=null", "dropout.rate=0 dropout.input_rate=0"
+UNDROPPED, L2 = "dropout.rate=0 dropout.input_rate=0", "regularization.max_norm=null regularization.l2=1e-5"
+FAMILIES = {  # of P3
+    "dropout": {"dropout + max-norm": "", "dropout + l2": L2},
+    "no dropout": {
+        "none": f"{UNDROPPED} regularization.max_norm=null",
+        "l2": f"{UNDROPPED} {L2}",
+        "l1 and l2": f"{UNDROPPED} {L2} regularization.l1=1e-6",
+        "max-norm": UNDROPPED,
+    },
+}
 OVERFITTING = "claims/wide data.train_size=5000 data.train_from=random training.epochs=40"  # of P17
 
 FIGURE_1 = {
@@ -290,14 +295,8 @@ PAPER_CLAIMS = (
         {
             f"{name}, lr {rate:g}": f"papers/srivastava-table9-reduced training.learning_rate={rate} {changes}"
             for rate in TRIED
-            for name, changes in (
-                ("dropout + max-norm", ""),
-                ("dropout + l2", f"{UNCONSTRAINED} regularization.l2=1e-5"),
-                ("none", f"{UNDROPPED} {UNCONSTRAINED}"),
-                ("l2", f"{UNDROPPED} {UNCONSTRAINED} regularization.l2=1e-5"),
-                ("l1 and l2", f"{UNDROPPED} {UNCONSTRAINED} regularization.l2=1e-5 regularization.l1=1e-6"),
-                ("max-norm", UNDROPPED),
-            )
+            for family in FAMILIES.values()
+            for name, changes in family.items()
         },
         seeds=3,
         rulings="parts",
