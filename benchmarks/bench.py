@@ -23,7 +23,7 @@ from textwrap import shorten
 from typing import Any
 
 from dropout_lab.data.datasets import directory as data_directory
-from dropout_lab.execution.environment import cpu_model, git_commit
+from dropout_lab.execution.machine import cpu_model, git_commit
 
 HERE = Path(__file__).resolve().parent
 LAB = sys.executable

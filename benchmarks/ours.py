@@ -15,7 +15,7 @@ from statistics import fmean
 
 from dropout_lab.commands import plan as plans
 from dropout_lab.commands.names import Options
-from dropout_lab.config.resolve import Config
+from dropout_lab.config.settings import Config
 from dropout_lab.data import datasets as data
 from dropout_lab.execution.execute import EpochDone, UnitFailed
 from dropout_lab.runs.job import Job

@@ -333,9 +333,9 @@ def init(
 @app.command(epilog=example("schema > dropout-lab.schema.json"))
 def schema() -> None:
     """Print the JSON Schema of a config."""
-    from dropout_lab.config import resolve
+    from dropout_lab.config.settings import json_schema
 
-    result(as_json(resolve.json_schema()))
+    result(as_json(json_schema()))
 
 
 @app.command(epilog=example("doctor"))

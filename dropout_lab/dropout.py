@@ -223,34 +223,18 @@ DROPOUTS = {
 # the rate is rate (1 - exp(-gamma t)).
 
 
-def constant(t: NDArray[Any], cutoff: int, gamma: float) -> NDArray[Any]:
-    return t >= 0
-
-
-def early(t: NDArray[Any], cutoff: int, gamma: float) -> NDArray[Any]:
-    return t < cutoff
-
-
-def early_linear(t: NDArray[Any], cutoff: int, gamma: float) -> NDArray[Any]:
-    return (t < cutoff) * (1 - t / max(1, cutoff - 1))
-
-
-def late(t: NDArray[Any], cutoff: int, gamma: float) -> NDArray[Any]:
-    return t >= cutoff
-
-
-def curriculum(t: NDArray[Any], cutoff: int, gamma: float) -> NDArray[Any]:
+def _curriculum(t: NDArray[Any], cutoff: int, gamma: float) -> NDArray[Any]:
     import numpy as np
 
     return -np.expm1(-gamma * t)
 
 
-SCHEDULES = {
-    "constant": constant,
-    "early": early,
-    "early-linear": early_linear,
-    "late": late,
-    "curriculum": curriculum,
+SCHEDULES: dict[str, Callable[[NDArray[Any], int, float], NDArray[Any]]] = {
+    "constant": lambda t, cutoff, gamma: t >= 0,
+    "early": lambda t, cutoff, gamma: t < cutoff,
+    "early-linear": lambda t, cutoff, gamma: (t < cutoff) * (1 - t / max(1, cutoff - 1)),
+    "late": lambda t, cutoff, gamma: t >= cutoff,
+    "curriculum": _curriculum,
 }
 CUT = ("early", "early-linear", "late")  # schedules that need a cutoff
 

@@ -25,7 +25,6 @@ from dropout_lab.streams import stream
 # tests/test_training.py tests it; docs/log.md has the measurements.
 ALIGNMENT = 16  # float32 numbers in 64 bytes
 
-
 # torch's own sigmoid and selu round the last few numbers of a block in another way, and where blocks end depends on the
 # other lanes and on the number of threads. tanh rounds all numbers alike, so both are written with tanh.
 
@@ -134,12 +133,9 @@ class Network:
         self._padded_gradients = self._views(self.parameters.grad)
         self._padded[-1][..., sizes[-1] :] = -math.inf
         self.weights, self.biases = self.layers(self.parameters.data)
-        self.weight_gradients, self.bias_gradients = self.layers(self.parameters.grad)
+        self.weight_gradients, _ = self.layers(self.parameters.grad)
         self.rounded = products is not None and products != dtype
-        self._factors, self._results = (
-            self._padded,
-            self._padded_gradients,
-        )  # factors and results of training's products
+        self._factors, self._results = self._padded, self._padded_gradients  # of training's products
         if self.rounded:
             self._factors, self._results = ([t.to(products) for t in ts] for ts in (self._factors, self._results))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dropout_lab.config.resolve import TrainingConfig
+from dropout_lab.config.settings import TrainingConfig
 
 BETAS = 0.9, 0.999  # of Adam
 RHO = 0.9  # of RMSprop, Keras's default
@@ -36,19 +36,12 @@ class Optimizer:
     by it later, which is the same if it is constant.
     """
 
-    STATE = {
-        "adam": ("exp_avg", "exp_avg_sq"),
-        "sgd": ("velocity",),
-        "rmsprop": ("square_avg", "velocity"),
-    }
+    STATE = {"adam": ("exp_avg", "exp_avg_sq"), "sgd": ("velocity",), "rmsprop": ("square_avg", "velocity")}
 
     def __init__(self, config: TrainingConfig, parameters: Tensor, gradient: Tensor) -> None:
         self.config, self.parameters, self.gradient = config, parameters, gradient
-        names = [
-            name
-            for name in self.STATE[config.optimizer]
-            if name != "velocity" or config.momentum or config.momentum_start
-        ]
+        moves = bool(config.momentum or config.momentum_start)
+        names = [name for name in self.STATE[config.optimizer] if name != "velocity" or moves]
         self.state = {name: torch.zeros_like(parameters) for name in names}
         self.state["step"] = torch.zeros((), device=parameters.device)
 
@@ -88,8 +81,7 @@ class Optimizer:
         """Tieleman & Hinton 2012. Keras adds epsilon to the average of squares, PyTorch to its root."""
         average, epsilon = self.state["square_avg"], EPSILON[self.config.epsilon_form]
         average.mul_(RHO).addcmul_(self.gradient, self.gradient, value=1 - RHO)
-        inside = self.config.epsilon_form == "keras"
-        root = (average + epsilon).sqrt_() if inside else average.sqrt().add_(epsilon)
+        root = (average + epsilon).sqrt_() if self.config.epsilon_form == "keras" else average.sqrt().add_(epsilon)
         if "velocity" not in self.state:
             self.parameters.addcdiv_(self.gradient, root, value=-learning_rate)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import math
@@ -23,6 +24,15 @@ SEAL = "sha256"  # the key of a JSON file's own digest
 PATIENCE = 0.2  # seconds that `locked` keeps trying: a process that calls `holder` has the lock for an instant
 
 
+@contextlib.contextmanager
+def failing(path: Path, what: str) -> Iterator[None]:
+    """Turn an error of the file system into `Failed`: "<path>: cannot be <what>: <the system's reason>"."""
+    try:
+        yield
+    except OSError as error:
+        raise Failed(f"{path}: cannot be {what}: {error.strerror or error}") from error
+
+
 def atomic_write(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Write `data` to `path` so that a crash leaves the old file or the new one, never a part of it.
 
@@ -31,16 +41,15 @@ def atomic_write(path: Path, data: bytes, *, durable: bool = True) -> None:
     """
     temporary = _temporary(path, os.urandom(8).hex())  # nobody can have put a link at this name
     try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
+        with failing(path, "written"):
+            with open(temporary, "xb") as file:
+                file.write(data)
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+            os.replace(temporary, path)
             if durable:
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-        if durable:
-            sync(path.parent)
-    except OSError as error:
-        raise Failed(f"{path}: cannot be written: {error.strerror or error}") from error
+                sync(path.parent)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -59,13 +68,9 @@ def read_file(path: Path) -> bytes:
 
 def remove(path: Path) -> None:
     """Remove a file durably, if it is there. Raises `Failed` if the file system refuses."""
-    try:
+    with failing(path, "removed"), contextlib.suppress(FileNotFoundError):
         path.unlink()
         sync(path.parent)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise Failed(f"{path}: cannot be removed: {error.strerror or error}") from error
 
 
 def remove_leftovers(path: Path) -> None:
@@ -84,13 +89,11 @@ def _temporary(path: Path, mark: str) -> Path:
 
 def make_directory(path: Path) -> None:
     """Create a directory and its parents, durably. Raises `Failed` if the file system refuses."""
-    try:
+    with failing(path, "created"):
         new = [directory for directory in (path, *path.parents) if not directory.exists()]
         path.mkdir(parents=True, exist_ok=True)
         for directory in new:
             sync(directory.parent)
-    except OSError as error:
-        raise Failed(f"{path}: cannot be created: {error.strerror or error}") from error
 
 
 def sync(path: Path) -> None:
@@ -170,10 +173,8 @@ def locked(path: Path) -> Iterator[None]:
 
     The kernel releases the lock when its holder dies. The process id in the lock file is only for messages.
     """
-    try:
+    with failing(path, "locked"):
         descriptor = _acquire(path)
-    except OSError as error:
-        raise Failed(f"{path}: cannot be locked: {error.strerror or error}") from error
     try:
         with contextlib.suppress(OSError):
             os.ftruncate(descriptor, 0)
@@ -185,8 +186,6 @@ def locked(path: Path) -> Iterator[None]:
 
 def _acquire(path: Path) -> int:
     """Return a file descriptor that holds the lock of the directory that is at `path` now."""
-    import fcntl
-
     patience = time.monotonic() + PATIENCE
     while True:
         descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
@@ -203,8 +202,6 @@ def _acquire(path: Path) -> int:
 
 def holder(path: Path) -> str | None:
     """Return the id of the living process that holds the lock on the directory `path`, or None."""
-    import fcntl
-
     try:
         descriptor = os.open(path / ".lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -218,11 +215,6 @@ def holder(path: Path) -> str | None:
     finally:
         os.close(descriptor)
     return None
-
-
-def is_locked(path: Path) -> bool:
-    """Say whether a living process holds the lock on the directory `path`."""
-    return holder(path) is not None
 
 
 def in_use(path: Path, process: str) -> Refused:

@@ -10,9 +10,8 @@ import sys
 from dropout_lab.errors import Failed
 
 WIDEST = 100  # columns
-STEERING = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)  # all but tab and newline
+# all characters that steer a terminal but tab and newline
+STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def prepare() -> None:
@@ -24,10 +23,7 @@ def prepare() -> None:
 
 
 def result(text: str) -> None:
-    """Write a result to stdout. If its reader has gone (`| head -1`), discard it: the exit code tells of the work.
-
-    Raises `Failed` if stdout cannot be written for another reason, such as a full disk.
-    """
+    """Write a result to stdout. If its reader has gone (`| head -1`), discard it; else raise `Failed`."""
     try:
         print(harmless(text.removesuffix("\n")), flush=True)
     except OSError as error:

@@ -1,7 +1,6 @@
 """The only global state of training: how many threads torch uses, and which numbers they take for 0.
 
-Both are settings of the whole process. `Threads` and `denormals_flushed` change them inside a `with`, and set them back
-at its end. No number that a run records depends on how many threads are used.
+`Threads` and `denormals_flushed` change them inside a `with`. No number that a run records depends on the threads.
 """
 
 from __future__ import annotations
@@ -38,13 +37,12 @@ def usable_threads(threads: int, sizes: Sequence[int]) -> int:
 
 
 class Threads:
-    """Torch's number of threads during one `with`: `fastest` changes it, and the end of the `with` sets it back.
+    """Torch's number of threads, at most `most`: `fastest` changes it, and the end of the `with` sets it back.
 
     Between two steps, whatever else computes in this process has the number that the last step had.
     """
 
     def __init__(self, most: int) -> None:
-        """Use at most so many threads."""
         self.most, self.found = most, torch.get_num_threads()
 
     def __enter__(self) -> Self:
@@ -91,10 +89,7 @@ def denormals_flushed() -> Iterator[None]:
 
 
 def threads_flush(threads: int) -> bool:
-    """Start torch's threads, and return whether all of them take denormals for 0.
-
-    Threads that another program started do not.
-    """
+    """Start torch's threads, and return whether all take denormals for 0; those that were started before do not."""
     before = torch.get_num_threads()
     tiny = torch.from_numpy(np.full(threads * 2**16, 1e-40, np.float32))
     torch.set_num_threads(threads)

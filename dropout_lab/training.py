@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dropout_lab.config.resolve import Config
+from dropout_lab.config.settings import Config, DataConfig
 from dropout_lab.cost import CHUNK, FEWEST_ROWS
 from dropout_lab.data.datasets import Data
-from dropout_lab.data.split import noisy, split_as
+from dropout_lab.data.split import noisy, split
 from dropout_lab.dropout import DROPOUTS, MASKS, NONE, Draw, Noise, shares
 from dropout_lab.network import ALIGNMENT, Network, cross_entropy, empty, empty_like, padded
 from dropout_lab.optimizer import Optimizer, learning_rate_and_momentum
@@ -28,8 +28,6 @@ from dropout_lab.runs.row import Outcome, Row, Snapshot
 from dropout_lab.runs.summary import DivergedSeed, FinishedSeed, Results
 from dropout_lab.streams import stream
 from dropout_lab.threads import Threads, denormals_flushed, usable_threads
-
-Batch = tuple[Tensor, Tensor]  # images (lanes, n, inputs) and labels (lanes, n); 1 lane stands for all
 
 
 @dataclass(frozen=True)
@@ -154,6 +152,11 @@ def diverged(losses: Tensor, batch: int, epoch: int, data: Data) -> Outcome:
     return Outcome(DivergedSeed(epoch=epoch, step=step), {}, data.sha256)
 
 
+def split_as(config: DataConfig, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return the indices of the training images and of the validation images among `count` images (data/split.py)."""
+    return split(count, config.validation_fraction, config.validation_from, config.train_size, seed, config.train_from)
+
+
 class Examples:
     """The examples that lanes learn from and are evaluated on. If all lanes have one seed, one copy stands for all.
 
@@ -163,7 +166,6 @@ class Examples:
     """
 
     def __init__(self, lanes: Sequence[Lane], data: Data) -> None:
-        """Divide the training images of `data` as each lane's config and seed say."""
         settings, seeds = lanes[0].config.data, [lane.seed for lane in lanes]
         self.seeds = seeds[:1] if len(set(seeds)) == 1 else seeds
         splits = [split_as(settings, len(data.images), seed) for seed in self.seeds]
@@ -212,10 +214,9 @@ def batches(all_images: Tensor, all_targets: Tensor, order: Tensor, size: int) -
         yield *places[count], count
 
 
-def select(images: Tensor, labels: Tensor, indices: Sequence[Tensor]) -> Batch:
-    """Return the images, of all (n, inputs), and the labels, of all (lanes or 1, n), at one list of indices per lane.
-
-    If all lanes have the same list, its images are there only once.
+def select(images: Tensor, labels: Tensor, indices: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return images (lanes or 1, m, inputs) and labels (lanes or 1, m), at one list of m indices per lane, out of all
+    images (n, inputs) and labels (lanes or 1, n). If all lanes have the same list, its images are there only once.
     """
     if all(torch.equal(other, indices[0]) for other in indices[1:]):
         indices = indices[:1]
@@ -229,10 +230,7 @@ def select(images: Tensor, labels: Tensor, indices: Sequence[Tensor]) -> Batch:
 def evaluate(
     network: Network, images: Tensor, labels: Tensor, parameters: Tensor | None = None
 ) -> tuple[list[float], list[float]]:
-    """Return the mean loss and the accuracy (0 to 1) of every lane with dropout off.
-
-    `parameters` (lanes, padded) take the place of the network's own.
-    """
+    """Return every lane's mean loss and accuracy with dropout off, by the network's parameters or `parameters`."""
     return score(predict(network, images, parameters), labels)
 
 
@@ -275,10 +273,7 @@ def network(lanes: Sequence[Lane], data: Data, device: str = "cpu", products: to
 def noise(
     lanes: Sequence[Lane], layer: int, sizes: Sequence[int], examples: int, device: str = "cpu", purpose: str = MASKS
 ) -> Noise | None:
-    """Return the noise of `examples` examples on the input (layer 0) or of hidden layer 1, 2, ...
-
-    sizes: the widths of the networks' layers. Returns None if no lane has dropout there.
-    """
+    """Return the noise of the input (layer 0) or of hidden layer 1, 2, ...; None if no lane has dropout there."""
     dropout, rates = lanes[0].config.dropout, rates_of(lanes, layer)
     if not any(rates):
         return None
@@ -352,9 +347,8 @@ class State:
         self.parameters.copy_(stacked["parameters"])
         self.best_parameters.copy_(stacked["best_parameters"])
         for key, value in self.optimizer.state.items():
-            value.copy_(
-                stacked["optimizer." + key] if value.shape == self.parameters.shape else stacked["optimizer." + key][0]
-            )
+            saved_value = stacked["optimizer." + key]
+            value.copy_(saved_value if value.shape == self.parameters.shape else saved_value[0])
 
     def outcomes(self, lanes: Iterable[int]) -> Iterator[Ended]:
         """Read the test split with the last weights and with the best ones, and yield the outcome of each of `lanes`.
@@ -378,13 +372,10 @@ class State:
                 last=final(last if self.patience is None else best, *at_last[lane]),
                 best=final(best, *at_best[lane]),
             )
-            test = {
-                "labels": data.test_labels,
-                "predictions": logits[lane].argmax(1),
-                "probabilities": probabilities[lane],
-            }
-            weights = self.weights("last", last_parameters, lane) | self.weights("best", self.best_parameters, lane)
-            arrays = weights | {name: t.cpu().numpy() for name, t in test.items()}
+            arrays = self.weights("last", last_parameters, lane) | self.weights("best", self.best_parameters, lane)
+            arrays["labels"] = data.test_labels.cpu().numpy()
+            arrays["predictions"] = logits[lane].argmax(1).cpu().numpy()
+            arrays["probabilities"] = probabilities[lane].cpu().numpy()
             yield Ended(lane, Outcome(facts, arrays, data.sha256))
 
     def weights(self, when: str, parameters: Tensor, lane: int) -> dict[str, np.ndarray]:
@@ -397,6 +388,5 @@ class State:
 
 def final(row: Row, test_loss: float, test_accuracy: float) -> Results:
     """Return what summary.json says about one epoch."""
-    return Results(
-        val_loss=row.val_loss, val_accuracy=row.val_accuracy, test_loss=test_loss, test_accuracy=test_accuracy
-    )
+    of_row = {"val_loss": row.val_loss, "val_accuracy": row.val_accuracy}
+    return Results(**of_row, test_loss=test_loss, test_accuracy=test_accuracy)

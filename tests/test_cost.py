@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dropout_lab.config import resolve as configs
-from dropout_lab.config.resolve import Config
+from dropout_lab.config.settings import Config
 from dropout_lab.cost import memory, seconds, weights
 
 

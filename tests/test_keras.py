@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dropout_lab.config import resolve as configs
-from dropout_lab.config.resolve import Config
+from dropout_lab.config.settings import Config
 from dropout_lab.data.datasets import Data, load
 from dropout_lab.data.split import split
 from dropout_lab.dropout import NONE, WORDS, Noise

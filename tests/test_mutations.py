@@ -13,7 +13,7 @@ GUARDS = {
     ),
     "a file is flushed before it gets its name": Guard(
         "storage",
-        "            if durable:\n                os.fsync(file.fileno())\n",
+        "                if durable:\n                    os.fsync(file.fileno())\n",
         "",
         "test_storage.py::in_this_order",
     ),
@@ -222,8 +222,8 @@ GUARDS = {
     ),
     "what cannot be removed is a line": Guard(
         "storage",
-        'raise Failed(f"{path}: cannot be removed: {error.strerror or error}") from error',
-        "raise",
+        'with failing(path, "removed"), ',
+        "with ",
         "test_hostile.py::cannot_be_removed",
     ),
     "the seal of a checkpoint": Guard(
@@ -283,8 +283,8 @@ GUARDS = {
     ),
     "events that a full disk refuses are a line": Guard(
         "commands/tracking",
-        "    except OSError as error:",
-        "    except ZeroDivisionError as error:",
+        'with failing(self.path, "written"):',
+        "if True:",
         "test_tracking.py::disk_that_is_full",
     ),
     "Ctrl-C is for the parent": Guard(
@@ -303,7 +303,7 @@ GUARDS = {
         "data/idx", "if magic == LABELS and max", "if False and max", "test_idx.py::corrupt_file_is_refused and label"
     ),
     "a device that is not there is refused": Guard(
-        "execution/this_machine",
+        "execution/layout",
         "_index(asked) >= (count := machine.cuda_count())",
         "False",
         "test_cli.py::refusal_says_what and cuda",

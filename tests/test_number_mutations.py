@@ -507,10 +507,10 @@ NUMBERS = {
         "dropout", "base = -factor * (1 - keep)", "base = factor * (1 - keep)", "test_dropout.py::alpha_is_torchs"
     ),
     "early ends before the cutoff": Guard(
-        "dropout", "return t < cutoff", "return t <= cutoff", "test_dropout.py::schedules_are"
+        "dropout", "gamma: t < cutoff", "gamma: t <= cutoff", "test_dropout.py::schedules_are"
     ),
     "late begins at the cutoff": Guard(
-        "dropout", "return t >= cutoff", "return t > cutoff", "test_dropout.py::schedules_are"
+        "dropout", "gamma: t >= cutoff", "gamma: t > cutoff", "test_dropout.py::schedules_are"
     ),
     "early-linear is 0 at the last step": Guard(
         "dropout", "max(1, cutoff - 1)", "max(1, cutoff)", "test_dropout.py::schedules_are"

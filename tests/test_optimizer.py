@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dropout_lab.config.resolve import TrainingConfig
+from dropout_lab.config.settings import TrainingConfig
 from dropout_lab.optimizer import Optimizer, learning_rate_and_momentum
 
 STEPS = 60

@@ -28,7 +28,6 @@ from dropout_lab.errors import Failed, Refused
 from dropout_lab.storage import (
     atomic_write,
     holder,
-    is_locked,
     locked,
     make_directory,
     remove_leftovers,
@@ -258,21 +257,21 @@ sys.stdin.readline()
 
 
 def test_a_lock_has_one_holder_and_its_message_names_the_process(tmp_path: Path) -> None:
-    assert not is_locked(tmp_path) and holder(tmp_path) is None
+    assert holder(tmp_path) is None
     with program(HOLD, tmp_path) as process:
         assert answer(process) == "locked"
-        assert is_locked(tmp_path) and holder(tmp_path) == str(process.pid)
+        assert holder(tmp_path) == str(process.pid)
         message = rf"lock: another dropout-lab process \({process.pid}\) is writing"
         with pytest.raises(Refused, match=message), locked(tmp_path):
             pass
         tell(process)
         assert answer(process) == "free"
-        assert not is_locked(tmp_path)  # though the process is still there
+        assert not holder(tmp_path)  # though the process is still there
         with locked(tmp_path):
             assert holder(tmp_path) == str(os.getpid())
             with pytest.raises(Refused, match=str(os.getpid())), locked(tmp_path):
                 pass
-    assert not is_locked(tmp_path)
+    assert not holder(tmp_path)
 
 
 def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
@@ -280,7 +279,7 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
         assert answer(process) == "locked"
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        assert not is_locked(tmp_path) and (tmp_path / ".lock").read_text() == str(process.pid)
+        assert not holder(tmp_path) and (tmp_path / ".lock").read_text() == str(process.pid)
         with locked(tmp_path):
             assert (tmp_path / ".lock").read_text() == str(os.getpid())
 
@@ -338,7 +337,7 @@ def test_the_lock_is_of_the_directory_that_has_the_name_now(tmp_path: Path, monk
 
     monkeypatch.setattr(fcntl, "flock", late)
     with locked(run):
-        assert is_locked(run) and not is_locked(aside)
+        assert holder(run) and not holder(aside)
 
 
 def test_a_lock_file_that_leads_elsewhere_is_not_written_to(tmp_path: Path) -> None:
@@ -347,7 +346,7 @@ def test_a_lock_file_that_leads_elsewhere_is_not_written_to(tmp_path: Path) -> N
     (tmp_path / "run/.lock").symlink_to(tmp_path / "precious")
     with pytest.raises(Failed, match="run: cannot be locked"), locked(tmp_path / "run"):
         pass
-    assert (tmp_path / "precious").read_text() == "precious" and not is_locked(tmp_path / "run")
+    assert (tmp_path / "precious").read_text() == "precious" and not holder(tmp_path / "run")
 
 
 def test_where_there_is_no_locking_it_is_a_failure_not_another_process(
@@ -356,6 +355,6 @@ def test_where_there_is_no_locking_it_is_a_failure_not_another_process(
     monkeypatch.setattr(fcntl, "flock", failing(errno.ENOLCK))
     with pytest.raises(Failed, match=f"cannot be locked: {os.strerror(errno.ENOLCK)}"), locked(tmp_path):
         pass
-    assert not is_locked(tmp_path)
+    assert not holder(tmp_path)
     with pytest.raises(Failed, match="nowhere: cannot be locked"), locked(tmp_path / "nowhere"):
         pass

@@ -21,7 +21,7 @@ from dropout_lab import training
 from dropout_lab.commands import listing
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.config import resolve as configs
-from dropout_lab.config.resolve import Config
+from dropout_lab.config.settings import Config
 from dropout_lab.data.datasets import load
 from dropout_lab.execution import execute as execution
 from dropout_lab.execution.sources import Here, Processes

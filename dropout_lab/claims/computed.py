@@ -191,7 +191,7 @@ def updated(evidence: object) -> Rulings:
     """S20: whether the weights of a dropped unit move, with one mask for the batch."""
     import torch
 
-    from dropout_lab.config.resolve import TrainingConfig
+    from dropout_lab.config.settings import TrainingConfig
     from dropout_lab.network import Network, cross_entropy
     from dropout_lab.optimizer import Optimizer
 

@@ -18,8 +18,9 @@ from pathlib import Path
 from dropout_lab import cost as costs
 from dropout_lab.claims.definition import Arm, Claim
 from dropout_lab.claims.registry import CLAIMS, GROUPS
-from dropout_lab.config.resolve import Config, load, resolve
+from dropout_lab.config.resolve import load, resolve
 from dropout_lab.config.rules import did_you_mean, nearest
+from dropout_lab.config.settings import Config
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.runs.find import find, is_sweep
 from dropout_lab.runs.job import Job

@@ -17,7 +17,6 @@ from dropout_lab.claims.experiment import cost
 from dropout_lab.claims.judge import Judged
 from dropout_lab.claims.registry import GROUPS
 from dropout_lab.execution import machine
-from dropout_lab.execution.environment import cpu_model
 from dropout_lab.storage import atomic_write, make_directory
 from dropout_lab.text import count, cut, markdown_row, table
 
@@ -34,7 +33,7 @@ def write(results: Sequence[Judged], path: Path, command: str) -> None:
     command: the line that made the page.
     """
     trained = [run.summary.environment for judged in results for run in judged.runs.values()]
-    where = sorted({f"{made['cpu']}, torch {made['torch']}" for made in trained}) or [cpu_model()]
+    where = sorted({f"{made['cpu']}, torch {made['torch']}" for made in trained}) or [machine.cpu_model()]
     facts = f"{date.today()}; {'; '.join(where)}; {machine.cores()} cores"
     pictures = {judged.claim.id: png for judged in results if (png := picture(judged))}
     make_directory(path.parent)

@@ -23,7 +23,6 @@ from dropout_lab.training import Ended, Lane
 Report = Mapping[str, Any] | Returned | BaseException  # epochs on the way, the result, or why there is none
 NOTHING: tuple[Unit, Message] = ((), Stopped())  # makes the receiver look at the remarks
 
-
 LOSSES = 10  # after so many workers in a row were lost with a unit, the unit is given up
 STRIKES = 2  # after so many units have failed on a worker and were trained elsewhere, the worker gets no more
 

@@ -1,7 +1,4 @@
-"""Join a Dask cluster, or start one on this machine, and use it as a place to train.
-
-Who is there is in `members.py`, who gets which unit in `distribute.py`, and what happens on the workers in `worker.py`.
-"""
+"""Join a Dask cluster, or start one on this machine, and use it as a place to train."""
 
 from __future__ import annotations
 
@@ -20,9 +17,8 @@ from dropout_lab.cluster import worker as remote
 from dropout_lab.cluster.members import Members
 from dropout_lab.cost import TORCH
 from dropout_lab.errors import Problem, Refused
-from dropout_lab.execution.environment import require
 from dropout_lab.execution.layout import Layout, Wanted, largest
-from dropout_lab.execution.machine import GIB
+from dropout_lab.execution.machine import GIB, require
 
 if TYPE_CHECKING:
     from dropout_lab.execution.execute import Source
@@ -64,9 +60,8 @@ def joined(address: str) -> Iterator[Cluster]:
             kind = asyncio.run(kind_of(scheduler))
             if kind != "Scheduler":
                 raise Refused(Problem("command line", "--cluster", f"is Dask's {kind}, not its scheduler", address))
-            client = Client(
-                scheduler, timeout=remote.BACK, set_as_default=False, name="dropout-lab", direct_to_workers=False
-            )
+            settings = {"set_as_default": False, "name": "dropout-lab", "direct_to_workers": False}
+            client = Client(scheduler, timeout=remote.BACK, **settings)
         except (OSError, ValueError) as error:
             reason = f"no Dask scheduler answers there within {ANSWER:.0f} s; start one with `dask scheduler`"
             raise Refused(Problem("command line", "--cluster", reason, address)) from error
@@ -83,13 +78,9 @@ async def kind_of(address: str) -> str:
     from distributed import rpc
     from distributed.security import Security
 
-    with contextlib.suppress(
-        TimeoutError
-    ):  # raised anew below: this one would keep the connection alive after its loop
-        async with (
-            asyncio.timeout(ANSWER),
-            rpc(address, connection_args=Security().get_connection_args("client")) as server,
-        ):
+    security = Security().get_connection_args("client")
+    with contextlib.suppress(TimeoutError):  # raised anew: this one would keep the connection alive after its loop
+        async with asyncio.timeout(ANSWER), rpc(address, connection_args=security) as server:
             return str((await server.identity())["type"])
     raise TimeoutError
 

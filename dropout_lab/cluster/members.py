@@ -11,7 +11,7 @@ from dropout_lab.cluster import worker as remote
 from dropout_lab.cluster.worker import Facts
 from dropout_lab.cost import TORCH
 from dropout_lab.errors import Problem, Refused
-from dropout_lab.execution.environment import environment
+from dropout_lab.execution.machine import environment
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -36,9 +36,8 @@ class Members:
             self.client.run_on_scheduler(remote.present)
         except ImportError as error:
             reason = f"needs dropout-lab {self.drivers['dropout-lab']} too, to read what is sent; install it there"
-            raise Refused(
-                Problem(f"scheduler {self.address.rpartition('//')[2]}", "dropout-lab", reason, error)
-            ) from error
+            where = f"scheduler {self.address.rpartition('//')[2]}"
+            raise Refused(Problem(where, "dropout-lab", reason, error)) from error
         facts = self.client.run(remote.look, {}, on_error="return")
         if not facts:
             reason = f"has no workers; start some with `dask worker {self.address}`"

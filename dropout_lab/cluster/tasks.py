@@ -1,7 +1,4 @@
-"""A source of finished work: the workers of a Dask cluster. Each unit is a Dask task for one worker.
-
-All that happens on the cluster comes through one queue.
-"""
+"""A source of finished work: the workers of a Dask cluster. Each unit is a Dask task for one worker."""
 
 from __future__ import annotations
 
@@ -105,9 +102,9 @@ class Files:
 
 
 class DaskWorkers:
-    """The workers of a cluster as `distribute.RemoteWorkers`. Another thread, the client's loop, fills the queue.
+    """The workers of a cluster as `distribute.RemoteWorkers`, for units of at most `size` bytes.
 
-    `size` is the number of bytes that the largest unit takes.
+    All that happens on the cluster comes through one queue, which another thread, the client's loop, fills.
     """
 
     def __init__(self, members: Members, files: Files, size: int, device: str) -> None:
@@ -122,8 +119,6 @@ class DaskWorkers:
         self.stopping = False
         self.client.subscribe_topic(remote.TOPIC, lambda event: self.queue.put((event[1]["key"], event[1])))
         self.client.loop.add_callback(self._watch)
-
-    # What `distribute` calls
 
     def room(self) -> Mapping[str, int]:
         if self.client.status != "running":
@@ -170,7 +165,7 @@ class DaskWorkers:
             self.client.cancel(list(self.futures.values()), asynchronous=False)
         self.futures.clear()
 
-    # What the client's loop, another thread, calls
+    # The client's loop, another thread, calls the next three.
 
     async def _fetch(self, future: Future[Any]) -> None:
         """Wait for a result, and put it into the queue."""
@@ -219,8 +214,6 @@ class DaskWorkers:
         for address in set(addresses) - fit.keys():
             self.known.pop(address, None)
         self.queue.put(("hosts", ([], found)))
-
-    # What the driver's thread does about workers and tasks
 
     def _meet(self, gone: Sequence[str], come: Mapping[str, Any]) -> Iterator[tuple[str, Report]]:
         for address in gone:

@@ -1,8 +1,7 @@
 """What a Dask worker does: say what it is, keep the data, and train units in processes of its own.
 
 If a unit kills its process, the Dask worker lives on, so the driver can tell this from a lost worker. A process of its
-own can also be ended when nobody waits for its result any more. The scheduler imports this module to read the calls, so
-torch is not imported at the top.
+own can also be ended when nobody waits for its result any more. No torch: the scheduler imports this module too.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 from dropout_lab.data import datasets as data
 from dropout_lab.errors import Problem
 from dropout_lab.execution import machine
-from dropout_lab.execution.environment import environment
 from dropout_lab.storage import sha256
 
 if TYPE_CHECKING:
@@ -63,8 +61,8 @@ class Facts:
 class Returned:
     """The result of a unit on a worker: all that its process reported, and how that process died, if it did.
 
-    `run` identifies one start of a task: Dask starts a task again by itself when a worker dies. If the last message is
-    not `Stopped`, the unit is not finished, and continues from the snapshots in that message.
+    `run` identifies one start of a task, which Dask starts again when a worker dies. If the last message is not
+    `Stopped`, the unit is not finished, and continues from the snapshots in that message.
     """
 
     run: str
@@ -92,7 +90,7 @@ def look(digests: Digests, dask_worker: DaskWorker) -> Facts:
         memory=free,
         limit=limit or free,
         gpus=machine.cuda_count(),
-        environment=environment("cpu", 1),
+        environment=machine.environment("cpu", 1),
         directory=next((str(path) for path in places if _holds(path, digests)), None),
     )
 
@@ -194,12 +192,11 @@ class Told:
     def add(self, progress: Progress) -> None:
         """Take one epoch, and send those that wait if it is time."""
         self.waiting.append((progress.seconds, [(lane, row.values) for lane, row in progress.rows.items()]))
-        if time.monotonic() - self.last < TELL_EVERY:
-            return
-        event = {"key": self.key, "run": self.run, "first": self.count, "epochs": self.waiting}
-        self.worker.log_event(TOPIC, event)
-        self.count += len(self.waiting)
-        self.waiting, self.last = [], time.monotonic()
+        if time.monotonic() - self.last >= TELL_EVERY:
+            event = {"key": self.key, "run": self.run, "first": self.count, "epochs": self.waiting}
+            self.worker.log_event(TOPIC, event)
+            self.count += len(self.waiting)
+            self.waiting, self.last = [], time.monotonic()
 
 
 idle: dict[Worker, Settings] = {}  # processes without a unit
@@ -219,7 +216,7 @@ def _lend(settings: Settings) -> Worker:
 def _give_back(process: Worker, settings: Settings) -> None:
     """Keep a process for the next unit, but for KEPT seconds only."""
     idle[process] = settings
-    timer = threading.Timer(KEPT, release, [process])
+    timer = threading.Timer(KEPT, _release, [process])
     timer.daemon = True
     timer.start()
 
@@ -228,11 +225,10 @@ def present() -> None:
     """Do nothing. A scheduler that cannot import this function could not read our calls either."""
 
 
-def release(*processes: Worker) -> None:
-    """End those of these processes that are idle; without arguments all idle ones."""
-    for process in processes or list(idle):
-        if _take(process):
-            process.stop()
+def _release(process: Worker) -> None:
+    """End a process if it is idle."""
+    if _take(process):
+        process.stop()
 
 
 def _take(process: Worker) -> bool:

@@ -11,14 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from dropout_lab import __version__
+from dropout_lab.commands.names import Options
 from dropout_lab.commands.result import Result, failed
+from dropout_lab.data import datasets as data
 from dropout_lab.text import count
-
-if TYPE_CHECKING:
-    from dropout_lab.commands.names import Options
 
 SCHEMA_VERSION = 1
 ROOM = 2**30  # bytes; a disk with less free space is reported as bad
@@ -35,24 +33,15 @@ class Finding:
 
 
 def doctor(options: Options) -> Result[list[Finding]]:
-    """Look at versions, torch and its devices, torchvision, the data sets, and the place for runs.
-
-    What would keep runs from working is an error of the result.
-    """
+    """Look at versions, torch, torchvision, data sets and the place for runs; what is bad is an error of the result."""
     here = f"{__version__}, Python {platform.python_version()}, {platform.platform()}"
-    findings = [
-        Finding("dropout-lab", here),
-        _torch(),
-        _torchvision(),
-        _packages(),
-        *_data(options.data),
-        *_place(options.runs),
-    ]
+    findings = [Finding("dropout-lab", here), _torch(), _torchvision(), _packages()]
+    findings += [*_data(options.data), *_place(options.runs)]
     bad = ", ".join(finding.subject for finding in findings if finding.ok is False)
     return Result(
         findings,
         lambda width: as_text(findings, width),
-        lambda: as_dict(findings),
+        lambda: {"schema_version": SCHEMA_VERSION, "findings": [asdict(finding) for finding in findings]},
         error=failed([f"{bad}: needs attention, as said above"] if bad else []),
     )
 
@@ -91,8 +80,6 @@ def _packages() -> Finding:
 
 
 def _data(directory: Path) -> Iterator[Finding]:
-    from dropout_lab.data import datasets as data
-
     for name in data.DATASETS:
         problems = [report for report in data.verify(name, directory) if report.problem]
         if not problems:
@@ -118,14 +105,9 @@ def _place(directory: Path) -> Iterator[Finding]:
 
 def as_text(findings: Sequence[Finding], width: int) -> str:
     """Return a line per finding, wrapped behind its subject where it is longer than `width`."""
-    named = ((f"{MARKS[finding.ok]:<4} {finding.subject:<20} ", finding.value) for finding in findings)
-    lines = (
-        textwrap.wrap(head + text, width, subsequent_indent=" " * len(head), break_on_hyphens=False)
-        for head, text in named
-    )
-    return "\n".join(line for own in lines for line in own)
-
-
-def as_dict(findings: Sequence[Finding]) -> dict[str, Any]:
-    """Return the findings as plain data."""
-    return {"schema_version": SCHEMA_VERSION, "findings": [asdict(finding) for finding in findings]}
+    lines: list[str] = []
+    for finding in findings:
+        head = f"{MARKS[finding.ok]:<4} {finding.subject:<20} "
+        text = head + finding.value
+        lines += textwrap.wrap(text, width, subsequent_indent=" " * len(head), break_on_hyphens=False)
+    return "\n".join(lines)

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from dropout_lab.comparison.metrics import results
 from dropout_lab.config.resolve import flatten
 from dropout_lab.config.strict_yaml import written
 from dropout_lab.errors import Failed, Problem, Refused
-from dropout_lab.execution.environment import require
+from dropout_lab.execution.machine import require
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.read import Run
 from dropout_lab.runs.row import COLUMNS
@@ -35,28 +34,19 @@ SQLITE = b"SQLite format 3\0"
 MOST = 1000  # metrics that MLflow takes at once
 
 
-@dataclass(frozen=True)
-class Exported:
-    """The result of an export: the experiment, the seeds added, and the seeds that were there already."""
-
-    database: Path
-    experiment: str
-    added: tuple[int, ...]
-    known: tuple[int, ...]
-
-
-def export(name: str, target: str, options: Options) -> Result[Exported]:
-    """Give a finished run to another program, as `target` says: "mlflow:sqlite:///FILE.db"."""
+def export(name: str, target: str, options: Options) -> Result[list[int]]:
+    """Give a finished run to another program, as `target` says: "mlflow:sqlite:///FILE.db". Returns the seeds added."""
     (job,) = targets([name], options)
     path = database(target)
     check_directory("--to", path.parent)
     run = runs.load(job.path)
     plans.draw_curves([run] if not (run.path / "curves.png").exists() else [])
     make_directory(path.parent)
-    done = to_mlflow(run, path)
-    known = f", {count(len(done.known), 'seed')} there already" if done.known else ""
-    text = f"{done.database}: experiment {done.experiment}: {count(len(done.added), 'seed')} added{known}"
-    return Result(done, lambda width: text)
+    added = to_mlflow(run, path)
+    known = len(run.seeds) - len(added)
+    there = f", {count(known, 'seed')} there already" if known else ""
+    text = f"{path}: experiment {run.name}: {count(len(added), 'seed')} added{there}"
+    return Result(added, lambda width: text)
 
 
 def database(target: str) -> Path:
@@ -79,11 +69,8 @@ def database(target: str) -> Path:
     return path
 
 
-def to_mlflow(run: Run, path: Path) -> Exported:
-    """Add the seeds of a finished run to the MLflow database `path`. Seeds that are in it stay as they are.
-
-    Raises `Failed` if MLflow fails.
-    """
+def to_mlflow(run: Run, path: Path) -> list[int]:
+    """Add those seeds of a finished run that the MLflow database `path` lacks; return them. Raises `Failed`."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read as MLflow is imported: nothing leaves this machine
     import sqlalchemy
     from mlflow import MlflowClient
@@ -96,10 +83,9 @@ def to_mlflow(run: Run, path: Path) -> Exported:
         found = client.get_experiment_by_name(run.name)
         beside = (place.parent / FOLDER).as_uri()
         experiment = found.experiment_id if found else client.create_experiment(run.name, beside)
-        added = [seed for seed in run.seeds if _add(client, experiment, run, seed)]
+        return [seed for seed in run.seeds if _add(client, experiment, run, seed)]
     except (MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
         raise Failed(f"{path}: MLflow says: {error}") from error
-    return Exported(path, run.name, tuple(added), tuple(seed for seed in run.seeds if seed not in added))
 
 
 def _add(client: MlflowClient, experiment: str, run: Run, seed: int) -> bool:
@@ -125,12 +111,8 @@ def _add(client: MlflowClient, experiment: str, run: Run, seed: int) -> bool:
     ended = round((run.path / "summary.json").stat().st_mtime * 1000)  # in milliseconds, as MLflow counts
     began = ended - round(run.seconds.get(seed, 0) * 1000)
     own = client.create_run(experiment, began, tags, f"{run.name} seed {seed}").info.run_id
-    curves = [
-        Metric(column, float(value), ended, int(row["epoch"]))
-        for _, row in rows.iterrows()
-        for column, value in row.items()
-        if column in COLUMNS[2:]
-    ]
+    each = ((column, row) for _, row in rows.iterrows() for column in COLUMNS[2:])
+    curves = [Metric(column, float(row[column]), ended, int(row["epoch"])) for column, row in each]
     if isinstance(facts, FinishedSeed):
         curves += [Metric(key, value, ended, facts.epochs) for key, value in results(facts).items()]
     params = [Param(key, written(value)) for key, value in flatten(run.config).items() if key != "seeds"]

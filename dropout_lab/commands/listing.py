@@ -8,24 +8,22 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dropout_lab.commands.names import Options
 from dropout_lab.commands.result import Result
 from dropout_lab.comparison import inference as statistics
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.config import resolve as configs
-from dropout_lab.config.resolve import Config
+from dropout_lab.config.settings import Config
 from dropout_lab.config.strict_yaml import written
 from dropout_lab.errors import Refused
+from dropout_lab.execution.layout import Layout
 from dropout_lab.runs.find import find, state
 from dropout_lab.runs.read import Run
 from dropout_lab.runs.summary import RESULTS, Results, check_hash, read_summary
 from dropout_lab.storage import read_file
 from dropout_lab.text import Line, Parts, count, flow, labelled, named_seeds, shown_seeds, table
-
-if TYPE_CHECKING:
-    from dropout_lab.execution.layout import Layout
 
 SCHEMA_VERSION = 1
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -78,9 +76,6 @@ def _estimates(run: Run, when: str) -> dict[str, statistics.Estimate]:
 
 def _shown(key: str, estimates: dict[str, statistics.Estimate]) -> str:
     return METRICS[key].shown_estimate(estimates[key]) if key in estimates else "-"
-
-
-# The list of runs
 
 
 def listing(options: Options) -> Result[list[dict[str, Any]]]:
@@ -168,16 +163,10 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(BLOCKS[int(height)] if math.isfinite(height) else " " for height in heights)
 
 
-# The plan of what to train
-
-
 def plan_as_text(
     plan: Sequence[tuple[Path, Config, Sequence[int]]], layouts: Mapping[str, Layout], width: int = 100
 ) -> str:
-    """Return a line per run: its directory, network and dropout, and how many of its seeds are to train.
-
-    The last lines say how: the processes, the networks side by side, and the memory on each device.
-    """
+    """Return a line per run (directory, network, dropout, seeds to train), and a line per device on how it trains."""
     total = sum(len(missing) for _, _, missing in plan)
     head = f"plan: {count(len(plan), 'run')}, {count(total, 'network') if total else 'nothing'} to train"
     body = [(f"  {path}", *_conditions(config), _left(config, missing)) for path, config, missing in plan]
@@ -207,5 +196,4 @@ def _conditions(config: Config) -> tuple[str, str, str]:
 
 
 def _left(config: Config, missing: Sequence[int]) -> str:
-    left = f"{len(missing)} to train" if missing else "finished"
-    return f"{named_seeds(config.seeds)} ({left})"
+    return f"{named_seeds(config.seeds)} ({f'{len(missing)} to train' if missing else 'finished'})"

@@ -14,10 +14,10 @@ from dropout_lab.commands import tracking
 from dropout_lab.commands.result import Audience
 from dropout_lab.config import resolve as configs
 from dropout_lab.config.ranges import parse_seeds
-from dropout_lab.config.resolve import Config
+from dropout_lab.config.settings import Config
 from dropout_lab.data import datasets as data
 from dropout_lab.errors import Problem, Refused
-from dropout_lab.execution.this_machine import ThisMachine
+from dropout_lab.execution.layout import ThisMachine
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.find import find, is_run, is_sweep, named, state
 from dropout_lab.runs.job import Job
@@ -26,7 +26,6 @@ from dropout_lab.runs.summary import read_summary
 
 if TYPE_CHECKING:
     from dropout_lab.cluster.join import Cluster
-    from dropout_lab.execution.execute import Place
 
 SMOKE_IMAGES = 2000
 UNNAMED = "experiment"  # the run of a config that has neither a name nor a file
@@ -70,7 +69,7 @@ class Options:
     cluster: Cluster | None = None
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Cluster | ThisMachine:
         """Where networks are trained. Only here is chosen between a cluster and this machine."""
         return self.cluster or ThisMachine(self.jobs)
 

@@ -9,7 +9,7 @@ import contextlib
 import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from dropout_lab import cost, storage
 from dropout_lab.commands import listing, progress, tracking
@@ -17,16 +17,13 @@ from dropout_lab.commands.names import Options, each, inside
 from dropout_lab.commands.result import Result
 from dropout_lab.data import datasets as data
 from dropout_lab.execution.layout import Layout
-from dropout_lab.execution.units import named
+from dropout_lab.execution.units import Event, Noted, SeedDone, UnitFailed, named
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.find import is_run
 from dropout_lab.runs.job import Job
 from dropout_lab.runs.read import Run
 from dropout_lab.runs.record import set_aside
 from dropout_lab.sweeps.plan import Sweep
-
-if TYPE_CHECKING:
-    from dropout_lab.execution.execute import Event
 
 
 class Step(NamedTuple):
@@ -142,13 +139,11 @@ def layout(steps: Sequence[Step], device: str, options: Options) -> Layout:
 
 def heed(event: Event, note: Callable[[str], None]) -> list[str]:
     """Handle an event: remove an outdated picture, pass on a remark, or return a line about a failure."""
-    from dropout_lab.execution import execute as execution
-
-    if isinstance(event, execution.SeedDone):
+    if isinstance(event, SeedDone):
         storage.remove(event.task.job.path / "curves.png")  # drawn anew when the run is complete
-    elif isinstance(event, execution.Noted):
+    elif isinstance(event, Noted):
         note(event.text)
-    elif isinstance(event, execution.UnitFailed):
+    elif isinstance(event, UnitFailed):
         return [f"{named(event.unit)}: {event.reason}"]
     return []
 

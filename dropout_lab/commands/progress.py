@@ -1,7 +1,4 @@
-"""What a person sees while networks train: a bar and a table of the runs on a terminal, plain lines elsewhere.
-
-Always on stderr.
-"""
+"""What a person sees on stderr while networks train: a bar and a table of runs on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,19 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dropout_lab.cost import seconds as seconds_of
+from dropout_lab.execution.units import EpochDone, Event, SeedDone, Task, UnitFailed
 from dropout_lab.terminal import is_live, say
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from dropout_lab.execution.execute import EpochDone, Event
-    from dropout_lab.execution.units import Task
-
 LINE_EVERY = 0.5  # seconds between plain lines where epochs are faster than that
 WIDE = 100  # columns for a bar with losses and accuracy beside it; a narrower terminal shows the accuracy only
 MOST_LINES = 20  # runs in the table; of more runs, those in training and those that ended last
 
-Show = Callable[["Event"], None]
+Show = Callable[[Event], None]
 
 
 @contextmanager
@@ -49,9 +44,9 @@ def shown(
 
 
 class Tally:
-    """How far a plan has come, in epochs over all networks. A resumed network starts at its last checkpoint.
+    """How far a plan has come, in epochs over all networks. The time left is estimated from the `work` of each epoch.
 
-    The remaining time is estimated from the `work` of each epoch; without it all epochs count the same.
+    Without `work` all epochs count the same. A resumed network starts at its last checkpoint.
     """
 
     def __init__(self, epochs: int, work: float | None = None) -> None:
@@ -63,8 +58,6 @@ class Tally:
 
     def take(self, event: Event) -> EpochDone | None:
         """Count an event, and return it if it is the end of an epoch."""
-        from dropout_lab.execution.execute import EpochDone, SeedDone
-
         if isinstance(event, SeedDone):  # perhaps early: diverged
             self.reached[event.task] = event.task.job.config.training.epochs
         if not isinstance(event, EpochDone):
@@ -102,8 +95,6 @@ def _losses(event: EpochDone) -> str:
 
 def _failure(event: Event) -> str | None:
     """Return a line for a unit that failed. It is said at once, and again at the end."""
-    from dropout_lab.execution.execute import UnitFailed
-
     if not isinstance(event, UnitFailed):
         return None
     return f"failed  {', '.join(f'{task.job.path.name} seed {task.seed}' for task in event.unit)}  {event.reason}"
@@ -163,8 +154,6 @@ class Board:
 
     def take(self, event: Event, reached: Mapping[Task, int]) -> None:
         """Update the runs of an event; `reached` are the epochs of all tasks so far."""
-        from dropout_lab.execution.execute import EpochDone, SeedDone, UnitFailed
-
         self.events += 1
         if isinstance(event, EpochDone):
             for task, row in event.rows.items():

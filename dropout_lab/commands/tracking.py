@@ -1,7 +1,4 @@
-"""Events for TensorBoard, written from what `execution/` reports. The training knows nothing of them.
-
-<run>/tensorboard/seed-<n>/    every column of metrics.csv per epoch, and the settings with the seed's final results
-"""
+"""Events for TensorBoard in <run>/tensorboard/seed-<n>/, written from what `execution/` reports of a training."""
 
 from __future__ import annotations
 
@@ -12,22 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dropout_lab.comparison.metrics import results
-from dropout_lab.config.resolve import Config, flatten
+from dropout_lab.config.resolve import flatten
+from dropout_lab.config.settings import Config
 from dropout_lab.config.strict_yaml import written
-from dropout_lab.errors import Failed, Problem, Refused
-from dropout_lab.execution.environment import require
+from dropout_lab.errors import Problem, Refused
+from dropout_lab.execution.machine import require
+from dropout_lab.execution.units import EpochDone, Event, SeedDone
 from dropout_lab.runs.read import Run
 from dropout_lab.runs.row import Row
 from dropout_lab.runs.summary import FinishedSeed, SeedFacts
+from dropout_lab.storage import failing
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-    from dropout_lab.execution.execute import Event
-
 FLUSH_SECONDS = 5  # so that an epoch is visible soon after it ends
 
-Track = Callable[["Event"], None]
+Track = Callable[[Event], None]
 
 
 def check(tool: str) -> None:
@@ -43,8 +41,6 @@ def tracked(tool: str | None) -> Iterator[Track]:
     if tool is None:
         yield lambda event: None
         return
-    from dropout_lab.execution.execute import EpochDone, SeedDone
-
     open_ones: dict[tuple[Path, int], Events] = {}
 
     def track(event: Event) -> None:
@@ -83,7 +79,8 @@ def folder(path: Path, seed: int) -> Path:
 class Events:
     """The events of one seed. If its training resumes at an earlier epoch, the later events are replaced.
 
-    A seed whose first epochs were not tracked is skipped here; `complete` writes all of its events.
+    A seed whose first epochs were not tracked is skipped here; `complete` writes all of its events. The writer's thread
+    reports an error of the file system one call later, so each call may raise `Failed`.
     """
 
     def __init__(self, path: Path, seed: int, first: int = 1) -> None:
@@ -100,7 +97,7 @@ class Events:
             self.writer.close()
             self.writer = self._opened(row.epoch)
         self.reached = row.epoch
-        with _failing(self.path):
+        with failing(self.path, "written"):
             for column, value in asdict(row).items():
                 if column not in ("seed", "epoch"):
                     self.writer.add_scalar(column, value, row.epoch)
@@ -110,7 +107,7 @@ class Events:
         try:
             if self.writer and isinstance(facts, FinishedSeed):
                 settings = {key: _plain(value) for key, value in flatten(config).items() if key != "seeds"}
-                with _failing(self.path):
+                with failing(self.path, "written"):
                     self.writer.add_hparams(settings, results(facts), run_name=".", global_step=facts.epochs)
         finally:
             self.close()
@@ -118,25 +115,15 @@ class Events:
     def close(self) -> None:
         """Close the file."""
         if self.writer:
-            with _failing(self.path):
+            with failing(self.path, "written"):
                 self.writer.close()
 
     def _opened(self, first: int) -> SummaryWriter:
         from torch.utils.tensorboard import SummaryWriter
 
         replaced = first if self.path.exists() else None
-        with _failing(self.path):
-            writer = SummaryWriter(self.path, purge_step=replaced, flush_secs=FLUSH_SECONDS)
-        return writer
-
-
-@contextlib.contextmanager
-def _failing(path: Path) -> Iterator[None]:
-    """Turn an error of the file system into `Failed`. The writer's thread reports it one call later."""
-    try:
-        yield
-    except OSError as error:
-        raise Failed(f"{path}: cannot be written: {error.strerror}") from error
+        with failing(self.path, "written"):
+            return SummaryWriter(self.path, purge_step=replaced, flush_secs=FLUSH_SECONDS)
 
 
 def _plain(value: object) -> object:

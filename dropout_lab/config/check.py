@@ -31,10 +31,7 @@ class Draft:
     def config(
         self, mapping: Mapping[str, object], words: Sequence[str], values: Mapping[str, object], check_files: bool
     ) -> Config:
-        """Return the config, or raise Refused with all problems.
-
-        Broken keys are reported and left out, so that rules between the other keys can still be checked.
-        """
+        """Return the config, or raise Refused with all problems. Broken keys do not stop the other checks."""
         given = self.merged(mapping, words, values)
         if given.get("name") is None:
             given["name"] = self.name

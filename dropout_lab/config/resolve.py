@@ -1,8 +1,4 @@
-"""The config of a run: read from a file, changed by words and values, checked once for all commands, and written again.
-
-The settings with their defaults and bounds are in `settings.py`, the check is in `check.py`, the grammar of ranges in
-`ranges.py`. Other modules import all of these from here.
-"""
+"""The config of a run: read from a file, changed by words and values, checked once for all commands, written again."""
 
 from __future__ import annotations
 
@@ -13,46 +9,13 @@ from types import MappingProxyType
 from typing import Any
 
 from dropout_lab.config.check import COMMAND_LINE, Draft, dotted, problem_of
-from dropout_lab.config.ranges import expand_numbers, expand_values, parse_seeds
 from dropout_lab.config.rules import did_you_mean, found, nearest_file
-from dropout_lab.config.settings import (
-    RUN_NAME,
-    SETTINGS,
-    Config,
-    DataConfig,
-    DropoutConfig,
-    NetworkConfig,
-    RegularizationConfig,
-    TrainingConfig,
-    json_schema,
-    schema_of,
-)
+from dropout_lab.config.settings import RUN_NAME, SETTINGS, Config, json_schema, schema_of
 from dropout_lab.config.strict_yaml import MAX_BYTES, BadYaml, Fault, Keys, read, written
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.storage import as_json, atomic_write
 
-__all__ = [
-    "RUN_NAME",
-    "Config",
-    "DataConfig",
-    "DropoutConfig",
-    "NetworkConfig",
-    "RegularizationConfig",
-    "TrainingConfig",
-    "changed",
-    "commented_yaml",
-    "expand_numbers",
-    "expand_values",
-    "flatten",
-    "init",
-    "json_schema",
-    "load",
-    "parse_seeds",
-    "resolve",
-    "to_yaml",
-]
-
-NONE: Mapping[str, object] = MappingProxyType({})
+NONE: Mapping[str, object] = MappingProxyType({})  # no values
 NOTE_COLUMN = 38  # where the comments of the commented file begin
 
 
@@ -117,18 +80,13 @@ def to_yaml(config: Config) -> str:
 
 
 def commented_yaml(name: str) -> str:
-    """Return the text of a config file, `name`.yaml, with every key, its default, and its meaning as a comment.
-
-    The file loads as the defaults. Raises Refused if `name` is not the name of a run.
-    """
+    """Return the text of `name`.yaml: every key, its default and its meaning. Raises Refused if it can name no run."""
     defaults = resolve({}, where=COMMAND_LINE, name=name).model_dump() | {"name": None}
-    head = (
-        "# yaml-language-server: $schema=./dropout-lab.schema.json",
-        f"# Train it with: dropout-lab train {name}.yaml",
-        "# Every key is here with its default; leave out what you do not change.",
-        "",
-    )
-    return "\n".join((*head, *_yaml_lines(defaults, notes=True))) + "\n"
+    head = f"""# yaml-language-server: $schema=./dropout-lab.schema.json
+# Train it with: dropout-lab train {name}.yaml
+# Every key is here with its default; leave out what you do not change.
+"""
+    return "\n".join((head, *_yaml_lines(defaults, notes=True))) + "\n"
 
 
 def init(name: str) -> list[Path]:
@@ -159,14 +117,15 @@ def _yaml_lines(values: Mapping[str, Any], above: Keys = (), notes: bool = False
 def _contents(path: Path) -> bytes:
     """Return the bytes of a file, but at most one byte more than a config may have. Raises BadYaml."""
     try:
+        if path.is_file():
+            with path.open("rb") as file:
+                return file.read(MAX_BYTES + 1)
         if path.is_dir():
-            raise BadYaml(Fault((), None, "must be a file, not a directory"))
-        if not path.exists():
-            near = did_you_mean(nearest_file(path, (".yaml", ".yml")))
-            raise BadYaml(Fault((), None, f"no such file{near}"))
-        if not path.is_file():
-            raise BadYaml(Fault((), None, "must be a regular file"))  # a pipe may never end
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+            reason = "must be a file, not a directory"
+        elif path.exists():
+            reason = "must be a regular file"  # a pipe may never end
+        else:
+            reason = f"no such file{did_you_mean(nearest_file(path, ('.yaml', '.yml')))}"
     except OSError as error:
-        raise BadYaml(Fault((), None, f"cannot be read: {error.strerror}")) from None
+        reason = f"cannot be read: {error.strerror}"
+    raise BadYaml(Fault((), None, reason))

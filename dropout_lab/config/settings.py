@@ -1,7 +1,7 @@
 """Every setting of a run: its default, its bounds and its meaning, and the rules that span several settings.
 
 The models below are the only source: messages, the JSON schema, the commented file and the docs derive from them. To
-add a setting, add a field. `resolve.py` reads them from files and is what other modules import.
+add a setting, add a field.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, field_validator
 from pydantic_core import CoreSchema, core_schema
@@ -29,6 +29,8 @@ RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_RULE = "1 to 64 of A-Z a-z 0-9 . _ - with a letter or digit first, in quotes where it is a number"
 MAX_PARAMETERS = 100_000_000  # of one network
 MAX_EPOCHS = 10_000_000  # of one run, over all of its seeds
+
+Finding = tuple[tuple[Keys, ...], str, object]  # keys whose values break a rule together, the rule, the first's value
 
 
 @dataclass(frozen=True)
@@ -76,73 +78,68 @@ class Section(BaseModel):
         return value + 0 if isinstance(value, float) else value
 
 
+def setting(default: Any, meaning: str, **limits: Any) -> Any:
+    """A field of a section: its default (... is none), what it means, and its limits as pydantic names them."""
+    return Field(default, description=meaning, **limits)
+
+
 class DataConfig(Section):
     """The images, and how they are split and scaled."""
 
-    dataset: Dataset = Field(
-        default="mnist", description="mnist, fashion-mnist, kmnist, digits (bundled), or the path of your own .npz"
+    dataset: Dataset = setting("mnist", "mnist, fashion-mnist, kmnist, digits (bundled), or the path of your own .npz")
+    validation_fraction: float = setting(0.1, "share of the training images set aside for validation", gt=0, le=0.9)
+    validation_from: Literal["tail", "random"] = setting(
+        "tail", "tail: the last images of the file, as Keras does; random: drawn by seed"
     )
-    validation_fraction: float = Field(
-        default=0.1, gt=0, le=0.9, description="share of the training images set aside for validation"
+    scale: Literal["unit", "column-l2", "standardize"] = setting(
+        "unit", "unit: /255; column-l2: keras.utils.normalize(axis=1); standardize: mean 0, sd 1"
     )
-    validation_from: Literal["tail", "random"] = Field(
-        default="tail", description="tail: the last images of the file, as Keras does; random: drawn by seed"
+    train_size: int | None = setting(None, "train on only N of the images that validation leaves; null: on all", ge=1)
+    train_from: Literal["head", "random"] = setting(
+        "head", "which N: head: the first; random: drawn by seed, fewer out of more"
     )
-    scale: Literal["unit", "column-l2", "standardize"] = Field(
-        default="unit", description="unit: /255; column-l2: keras.utils.normalize(axis=1); standardize: mean 0, sd 1"
-    )
-    train_size: int | None = Field(
-        default=None, ge=1, description="train on only N of the images that validation leaves; null: on all"
-    )
-    train_from: Literal["head", "random"] = Field(
-        default="head", description="which N: head: the first; random: drawn by seed, fewer out of more"
-    )
-    label_noise: float = Field(
-        default=0.0, ge=0, le=1, description="fraction of the training labels replaced by another class, drawn by seed"
+    label_noise: float = setting(
+        0.0, "fraction of the training labels replaced by another class, drawn by seed", ge=0, le=1
     )
 
 
 class NetworkConfig(Section):
     """A multilayer perceptron with a softmax at its end."""
 
-    hidden: tuple[Width, ...] = Field(
-        default=(128, 128), max_length=32, strict=False, description="units of each hidden layer; []: no hidden layer"
+    hidden: tuple[Width, ...] = setting(
+        (128, 128), "units of each hidden layer; []: no hidden layer", max_length=32, strict=False
     )
-    activation: Literal["relu", "tanh", "sigmoid", "selu", "identity"] = Field(
-        default="relu", description="activation of the hidden layers: relu, tanh, sigmoid, selu, identity"
+    activation: Literal["relu", "tanh", "sigmoid", "selu", "identity"] = setting(
+        "relu", "activation of the hidden layers: relu, tanh, sigmoid, selu, identity"
     )
-    init: Literal["glorot-uniform", "lecun-normal", "pytorch", "normal"] = Field(
-        default="glorot-uniform", description="first weights: glorot-uniform (as Keras), lecun-normal, pytorch, normal"
+    init: Literal["glorot-uniform", "lecun-normal", "pytorch", "normal"] = setting(
+        "glorot-uniform", "first weights: glorot-uniform (as Keras), lecun-normal, pytorch, normal"
     )
-    widen: bool = Field(
-        default=False, description="true: units / (1 - rate) in each hidden layer, so that as many are kept"
-    )
+    widen: bool = setting(False, "true: units / (1 - rate) in each hidden layer, so that as many are kept")
 
 
 class DropoutConfig(Section):
     """What is dropped, and where. A rate is the fraction dropped, never the fraction kept."""
 
-    kind: Annotated[str, Words((*DROPOUTS,))] = Field(default="bernoulli", description=", ".join(DROPOUTS))
-    rate: Rate | Annotated[tuple[Rate, ...], Field(max_length=32, strict=False)] = Field(
-        default=0.5, description="fraction of hidden units dropped; a list gives one per hidden layer; 0: none"
+    kind: Annotated[str, Words((*DROPOUTS,))] = setting("bernoulli", ", ".join(DROPOUTS))
+    rate: Rate | Annotated[tuple[Rate, ...], Field(max_length=32, strict=False)] = setting(
+        0.5, "fraction of hidden units dropped; a list gives one per hidden layer; 0: none"
     )
-    input_rate: Rate = Field(default=0.0, description="fraction of the pixels dropped")
-    placement: Literal["after", "before"] = Field(default="after", description="after or before the activation")
-    mask: Literal["example", "batch"] = Field(
-        default="example", description="example: a mask for each image; batch: one mask for the whole batch"
+    input_rate: Rate = setting(0.0, "fraction of the pixels dropped")
+    placement: Literal["after", "before"] = setting("after", "after or before the activation")
+    mask: Literal["example", "batch"] = setting(
+        "example", "example: a mask for each image; batch: one mask for the whole batch"
     )
-    schedule: Annotated[str, Words((*SCHEDULES,))] = Field(
-        default="constant", description=f"of the rates in time: {', '.join(SCHEDULES)}"
+    schedule: Annotated[str, Words((*SCHEDULES,))] = setting(
+        "constant", f"of the rates in time: {', '.join(SCHEDULES)}"
     )
-    cutoff: int | None = Field(
-        default=None, ge=0, le=100_000, description="epochs after which early dropout ends, or late dropout begins"
+    cutoff: int | None = setting(
+        None, "epochs after which early dropout ends, or late dropout begins", ge=0, le=100_000
     )
-    gamma: float | None = Field(
-        default=None, gt=0, le=1000, description="curriculum: how fast the rates rise, per step; null: 10 / all steps"
+    gamma: float | None = setting(
+        None, "curriculum: how fast the rates rise, per step; null: 10 / all steps", gt=0, le=1000
     )
-    samples: int = Field(
-        default=10, ge=1, le=1000, description="dropconnect: of its inference by moment matching; 1: mean weights"
-    )
+    samples: int = setting(10, "dropconnect: of its inference by moment matching; 1: mean weights", ge=1, le=1000)
 
     @property
     def manner(self) -> str:
@@ -168,72 +165,65 @@ class DropoutConfig(Section):
 class RegularizationConfig(Section):
     """What keeps the weights small, beside dropout."""
 
-    l1: float = Field(default=0.0, ge=0, le=1000, description="weight of the sum of absolute weights in the loss")
-    l2: float = Field(default=0.0, ge=0, le=1000, description="weight of the sum of squared weights in the loss")
-    max_norm: float | None = Field(
-        default=None, gt=0, le=1000, description="largest norm of the weights into one unit; null: any"
-    )
-    weight_decay: float = Field(
-        default=0.0, ge=0, le=1000, description="decoupled: each step takes learning rate * this * weight off a weight"
+    l1: float = setting(0.0, "weight of the sum of absolute weights in the loss", ge=0, le=1000)
+    l2: float = setting(0.0, "weight of the sum of squared weights in the loss", ge=0, le=1000)
+    max_norm: float | None = setting(None, "largest norm of the weights into one unit; null: any", gt=0, le=1000)
+    weight_decay: float = setting(
+        0.0, "decoupled: each step takes learning rate * this * weight off a weight", ge=0, le=1000
     )
 
 
 class TrainingConfig(Section):
     """How the network is trained."""
 
-    epochs: int = Field(default=10, ge=1, le=100_000, description="passes over the training images")
-    batch_size: int = Field(default=32, ge=1, le=65_536, description="images per step")
-    optimizer: Literal["adam", "sgd", "rmsprop"] = Field(
-        default="adam", description="how steps follow from gradients: adam, sgd, rmsprop"
+    epochs: int = setting(10, "passes over the training images", ge=1, le=100_000)
+    batch_size: int = setting(32, "images per step", ge=1, le=65_536)
+    optimizer: Literal["adam", "sgd", "rmsprop"] = setting(
+        "adam", "how steps follow from gradients: adam, sgd, rmsprop"
     )
-    learning_rate: float = Field(default=0.001, gt=0, le=1e30, description="size of the steps")
-    decay: float = Field(default=1.0, gt=0, le=1, description="factor of the learning rate after every epoch")
-    decay_steps: int | None = Field(
-        default=None, ge=1, le=10**9, description="T: the learning rate is divided by 1 + steps / T; null: it is not"
+    learning_rate: float = setting(0.001, "size of the steps", gt=0, le=1e30)
+    decay: float = setting(1.0, "factor of the learning rate after every epoch", gt=0, le=1)
+    decay_steps: int | None = setting(
+        None, "T: the learning rate is divided by 1 + steps / T; null: it is not", ge=1, le=10**9
     )
-    momentum: float = Field(default=0.0, ge=0, lt=1, description="share of the last step kept; sgd and rmsprop only")
-    momentum_start: float | None = Field(
-        default=None, ge=0, lt=1, description="momentum of the first epoch, from where it rises; null: the same"
+    momentum: float = setting(0.0, "share of the last step kept; sgd and rmsprop only", ge=0, lt=1)
+    momentum_start: float | None = setting(
+        None, "momentum of the first epoch, from where it rises; null: the same", ge=0, lt=1
     )
-    momentum_epochs: int = Field(
-        default=500, ge=1, le=100_000, description="epochs in which momentum_start becomes momentum, in equal parts"
+    momentum_epochs: int = setting(
+        500, "epochs in which momentum_start becomes momentum, in equal parts", ge=1, le=100_000
     )
-    nesterov: bool = Field(default=False, description="true: Nesterov's momentum; sgd only")
-    dampened: bool = Field(default=False, description="true: gradients times 1 - momentum (Hinton 2012); sgd only")
-    epsilon_form: Literal["pytorch", "keras"] = Field(
-        default="pytorch", description="where epsilon stands in adam and rmsprop: as in pytorch, or as in keras"
+    nesterov: bool = setting(False, "true: Nesterov's momentum; sgd only")
+    dampened: bool = setting(False, "true: gradients times 1 - momentum (Hinton 2012); sgd only")
+    epsilon_form: Literal["pytorch", "keras"] = setting(
+        "pytorch", "where epsilon stands in adam and rmsprop: as in pytorch, or as in keras"
     )
-    patience: int | None = Field(
-        default=None,
-        ge=1,
-        le=100_000,
-        description="stop when val_loss has no new best for so many epochs, restore it",
+    patience: int | None = setting(
+        None, "stop when val_loss has no new best for so many epochs, restore it", ge=1, le=100_000
     )
-    precision: Literal["float32", "bfloat16"] = Field(
-        default="float32", description="of training's products: float32, bfloat16 (8 bits, faster for wide layers)"
+    precision: Literal["float32", "bfloat16"] = setting(
+        "float32", "of training's products: float32, bfloat16 (8 bits, faster for wide layers)"
     )
 
 
 class Config(Section):
     """The config of one run. Make it with `load` or `resolve`, which also check the rules between several keys."""
 
-    name: Name = Field(description="name of the run and of its directory; null: the name of this file")
-    data: DataConfig = Field(default=DataConfig(), description="the images")
-    network: NetworkConfig = Field(default=NetworkConfig(), description="the multilayer perceptron")
-    dropout: DropoutConfig = Field(default=DropoutConfig(), description="what is dropped, and where")
-    regularization: RegularizationConfig = Field(
-        default=RegularizationConfig(), description="what else holds the weights back"
-    )
-    training: TrainingConfig = Field(default=TrainingConfig(), description="how the weights are found")
-    seeds: tuple[Seed, ...] = Field(
-        default=(0,),
+    name: Name = setting(..., "name of the run and of its directory; null: the name of this file")
+    data: DataConfig = setting(DataConfig(), "the images")
+    network: NetworkConfig = setting(NetworkConfig(), "the multilayer perceptron")
+    dropout: DropoutConfig = setting(DropoutConfig(), "what is dropped, and where")
+    regularization: RegularizationConfig = setting(RegularizationConfig(), "what else holds the weights back")
+    training: TrainingConfig = setting(TrainingConfig(), "how the weights are found")
+    seeds: tuple[Seed, ...] = setting(
+        (0,),
+        "one network is trained for each",
         min_length=1,
         max_length=MAX_VALUES,
         strict=False,
         json_schema_extra={"uniqueItems": True},
-        description="one network is trained for each",
     )
-    device: Device = Field(default="auto", description="auto, cpu, cuda, or cuda:N for one GPU of several")
+    device: Device = setting("auto", "auto, cpu, cuda, or cuda:N for one GPU of several")
 
     @property
     def identity(self) -> str:
@@ -274,6 +264,7 @@ SETTINGS: tuple[Keys, ...] = tuple(  # in the order of the file
 )
 
 
+@cache
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema (draft 2020-12) of a config file, for editors."""
     schema: dict[str, Any] = _untitled(Config.model_json_schema())
@@ -285,15 +276,12 @@ def json_schema() -> dict[str, Any]:
 
 def schema_of(keys: Keys) -> Schema:
     """Return the schema of a setting, of a section or, for (), of the whole config."""
-    schema = _cached_schema()
+    schema = json_schema()
     for key in keys:
         schema = schema["properties"][key]
         if "$ref" in schema:
-            schema = _cached_schema()["$defs"][schema["$ref"].rpartition("/")[2]]
+            schema = json_schema()["$defs"][schema["$ref"].rpartition("/")[2]]
     return schema
-
-
-_cached_schema = cache(json_schema)
 
 
 def _untitled(schema: Any) -> Any:
@@ -301,14 +289,6 @@ def _untitled(schema: Any) -> Any:
     if isinstance(schema, dict):
         return {key: _untitled(value) for key, value in schema.items() if key != "title"}
     return schema
-
-
-class Finding(NamedTuple):
-    """A rule between settings that is broken. A message names the first of `keys`, with `value`."""
-
-    keys: tuple[Keys, ...]
-    reason: str
-    value: object
 
 
 def findings(config: Config) -> Iterator[Finding]:
@@ -319,7 +299,7 @@ def findings(config: Config) -> Iterator[Finding]:
     yield from _training_findings(config.training)
     repeated = [seed for index, seed in enumerate(config.seeds) if seed in config.seeds[:index]]
     if repeated:
-        yield Finding((("seeds",),), "must name every seed only once", repeated[0])
+        yield (("seeds",),), "must name every seed only once", repeated[0]
 
 
 def _training_findings(training: TrainingConfig) -> Iterator[Finding]:
@@ -336,37 +316,37 @@ def _training_findings(training: TrainingConfig) -> Iterator[Finding]:
         if value != neutral and training.optimizer not in optimizers:
             users = f"{' and '.join(optimizers)} {'use' if len(optimizers) > 1 else 'uses'} {key}"
             reason = f"must be {written(neutral)} with the optimizer {training.optimizer}: only {users}"
-            yield Finding((("training", key), optimizer), reason, value)
+            yield (("training", key), optimizer), reason, value
     for key in "nesterov", "dampened":
         if getattr(training, key) and training.optimizer == "sgd" and not training.momentum:
-            yield Finding((("training", key), ("training", "momentum")), "must be false without momentum", True)
+            yield (("training", key), ("training", "momentum")), "must be false without momentum", True
     if training.optimizer != "adam" and (training.momentum_start or 0) > training.momentum:
         reason = f"must be null or a number up to the momentum that it rises to, {written(training.momentum)}"
         keys = ("training", "momentum_start"), ("training", "momentum")
-        yield Finding(keys, reason, training.momentum_start)
+        yield keys, reason, training.momentum_start
 
 
 def _dropout_findings(config: Config) -> Iterator[Finding]:
     dropout, layers = config.dropout, len(config.network.hidden)
     if isinstance(dropout.rate, tuple) and len(dropout.rate) != layers:
         reason = f"must be one number, or a list of exactly {layers}: one per hidden layer"
-        yield Finding((("dropout", "rate"), ("network", "hidden")), reason, dropout.rate)
+        yield (("dropout", "rate"), ("network", "hidden")), reason, dropout.rate
     kind = DROPOUTS[dropout.kind]
     if kind.below_one:
         for key, value in ("rate", dropout.rate), ("input_rate", dropout.input_rate):
             if max(value if isinstance(value, tuple) else (value,), default=0) == 1:
                 reason = f"must be below 1 with the kind {dropout.kind}, whose noise has no bound there"
-                yield Finding((("dropout", key), ("dropout", "kind")), reason, value)
+                yield (("dropout", key), ("dropout", "kind")), reason, value
     for (section, key), needed in kind.needs.items():
         if (value := getattr(getattr(config, section), key)) != needed:
             reason = f"must be {written(needed)} with the kind {dropout.kind}, {kind.because}"
-            yield Finding(((section, key), ("dropout", "kind")), reason, value)
+            yield ((section, key), ("dropout", "kind")), reason, value
     if dropout.schedule in CUT and dropout.cutoff is None:
         reason = f"must be a number of epochs with the schedule {dropout.schedule}"
-        yield Finding((("dropout", "cutoff"), ("dropout", "schedule")), reason, None)
+        yield (("dropout", "cutoff"), ("dropout", "schedule")), reason, None
     if config.network.widen and max(config.rates, default=0) == 1:
         reason = "must be below 1 with network.widen, which divides by what is kept"
-        yield Finding((("dropout", "rate"), ("network", "widen")), reason, dropout.rate)
+        yield (("dropout", "rate"), ("network", "widen")), reason, dropout.rate
 
 
 def _data_findings(config: Config) -> Iterator[Finding]:
@@ -378,10 +358,10 @@ def _data_findings(config: Config) -> Iterator[Finding]:
     keys: tuple[Keys, ...] = ("data", "validation_fraction"), ("data", "dataset")
     if left == count:
         reason = f"must set at least one of the {count} training images aside"
-        yield Finding(keys, reason, data.validation_fraction)
+        yield keys, reason, data.validation_fraction
     if data.train_size is not None and data.train_size > left:
         reason = f"must be null or a whole number from 1 to {left}, the training images that validation leaves"
-        yield Finding((("data", "train_size"), *keys), reason, data.train_size)
+        yield (("data", "train_size"), *keys), reason, data.train_size
 
 
 def _size_findings(config: Config) -> Iterator[Finding]:
@@ -391,8 +371,8 @@ def _size_findings(config: Config) -> Iterator[Finding]:
     parameters = sum((inputs + 1) * outputs for inputs, outputs in pairwise(units))
     if parameters > MAX_PARAMETERS:
         reason = f"must make a network of at most {MAX_PARAMETERS} parameters, not {parameters}"
-        yield Finding((("network", "hidden"), ("data", "dataset")), reason, config.network.hidden)
+        yield (("network", "hidden"), ("data", "dataset")), reason, config.network.hidden
     epochs, seeds = config.training.epochs, len(config.seeds)
     if epochs * seeds > MAX_EPOCHS:
         reason = f"must be at most {MAX_EPOCHS // seeds} with {seeds} seeds, for {MAX_EPOCHS} epochs in all"
-        yield Finding((("training", "epochs"), ("seeds",)), reason, epochs)
+        yield (("training", "epochs"), ("seeds",)), reason, epochs

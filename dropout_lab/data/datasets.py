@@ -1,7 +1,6 @@
 """DATASETS: every data set by name, loaded whole into memory, so that a batch is a selection of indices.
 
-To add a data set, add one entry to DATASETS. Images keep the order of their files. Validation images are set aside from
-the training images (data/split.py), never from the test images.
+To add a data set, add one entry to DATASETS. Validation images are taken from the training images (data/split.py).
 """
 
 from __future__ import annotations
@@ -28,10 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Digits:
-    """scikit-learn's 1,797 handwritten digits, 8 x 8 pixels of 0..16, installed with the package.
-
-    The split is fixed: in the order of the file the first 1,437 are the training images, the last 360 the test images.
-    """
+    """scikit-learn's 1,797 handwritten digits, 8 x 8 pixels of 0..16: the first 1,437 train, the last 360 test."""
 
     name: str = "digits"
     title: str = "scikit-learn's handwritten digits"
@@ -155,10 +151,7 @@ def load(dataset: str, scale: str, directory: Path, device: str = "cpu") -> Data
 
 
 def test_images(dataset: str, directory: Path, sha256: str) -> NDArray[Any]:
-    """Return the test images as they are stored: (n, height, width) or (n, features). Downloads nothing.
-
-    Raises Refused where the files are missing or corrupt, or where the data set has another digest than `sha256`.
-    """
+    """Return the stored test images, (n, height, width) or (n, features). Refuses any but those of `sha256`."""
     for report in verify(dataset, directory):
         if report.problem:
             raise Refused(Problem(str(report.path), dataset, report.problem, report.sha256 or "nothing"))

@@ -1,7 +1,4 @@
-"""Data sets in the IDX format of MNIST, four files each: verify, read, and download through torchvision.
-
-torchvision only checks that its files exist. Here every file is verified each time it is read.
-"""
+"""Data sets in the IDX format of MNIST, four files each: downloaded by torchvision, verified whenever they are read."""
 
 from __future__ import annotations
 
@@ -80,9 +77,7 @@ class IdxSet:
 
     def check(self, directory: Path) -> None:
         """Raise now, without torchvision, what `read` would: a file is corrupt, or it is missing without a network."""
-        inspected = self._inspect(directory)
-        self._refuse_corrupt(inspected)
-        if any(report.missing for report, _ in inspected) and not _online():
+        if any(report.missing for report, _ in self._sound(directory)) and not _online():
             raise self._unavailable(self.raw(directory), "no network")
 
     def read(self, directory: Path) -> tuple[NDArray[Any], ...]:
@@ -92,12 +87,10 @@ class IdxSet:
         """
         import numpy as np
 
-        inspected = self._inspect(directory)
-        self._refuse_corrupt(inspected)  # now, because a download would replace the file unasked
+        inspected = self._sound(directory)  # refused now, because a download would replace a corrupt file unasked
         if any(report.missing for report, _ in inspected):
             self.fetch(directory)
-            inspected = self._inspect(directory)
-            self._refuse_corrupt(inspected)
+            inspected = self._sound(directory)
         return tuple(
             np.frombuffer(content, np.uint8, offset=4 * len(header)).reshape(header[1:])
             for (_, content), header in zip(inspected, self._headers(), strict=True)
@@ -138,10 +131,8 @@ class IdxSet:
     def _inspect(self, directory: Path) -> list[tuple[FileReport, bytes]]:
         raw = self.raw(directory)
         expected = dict(zip(FILES, self.sha256, strict=True)) if self.sha256 else _published(raw / SUMS)
-        return [
-            self._inspect_file(raw / name, header, expected)
-            for name, header in zip(FILES, self._headers(), strict=True)
-        ]
+        files = zip(FILES, self._headers(), strict=True)
+        return [self._inspect_file(raw / name, header, expected) for name, header in files]
 
     def _inspect_file(
         self, path: Path, header: tuple[int, ...], expected: Mapping[str, str] | None
@@ -159,16 +150,17 @@ class IdxSet:
         sha256 = hashlib.sha256(content).hexdigest()
         wrong = _broken_structure(content, header, size, self.classes)
         if wrong is None and expected is not None and expected.get(path.name) != sha256:
-            wrong = "differs from the published file (SHA-256)"
-            if path.name not in expected:
-                wrong = f"has no readable line in the {SUMS} beside it"
+            unlisted = f"has no readable line in the {SUMS} beside it"
+            wrong = "differs from the published file (SHA-256)" if path.name in expected else unlisted
         return FileReport(path, sha256, wrong), content
 
-    def _refuse_corrupt(self, inspected: list[tuple[FileReport, bytes]]) -> None:
+    def _sound(self, directory: Path) -> list[tuple[FileReport, bytes]]:
+        """Return what `_inspect` does. Raises Refused for a corrupt file."""
         fix = f"`dropout-lab data fetch {self.name}` downloads it anew"
-        bad = [report for report, _ in inspected if not report.ok and not report.missing]
-        if bad:
+        inspected = self._inspect(directory)
+        if bad := [report for report, _ in inspected if not report.ok and not report.missing]:
             raise Refused(*(Problem(str(r.path), self.name, f"{r.problem}; {fix}", r.sha256) for r in bad))
+        return inspected
 
     def _download(self, workspace: Path, raw: Path) -> None:
         """Let torchvision download into `workspace`, unpack and check its MD5 sums; then verify, write SHA256SUMS."""
@@ -182,9 +174,8 @@ class IdxSet:
             for packed in self.raw(workspace).glob("*.gz"):
                 packed.unlink()
             reports = self.verify(workspace)
-            for report in reports:
-                if report.problem is not None:
-                    raise RuntimeError(f"{report.path.name} {report.problem}")
+            if bad := [report for report in reports if not report.ok]:
+                raise RuntimeError(f"{bad[0].path.name} {bad[0].problem}")
             if not self.sha256:
                 lines = (f"{report.sha256}  {report.path.name}\n" for report in reports)
                 (self.raw(workspace) / SUMS).write_text("".join(lines), encoding="ascii")
@@ -264,9 +255,7 @@ def _workspace(directory: Path) -> Iterator[Path]:
     handle = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        for abandoned in directory.glob(
-            ".dropout-lab-fetch-*"
-        ):  # by a killed process: a living one would hold the lock
+        for abandoned in directory.glob(".dropout-lab-fetch-*"):  # its process was killed, or would hold the lock
             shutil.rmtree(abandoned, ignore_errors=True)
         with TemporaryDirectory(prefix=".dropout-lab-fetch-", dir=directory, ignore_cleanup_errors=True) as temporary:
             yield Path(temporary)

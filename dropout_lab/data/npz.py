@@ -174,9 +174,7 @@ def _read_arrays(
     for name in headers:
         try:
             with archive.open(f"{name}.npy") as file:
-                arrays[name] = npy.read_array(
-                    file, allow_pickle=False
-                )  # zipfile checks the CRC when the last byte is read
+                arrays[name] = npy.read_array(file, allow_pickle=False)  # at the last byte, zipfile checks the CRC
         except Exception as error:  # as above
             findings.append((name, "is damaged", error))
     return arrays

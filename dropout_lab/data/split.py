@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
 
 from dropout_lab.errors import Problem, Refused
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from dropout_lab.streams import stream
 
 
 def split(
@@ -26,11 +27,6 @@ def split(
 
     Raises Refused where either side would be empty, or fewer than `train_size` training images are left.
     """
-    import numpy as np
-    import torch
-
-    from dropout_lab.streams import stream
-
     cut = math.floor(count * (1 - fraction))
     if not 0 < cut < count:
         reason = f"must leave some of {count} images to train on, and some to validate"
@@ -51,35 +47,12 @@ def split(
     return torch.from_numpy(training[:train_size]), torch.from_numpy(indices[cut:])
 
 
-class SplitRule(Protocol):
-    """The settings that decide a split; `config.settings.DataConfig` has them."""
-
-    @property
-    def validation_fraction(self) -> float: ...
-    @property
-    def validation_from(self) -> str: ...
-    @property
-    def train_size(self) -> int | None: ...
-    @property
-    def train_from(self) -> str: ...
-
-
-def split_as(rule: SplitRule, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Return what `split` returns for `count` images under the settings `rule`."""
-    chosen = rule.validation_fraction, rule.validation_from, rule.train_size
-    return split(count, *chosen, seed, rule.train_from)
-
-
 def noisy(labels: Tensor, indices: Sequence[Tensor], fraction: float, classes: int, seeds: Sequence[int]) -> Tensor:
     """Return `labels` (n,) as each seed sees them, (seeds, n): some labels at its `indices` get another class.
 
     The number of changed labels is `fraction` of the indices, rounded (ties to even). All other classes are equally
     likely. With the same seed, the labels changed at a smaller fraction are among those changed at a larger one.
     """
-    import torch
-
-    from dropout_lab.streams import stream
-
     result = labels.repeat(len(seeds), 1)
     for seen, trained_on, seed in zip(result, indices, seeds, strict=True):
         generator = stream(seed, "label noise")

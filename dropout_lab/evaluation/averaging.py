@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dropout_lab.comparison.inference import TINY
-from dropout_lab.config.resolve import Config
+from dropout_lab.config.settings import Config
 from dropout_lab.cost import CHUNK, FEWEST_ROWS
 from dropout_lab.dropout import DROPOUTS, NONE
 from dropout_lab.network import Network

@@ -7,7 +7,7 @@ import torch
 from scipy.ndimage import rotate
 
 from dropout_lab.comparison.inference import entropy
-from dropout_lab.config.resolve import Config
+from dropout_lab.config.settings import Config
 from dropout_lab.cost import FEWEST_ROWS
 from dropout_lab.data.datasets import Data
 from dropout_lab.evaluation.averaging import Array, passes

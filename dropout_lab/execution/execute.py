@@ -1,85 +1,25 @@
 """Carry a plan out: jobs in, events out. A `Source` trains the units; this process is the only one that writes.
 
-`Place` and `Source` say what is needed of whoever trains. This machine and a Dask cluster are places; the sources are
-`Here` (this process), `Processes` (worker processes on this machine) and `OnDask` (the workers of a cluster).
+The sources are `Here` (this process), `Processes` (worker processes on this machine) and `OnDask` (a Dask cluster).
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections import defaultdict, deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from dropout_lab.config.resolve import DataConfig
-from dropout_lab.data.split import split_as
-from dropout_lab.execution.layout import Layout, Wanted
-from dropout_lab.execution.units import Task, Unit, group
+from dropout_lab.config.settings import DataConfig
+from dropout_lab.execution.units import EpochDone, Event, Noted, SeedDone, Task, Unit, UnitFailed, group
 from dropout_lab.execution.workers import Message, Progress, dataset
 from dropout_lab.runs.job import Job
 from dropout_lab.runs.record import RunWriter, writing
-from dropout_lab.runs.row import Row
-from dropout_lab.runs.summary import SeedFacts
 from dropout_lab.storage import atomic_write
-from dropout_lab.training import Ended, Lane
+from dropout_lab.training import Ended, Lane, split_as
 
 Messages = Generator[tuple[Unit, Message], None, None]  # each with the unit that it is about
-
-
-@dataclass(frozen=True)
-class EpochDone:
-    """A unit has finished an epoch: the row of each task, each one's share of the seconds, and the cluster's worker."""
-
-    rows: Mapping[Task, Row]
-    seconds: float
-    where: str = ""
-
-
-@dataclass(frozen=True)
-class SeedDone:
-    """A seed has ended, with its facts as in summary.json."""
-
-    task: Task
-    facts: SeedFacts
-
-
-@dataclass(frozen=True)
-class UnitFailed:
-    """A unit could not be trained. Its runs stay unfinished; the error.txt of each has the details."""
-
-    unit: Unit
-    reason: str
-
-
-@dataclass(frozen=True)
-class Noted:
-    """A remark for the user; the work goes on."""
-
-    text: str
-
-
-Event = EpochDone | SeedDone | UnitFailed | Noted
-
-
-class Place(Protocol):
-    """Where plans can be carried out."""
-
-    def likely(self, asked: str, where: str) -> str:
-        """Return the device that a config's "auto", "cpu" or "cuda" is there, as far as can be said without torch.
-
-        `where` is what asks for it: "command line" or "config". Raises `Refused` if there is no such device.
-        """
-
-    def device(self, asked: str) -> str:
-        """Return the device that it is. May import torch. Raises `Refused` if there is no such device."""
-
-    def layout(self, wanted: Wanted, device: str, lanes: int | None) -> Layout:
-        """Return how networks are laid out there. Raises `Refused` if the memory is too little."""
-
-    def source(self, data: Path, device: str, layout: Layout, lanes: int | None) -> Source:
-        """Return who trains on a device in a layout. `data` is the data directory, `lanes` the limit asked for."""
 
 
 class Source(Protocol):
@@ -151,7 +91,7 @@ class Writers:
             stack = contextlib.ExitStack()
             writer = stack.enter_context(writing(job, self.data[job.config.data]))
             self.open[job.path] = writer, stack
-            self.notes += writer.notes
+            self.notes += writer.checkpoints.notes
         return self.open[job.path][0]
 
     def take(self, units: deque[Unit]) -> tuple[Unit, list[Lane]] | None:

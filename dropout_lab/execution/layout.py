@@ -1,18 +1,22 @@
-"""How units are laid out on this machine: processes, threads, lanes and memory. No torch."""
+"""This machine as a place to train: processes, threads, lanes and memory. No torch until a plan is carried out."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dropout_lab import cost
-from dropout_lab.config.resolve import Config
+from dropout_lab.config.settings import Config
 from dropout_lab.dropout import DROPOUTS
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.execution import machine
-from dropout_lab.execution.machine import GIB
 from dropout_lab.execution.units import lane_key, units_of
+
+if TYPE_CHECKING:
+    from dropout_lab.execution.execute import Source
 
 WORTH_A_PROCESS = 10.0  # seconds of work that each worker process must have: it takes about four to start
 Wanted = Sequence[tuple[Config, int]]  # networks to train: configs, each with its number of seeds
@@ -32,14 +36,11 @@ class Layout:
         threads = "1 thread" if self.threads == 1 else f"up to {self.threads} threads"
         threads += " each" * (self.processes > 1)
         lanes = "one network at a time" if self.lanes == 1 else f"up to {self.lanes} networks side by side"
-        return f"{processes}, {threads}, {lanes}, about {self.memory / GIB:.1f} GiB"
+        return f"{processes}, {threads}, {lanes}, about {self.memory / machine.GIB:.1f} GiB"
 
 
 def layout(wanted: Wanted, device: str = "cpu", workers: int | None = None, lanes: int | None = None) -> Layout:
-    """Return the layout for networks: with `workers` and `lanes` if given, else with as many as are worth it and fit.
-
-    Raises `Refused` if the free memory is too little.
-    """
+    """Return the layout with `workers` and `lanes`, else with as many as pay and fit; `Refused` if none fits."""
     total = sum(count for _, count in wanted)
     seconds = sum(count * cost.seconds(config) for config, count in wanted)
     most = max(1, min(machine.cores(), total, int(seconds / WORTH_A_PROCESS))) if device == "cpu" else 1
@@ -53,7 +54,7 @@ def layout(wanted: Wanted, device: str = "cpu", workers: int | None = None, lane
     reason = f"is too little for this plan ({result}); ask for fewer --jobs or --lanes, or for a smaller network"
     if any(DROPOUTS[config.dropout.kind].masks_all_weights(config.dropout.mask) for config, _ in wanted):
         reason += ", or for dropout.mask=batch: every example has a mask of all weights"
-    raise Refused(Problem("this machine", "free memory", reason, f"{free / GIB:.1f} GiB"))
+    raise Refused(Problem("this machine", "free memory", reason, f"{free / machine.GIB:.1f} GiB"))
 
 
 def largest(wanted: Wanted, workers: int, lanes: int | None = None, device: str = "cpu") -> tuple[int, int]:
@@ -64,3 +65,49 @@ def largest(wanted: Wanted, workers: int, lanes: int | None = None, device: str 
     counts = [(alike[lane_key(config)], config) for config, _ in wanted]
     sizes = [-(-count // units_of(config, count, workers, lanes, device)) for count, config in counts]
     return max(cost.memory(config, size) for (config, _), size in zip(wanted, sizes, strict=True)), max(sizes)
+
+
+@dataclass(frozen=True)
+class ThisMachine:
+    """Trains in `processes` processes; None lets the layout choose how many. `Cluster` has the same methods."""
+
+    processes: int | None = None
+
+    def likely(self, asked: str, where: str) -> str:
+        """Return the device that a config's "auto", "cpu" or "cuda" is here, as far as can be said without torch.
+
+        `where` is what asks for it: "command line" or "config". Raises `Refused` if there is no such device.
+        """
+        if asked == "auto":
+            return "cuda" if machine.cuda_count() else "cpu"
+        if asked != "cpu" and _index(asked) >= (count := machine.cuda_count()):
+            reason = f"this machine has {count or 'no'} CUDA device{'s' * (count > 1)}; use cpu or auto"
+            raise Refused(Problem(where, "device", reason, asked))
+        return asked
+
+    def device(self, asked: str) -> str:
+        """Return the device that it is. Imports torch. Raises `Refused` if there is no such device."""
+        import torch
+
+        if asked == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        if asked != "cpu" and _index(asked) >= (count := torch.cuda.device_count()):
+            reason = f"this torch sees {count} CUDA devices; use cpu, or install a CUDA build of torch"
+            raise Refused(Problem("command line", "device", reason, asked))
+        return asked
+
+    def layout(self, wanted: Wanted, device: str, lanes: int | None) -> Layout:
+        """Return how networks are laid out here. Raises `Refused` if the memory is too little."""
+        return layout(wanted, device, self.processes, lanes)
+
+    def source(self, data: Path, device: str, layout: Layout, lanes: int | None) -> Source:
+        """Return who trains on a device in a layout. `data` is the data directory, `lanes` the limit asked for."""
+        from dropout_lab.execution.sources import Here, Processes
+
+        kind = Here if layout.processes == 1 else Processes
+        return kind(data, layout.processes, device, lanes)
+
+
+def _index(device: str) -> int:
+    """Return n of "cuda:n", 0 of "cuda"."""
+    return int(device.partition(":")[2] or 0)

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from dropout_lab import cost
-from dropout_lab.config.resolve import Config
+from dropout_lab.config.settings import Config
 from dropout_lab.errors import LabError
-from dropout_lab.execution.environment import environment
 from dropout_lab.execution.execute import Messages, Writers
-from dropout_lab.execution.machine import cores
+from dropout_lab.execution.machine import cores, environment
 from dropout_lab.execution.units import Task, Unit, named, plan
 from dropout_lab.execution.workers import Settings, Stopped, Worker, work
 from dropout_lab.runs.job import Job

@@ -1,22 +1,24 @@
 """What trains side by side: the seeds that a job lacks become *tasks*, and tasks that train together become a *unit*.
 
-One process trains one unit at a time. No number that a run records depends on how tasks are grouped. No torch.
+One process trains one unit at a time; *events* tell how it goes. No number depends on how tasks are grouped. No torch.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
 from dropout_lab import cost
-from dropout_lab.config.resolve import Config
+from dropout_lab.config.settings import Config
 from dropout_lab.data import datasets as data
 from dropout_lab.dropout import DROPOUTS
 from dropout_lab.execution import machine
 from dropout_lab.runs.job import Job
+from dropout_lab.runs.row import Row
+from dropout_lab.runs.summary import SeedFacts
 
 MOST_LANES = 16  # with more, the fixed cost of a step shrinks no further (docs/log.md)
 MOST_LANES_CUDA = 256
@@ -31,6 +33,41 @@ class Task:
 
 
 Unit = tuple[Task, ...]  # trained side by side
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """A unit has finished an epoch: the row of each task, each one's share of the seconds, and the cluster's worker."""
+
+    rows: Mapping[Task, Row]
+    seconds: float
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class SeedDone:
+    """A seed has ended, with its facts as in summary.json."""
+
+    task: Task
+    facts: SeedFacts
+
+
+@dataclass(frozen=True)
+class UnitFailed:
+    """A unit could not be trained. Its runs stay unfinished; the error.txt of each has the details."""
+
+    unit: Unit
+    reason: str
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A remark for the user; the work goes on."""
+
+    text: str
+
+
+Event = EpochDone | SeedDone | UnitFailed | Noted
 
 
 def named(unit: Unit) -> str:

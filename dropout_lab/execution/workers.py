@@ -1,7 +1,4 @@
-"""Train one unit and report it: `work`, in this process, or in a worker process, which trains one unit after another.
-
-Nothing is written to disk here. `execute.py` records what is reported.
-"""
+"""Train a unit and report it, here or in a worker process, which trains one after another. `execute.py` records it."""
 
 from __future__ import annotations
 
@@ -16,8 +13,7 @@ from functools import lru_cache
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 from pathlib import Path
 
-from dropout_lab.data.datasets import Data
-from dropout_lab.data.datasets import load as load_data
+from dropout_lab.data.datasets import Data, load
 from dropout_lab.errors import LabError
 from dropout_lab.runs.row import Row, Snapshot
 from dropout_lab.training import Ended, Lane, train
@@ -83,7 +79,7 @@ def _work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Message]:
 @lru_cache(maxsize=1)
 def dataset(name: str, scale: str, directory: Path, device: str) -> Data:
     """Load a data set. The last one stays in memory for the next unit."""
-    return load_data(name, scale, directory, device)
+    return load(name, scale, directory, device)
 
 
 class Worker:

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dropout_lab.errors import Failed, Problem, Refused, printable
+from dropout_lab.errors import Problem, Refused, printable
 from dropout_lab.runs.row import Outcome, Row, Snapshot
 from dropout_lab.runs.summary import SEED_FACTS
-from dropout_lab.storage import atomic_write, make_directory, read_file, remove_leftovers, seal, sync, unseal
+from dropout_lab.storage import atomic_write, failing, make_directory, read_file, remove_leftovers, seal, sync, unseal
 
 NAME = re.compile(r"seed-([0-9]{1,20})(\.previous)?", re.ASCII)
 SYNC_EVERY = 2.0  # seconds between flushes; a flush takes longer than everything else in saving
@@ -101,11 +101,9 @@ class Checkpoints:
         now = time.monotonic()
         if not record.outcome and now - self.flushed.get(seed, -SYNC_EVERY) >= SYNC_EVERY and newest.exists():
             self.flushed[seed] = now
-            try:
+            with failing(newest, "renamed"):
                 sync(newest)
                 newest.replace(previous)
-            except OSError as error:
-                raise Failed(f"{newest}: cannot be renamed: {error.strerror or error}") from error
         atomic_write(newest, pack(record, self.origin), durable=bool(record.outcome))
 
     def drop(self, seeds: Iterable[int]) -> None:
@@ -124,8 +122,7 @@ class Checkpoints:
 
 def pack(record: Record, origin: Origin) -> bytes:
     """Return a record as sealed bytes."""
-    facts: dict[str, Any] = {"origin": vars(origin), "rows": [row.values for row in record.rows]}
-    facts["seconds"] = record.seconds
+    facts = {"origin": vars(origin), "rows": [row.values for row in record.rows], "seconds": record.seconds}
     if record.outcome:
         return seal(facts | {"outcome": record.outcome.facts.model_dump()}, record.outcome.arrays)
     assert record.snapshot, "an unfinished record is saved with a snapshot"

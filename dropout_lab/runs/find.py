@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from dropout_lab.config.resolve import RUN_NAME
-from dropout_lab.storage import is_locked
+from dropout_lab.config.settings import RUN_NAME
+from dropout_lab.storage import holder
 
 
 def is_run(path: Path) -> bool:
@@ -41,4 +41,4 @@ def state(path: Path) -> str:
     """Return "finished", "running" or "interrupted"."""
     if (path / "summary.json").exists():
         return "finished"
-    return "running" if is_locked(path) else "interrupted"
+    return "running" if holder(path) else "interrupted"

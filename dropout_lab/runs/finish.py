@@ -14,6 +14,7 @@ from dropout_lab.runs.summary import damaged, read_summary
 from dropout_lab.storage import archive
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 PREDICTED = ("predictions", "probabilities")  # for the test images, by the weights of the last epoch
@@ -26,12 +27,8 @@ def metrics_file(records: Mapping[int, Record]) -> bytes:
 
 def timing_file(records: Mapping[int, Record]) -> bytes:
     """Return the bytes of timing.csv: the wall-clock seconds of every row."""
-    lines = (
-        (row.seed, row.epoch, seconds)
-        for _, record in sorted(records.items())
-        for row, seconds in zip(record.rows, record.seconds, strict=True)
-    )
-    return table(("seed", "epoch", "seconds"), lines)
+    pairs = (pair for _, record in sorted(records.items()) for pair in zip(record.rows, record.seconds, strict=True))
+    return table(("seed", "epoch", "seconds"), ((row.seed, row.epoch, seconds) for row, seconds in pairs))
 
 
 def table(columns: Sequence[str], lines: Iterable[Sequence[object]]) -> bytes:
@@ -42,14 +39,11 @@ def table(columns: Sequence[str], lines: Iterable[Sequence[object]]) -> bytes:
 
 def weights_file(outcomes: Mapping[int, Outcome]) -> bytes:
     """Return all seeds' weights as safetensors bytes, named "<seed>.<last|best>.<layer>.<weight|bias>"."""
-    return archive(
-        {
-            f"{seed}.{name}": array
-            for seed, outcome in outcomes.items()
-            for name, array in outcome.arrays.items()
-            if name.startswith(("last.", "best."))
-        }
-    )
+    weights: dict[str, np.ndarray] = {}
+    for seed, outcome in outcomes.items():
+        last_and_best = (name for name in outcome.arrays if name.startswith(("last.", "best.")))
+        weights |= {f"{seed}.{name}": outcome.arrays[name] for name in last_and_best}
+    return archive(weights)
 
 
 def predictions_file(outcomes: Mapping[int, Outcome]) -> bytes:
@@ -65,10 +59,7 @@ def predictions_file(outcomes: Mapping[int, Outcome]) -> bytes:
 
 
 def finished_records(path: Path, origin: Origin) -> dict[int, Record]:
-    """Return the records that a finished run's files were written from; none if the run is not finished.
-
-    Raises `Refused` if the run has another origin, or a file is not as it was written.
-    """
+    """Return the records of a finished run, else none. Raises `Refused` for damage, or for another origin."""
     if read_summary(path) is None:
         return {}
     run = load(path)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dropout_lab.config import resolve as configs
-from dropout_lab.config.resolve import Config, flatten
+from dropout_lab.config.settings import Config
 from dropout_lab.errors import Problem, Refused, shown
 from dropout_lab.runs.find import is_run
 from dropout_lab.runs.summary import check_hash, read_summary
@@ -55,7 +55,7 @@ class Job:
         recorded = configs.load(self.path / "config.yaml", check_files=False)
         if recorded.identity == self.config.identity:
             return recorded
-        old, new = flatten(recorded), flatten(self.config)
+        old, new = configs.flatten(recorded), configs.flatten(self.config)
         differing = [key for key in new if old[key] != new[key] and key not in ("name", "seeds", "device")]
         reason = "this run exists with another value ({}); use --name for a new run, or --fresh"
         raise Refused(*(Problem(str(self.path), key, reason.format(shown(old[key])), new[key]) for key in differing))
@@ -69,12 +69,9 @@ class Job:
 
 def refuse_foreign(path: Path) -> None:
     """Raise `Refused` if there is something at `path` that is not a run directory."""
-
-    def left_behind(entry: Path) -> bool:
-        return any(entry.match(pattern) for pattern in FIRST)
-
     try:
-        free = is_run(path) or not path.exists() or (path.is_dir() and all(map(left_behind, path.iterdir())))
+        free = is_run(path) or not path.exists()
+        free = free or (path.is_dir() and all(any(map(entry.match, FIRST)) for entry in path.iterdir()))
         places = path, path / "checkpoint", path / "tensorboard", *path.glob("tensorboard/*")
         link = any(place.is_symlink() for place in places)
     except OSError as error:

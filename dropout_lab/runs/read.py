@@ -1,7 +1,4 @@
-"""A finished run, read from its directory. No torch here; `runs/record.py` writes the directory.
-
-runs/<name>/config.yaml  metrics.csv  timing.csv  weights.safetensors  predictions.npz  summary.json
-"""
+"""A finished run, read from its directory. No torch here; `runs/record.py` writes the directory."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dropout_lab.config import resolve as configs
-from dropout_lab.config.resolve import Config
+from dropout_lab.config.settings import Config
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.runs.row import COLUMNS
 from dropout_lab.runs.summary import FinishedSeed, Summary, check_hash, damaged, read_summary
@@ -66,19 +63,14 @@ class Run:
         return {seed: float(totals[seed]) for seed in self.seeds if seed in totals}
 
     def predictions(self) -> dict[str, np.ndarray]:
-        """Return the test predictions at the last epoch, as arrays by name.
-
-        seeds (S,), labels (n,), predictions (S, n), probabilities (S, n, classes).
-        """
+        """Return the last epoch's seeds (S,), labels (n,), predictions (S, n) and probabilities (S, n, classes)."""
         import numpy as np
 
         data = self._read("predictions.npz")
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as archive:
                 if sum(member.file_size for member in archive.zip.infolist()) > len(data):
-                    raise ValueError(
-                        "holds less than it declares"
-                    )  # what a run writes is not compressed, so this is a zip bomb
+                    raise ValueError("holds less than it declares")  # a zip bomb: a run writes without compression
                 arrays = dict(archive)
             seeds, labels, predictions = (arrays[name] for name in ("seeds", "labels", "predictions"))
             kinds = "".join(array.dtype.kind for array in (seeds, labels, predictions))

@@ -1,38 +1,21 @@
-"""The one writer of a run directory.
-
-While seeds are in training, `checkpoint/` holds what is known of each (`runs/checkpoint.py`). When all seeds asked for
-have ended, the final files are written from these records, summary.json last.
-"""
+"""The one writer of a run directory: checkpoints while seeds are in training, the final files when all have ended."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from dropout_lab.config.resolve import to_yaml
 from dropout_lab.errors import Failed
 from dropout_lab.runs.checkpoint import Checkpoints, Origin, Record
-from dropout_lab.runs.finish import (
-    finished_records,
-    metrics_file,
-    predictions_file,
-    timing_file,
-    weights_file,
-)
+from dropout_lab.runs.finish import finished_records, metrics_file, predictions_file, timing_file, weights_file
 from dropout_lab.runs.job import Job, refuse_foreign
 from dropout_lab.runs.row import Outcome, Row, Snapshot
 from dropout_lab.runs.summary import Summary
-from dropout_lab.storage import (
-    atomic_write,
-    locked,
-    make_directory,
-    remove,
-    remove_leftovers,
-    sha256,
-    sync,
-)
+from dropout_lab.storage import atomic_write, failing, locked, make_directory, remove, remove_leftovers, sha256, sync
 
 FILES = ("config.yaml", "metrics.csv", "timing.csv", "weights.safetensors", "predictions.npz", "summary.json")
 
@@ -40,15 +23,10 @@ FILES = ("config.yaml", "metrics.csv", "timing.csv", "weights.safetensors", "pre
 def set_aside(path: Path) -> Path:
     """Rename a run directory to `<name>.old-<n>`, with the first n that is free, and return the new path (--fresh)."""
     refuse_foreign(path)
-    with locked(path):
-        number = 1
-        while (aside := path.with_name(f"{path.name}.old-{number}")).exists():
-            number += 1
-        try:
-            path.rename(aside)
-            sync(path.parent)
-        except OSError as error:
-            raise Failed(f"{path}: cannot be renamed: {error.strerror}") from error
+    with locked(path), failing(path, "renamed"):
+        aside = next(aside for n in count(1) if not (aside := path.with_name(f"{path.name}.old-{n}")).exists())
+        path.rename(aside)
+        sync(path.parent)
     return aside
 
 
@@ -62,13 +40,13 @@ def writing(job: Job, data_sha256: str) -> Iterator[RunWriter]:
 
 
 class RunWriter:
-    """Writes one run directory. `writing` makes it, and holds the lock."""
+    """Writes one run directory. `writing` makes it, and holds the lock.
+
+    It reads what is there; if a finished run lacks seeds, it makes it unfinished, and keeps its seeds as checkpoints.
+    Raises `Refused`, before anything is changed, if the run was begun with another config or other data.
+    """
 
     def __init__(self, job: Job, data_sha256: str) -> None:
-        """Read what is there. If a finished run lacks seeds, make it unfinished, and keep its seeds as checkpoints.
-
-        Raises `Refused`, before anything is changed, if the run was begun with another config or other data.
-        """
         self.path, self.asked = job.path, job.config.seeds
         self.finished = not job.unfinished()  # asked again: now no other process can change the answer
         origin = Origin(job.config.identity, data_sha256)
@@ -92,11 +70,6 @@ class RunWriter:
             remove(self.path / "summary.json")
         atomic_write(self.path / "config.yaml", to_yaml(self.config).encode())
         self.checkpoints.prepare()
-
-    @property
-    def notes(self) -> list[str]:
-        """What is wrong with the checkpoints: a line for each seed that has a damaged one."""
-        return self.checkpoints.notes
 
     def pending(self) -> set[int]:
         """Return the seeds asked for that have not ended."""

@@ -17,8 +17,7 @@ class Row:
 
     train_*: the mean over the epoch's batches, with dropout on, while the weights move (as Keras logs it).
     clean_train_*: measured after the epoch, with dropout off, on as many training images as are validated on.
-    rate: the mean dropout rate over the epoch's steps and over the hidden layers; if these drop nothing, the rate of
-    the input.
+    rate: mean dropout rate over the epoch's steps and the hidden layers; if these drop nothing, that of the input.
     """
 
     seed: int
@@ -51,11 +50,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the training of one seed ended: what summary.json says of it, and its arrays.
-
-    The arrays are weights and test results by name; a diverged seed has none. `data_sha256` is the digest of the data
-    that it was trained on.
-    """
+    """How the training of a seed on data `data_sha256` ended: facts; weights and test results, none if it diverged."""
 
     facts: SeedFacts
     arrays: dict[str, np.ndarray]

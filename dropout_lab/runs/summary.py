@@ -1,7 +1,6 @@
 """summary.json: the facts of a finished run, checked when they are written and when they are read. No torch here.
 
-summary.json is written after all other files of a run: if it is there, the run is finished. It holds the SHA-256 of
-these files, and of its own text.
+It is written after all other files of a run, and holds the SHA-256 of these files, and of its own text.
 """
 
 from __future__ import annotations
@@ -12,15 +11,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PositiveInt,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
 
 from dropout_lab.config.settings import Name
 from dropout_lab.errors import Problem, Refused
@@ -35,12 +26,8 @@ def _seed(key: object) -> object:
     return int(key) if isinstance(key, str) and re.fullmatch("[0-9]{1,20}", key, re.ASCII) else key
 
 
-def _number(value: object) -> object:
-    return math.nan if value is None else value  # JSON has no other way to write a result that is not finite
-
-
 Seed = Annotated[int, BeforeValidator(_seed)]
-Number = Annotated[float, BeforeValidator(_number)]
+Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]  # null: not finite
 
 
 class Facts(BaseModel):
@@ -83,8 +70,8 @@ class DivergedSeed(Facts):
     step: PositiveInt
 
 
-SeedFacts = FinishedSeed | DivergedSeed
-SEED_FACTS: TypeAdapter[SeedFacts] = TypeAdapter(Annotated[SeedFacts, Field(discriminator="status")])
+SeedFacts = Annotated[FinishedSeed | DivergedSeed, Field(discriminator="status")]
+SEED_FACTS: TypeAdapter[SeedFacts] = TypeAdapter(SeedFacts)
 
 
 class Summary(Facts):
@@ -99,7 +86,7 @@ class Summary(Facts):
     name: str
     identity: str
     data_sha256: str
-    seeds: dict[Seed, Annotated[SeedFacts, Field(discriminator="status")]]
+    seeds: dict[Seed, SeedFacts]
     environment: dict[str, Any]
     files: dict[Name, str]
 
@@ -119,10 +106,7 @@ class Summary(Facts):
 
 
 def read_summary(path: Path) -> Summary | None:
-    """Return the summary of the run directory `path`, or None if it has none.
-
-    Raises `Refused` if summary.json is damaged, or its format is newer than this dropout-lab.
-    """
+    """Return a run directory's summary, None if it has none. Raises `Refused` if it is damaged or of a newer format."""
     file = path / "summary.json"
     try:
         data = read_file(file)

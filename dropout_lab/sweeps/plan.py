@@ -12,7 +12,7 @@ from typing import Any
 
 from dropout_lab.config import resolve as configs
 from dropout_lab.config.ranges import distinct, expand_numbers, expand_values
-from dropout_lab.config.resolve import Config
+from dropout_lab.config.settings import Config
 from dropout_lab.config.strict_yaml import written
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.sweeps.files import PlannedRun, SweepFile

@@ -37,14 +37,13 @@ from dropout_lab.cluster.worker import Facts
 from dropout_lab.config import resolve as configs
 from dropout_lab.cost import TORCH
 from dropout_lab.errors import Failed, Problem, Refused
-from dropout_lab.execution.environment import environment
 from dropout_lab.execution.execute import Event, Noted, execute
-from dropout_lab.execution.machine import GIB
+from dropout_lab.execution.machine import GIB, environment
 from dropout_lab.execution.sources import Here
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.find import is_run, state
 from dropout_lab.runs.job import Job
-from dropout_lab.storage import is_locked
+from dropout_lab.storage import holder
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +126,7 @@ def test_of_four_units_one_kills_its_process_once_one_always_and_one_fails(tmp_p
         assert metrics(jobs[fate]) == undisturbed(tmp_path, jobs[fate])
     assert "SIGKILL" in (jobs["always"].path / "error.txt").read_text()
     assert "and a second line" in (jobs["error"].path / "error.txt").read_text()
-    assert not any(is_locked(job.path) for job in jobs.values())
+    assert not any(holder(job.path) for job in jobs.values())
 
 
 @pytest.mark.slow
@@ -324,7 +323,7 @@ def test_a_scheduler_that_is_lost_ends_the_sweep_and_one_that_comes_back_does_no
             with pytest.raises(Failed, match="scheduler is gone; what is finished is kept"):
                 events += happening
         finished = {job.path: metrics(job) for job in jobs if state(job.path) == "finished"}
-        assert not failures(events) and not any(is_locked(job.path) for job in jobs)
+        assert not failures(events) and not any(holder(job.path) for job in jobs)
         cluster.start_scheduler()
         cluster.start_worker()
         assert not failures(train(jobs, cluster.address, tmp_path))
@@ -343,7 +342,7 @@ def test_a_scheduler_that_says_nothing_any_more_is_lost_too(tmp_path: Path, monk
         with pytest.raises(Failed, match="scheduler is gone; what is finished is kept"):
             list(happening)
         os.killpg(cluster.scheduler.pid, signal.SIGCONT)
-    assert not any(is_locked(job.path) for job in jobs)
+    assert not any(holder(job.path) for job in jobs)
 
 
 @pytest.mark.long
@@ -562,7 +561,7 @@ def test_a_scheduler_without_workers_is_refused(lab: Lab, monkeypatch: pytest.Mo
 
 
 def test_without_dask_it_says_what_to_install(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dropout_lab.execution.environment.find_spec", lambda name: None)
+    monkeypatch.setattr("dropout_lab.execution.machine.find_spec", lambda name: None)
     outcome = lab("sweep tiny.yaml --rates 0.1 --cluster local:2")
     assert outcome.code == 2 and "pip install 'dropout-lab[cluster]'" in outcome.err
 

@@ -21,7 +21,7 @@ from recorded import outcome, row, snapshot
 from dropout_lab.cluster.distribute import Report, distribute
 from dropout_lab.cluster.worker import Lost, Returned, WorkerLost
 from dropout_lab.config import resolve as configs
-from dropout_lab.config.resolve import Config
+from dropout_lab.config.settings import Config
 from dropout_lab.errors import Failed, Problem, Refused
 from dropout_lab.execution.execute import EpochDone, Event, Noted, UnitFailed, Writers, check_data
 from dropout_lab.execution.sources import Here

@@ -15,7 +15,7 @@ from dropout_lab.commands import doctor as checkup
 from dropout_lab.data.datasets import DATASETS
 from dropout_lab.errors import Refused
 from dropout_lab.execution import machine
-from dropout_lab.execution.this_machine import ThisMachine
+from dropout_lab.execution.layout import ThisMachine
 
 
 def test_a_healthy_machine_is_told_so_and_left_as_it_is(lab: Lab) -> None:

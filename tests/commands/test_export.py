@@ -145,7 +145,7 @@ def test_other_refusals(line: str, reason: str, unchanged: Lab) -> None:
 
 @pytest.mark.parametrize("package", ["mlflow", "sqlalchemy", "alembic"])
 def test_a_missing_package_is_refused(package: str, unchanged: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dropout_lab.execution.environment.find_spec", lambda name: None if name == package else True)
+    monkeypatch.setattr("dropout_lab.execution.machine.find_spec", lambda name: None if name == package else True)
     outcome = unchanged(f"export toy {TO}")
     assert outcome.code == 2
     assert f"--to: needs the package {package}: pip install 'dropout-lab[mlflow]' (got mlflow:" in outcome.err

@@ -170,7 +170,7 @@ def test_refusals(line: str, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     before = lab.tree()
     unknown = lab(f"{line} --track wandb")
     assert unknown.err == "dropout-lab: error: command line: --track: must be tensorboard (got wandb)\n"
-    monkeypatch.setattr("dropout_lab.execution.environment.find_spec", lambda name: None)
+    monkeypatch.setattr("dropout_lab.execution.machine.find_spec", lambda name: None)
     missing = lab(f"{line} --track tensorboard")
     reason = "needs the package tensorboard: pip install 'dropout-lab[tensorboard]'"
     assert missing.err == f"dropout-lab: error: command line: --track: {reason} (got tensorboard)\n"

@@ -16,17 +16,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dropout_lab.config import resolve as configs
-from dropout_lab.config.resolve import (
-    Config,
-    TrainingConfig,
-    commented_yaml,
-    flatten,
-    json_schema,
-    load,
-    resolve,
-    to_yaml,
-)
-from dropout_lab.config.settings import SETTINGS, schema_of
+from dropout_lab.config.resolve import commented_yaml, flatten, load, resolve, to_yaml
+from dropout_lab.config.settings import SETTINGS, Config, TrainingConfig, json_schema, schema_of
 from dropout_lab.data.datasets import DATASETS
 from dropout_lab.data.split import split
 from dropout_lab.dropout import DROPOUTS

@@ -16,7 +16,7 @@ from scipy.special import softmax
 from sklearn.metrics import log_loss
 
 from dropout_lab.config import resolve as configs
-from dropout_lab.config.resolve import Config
+from dropout_lab.config.settings import Config
 from dropout_lab.data.datasets import Data, load
 from dropout_lab.dropout import DROPOUTS
 from dropout_lab.evaluation import evaluate as evaluation

@@ -36,7 +36,7 @@ from dropout_lab.runs.find import state
 from dropout_lab.runs.job import Job
 from dropout_lab.runs.row import Row
 from dropout_lab.runs.summary import DivergedSeed
-from dropout_lab.storage import is_locked
+from dropout_lab.storage import holder
 from dropout_lab.training import Lane
 
 
@@ -114,7 +114,7 @@ def test_killed_before_the_final_files_it_finishes_without_training(
     with monkeypatch.context() as patch, pytest.raises(Failed, match="disk full"):
         patch.setattr(recording.RunWriter, "finish", failing_disk)
         list(execute([job], Here(tmp_path)))
-    assert state(job.path) == "interrupted" and not is_locked(job.path)
+    assert state(job.path) == "interrupted" and not holder(job.path)
     assert not list(execute([job], Here(tmp_path)))
     assert runs.load(job.path).seeds == tuple(range(10)) and metrics(job) == undisturbed(tmp_path, job)
 
@@ -138,7 +138,7 @@ def test_an_error_costs_its_unit_and_is_kept(tmp_path: Path, quick: None, monkey
     assert failures(events) == [UnitFailed((Task(bad, 0), Task(bad, 1)), "ValueError: first line")]
     error = (bad.path / "error.txt").read_text()
     assert error.startswith("Traceback") and 'raise ValueError("first line' in error and "second line" in error
-    assert state(bad.path) == "interrupted" and not is_locked(bad.path)
+    assert state(bad.path) == "interrupted" and not holder(bad.path)
     assert metrics(good) == undisturbed(tmp_path, good)
     again = list(execute([bad, good], Here(tmp_path)))
     assert list(epochs_of(again).values()) == [[2, 3, 4]] * 2 and not failures(again)
@@ -183,7 +183,7 @@ def test_a_lane_that_diverges_may_finish_its_run_while_the_others_go_on(
     events: list[Event] = []
     for event in execute([lost, kept], Here(tmp_path)):
         events.append(event)
-        assert is_locked(lost.path) == (SeedDone(Task(lost, 0), DivergedSeed(epoch=2, step=1)) not in events)
+        assert bool(holder(lost.path)) == (SeedDone(Task(lost, 0), DivergedSeed(epoch=2, step=1)) not in events)
     assert [list(event.rows) for event in events if isinstance(event, EpochDone)][1:] == [[Task(kept, 0)]] * 3
     assert runs.load(lost.path).diverged == (0,) and metrics(kept) == undisturbed(tmp_path, kept)
 
@@ -240,9 +240,9 @@ def test_a_closed_generator_lets_go(tmp_path: Path, quick: None) -> None:
     job = Job(tmp_path / "run", config([0], epochs=1000))
     source = execute([job], Here(tmp_path))
     next(source)
-    assert is_locked(job.path)
+    assert holder(job.path)
     source.close()
-    assert not is_locked(job.path) and state(job.path) == "interrupted"
+    assert not holder(job.path) and state(job.path) == "interrupted"
 
 
 def test_the_work_ends_before_its_directories_are_let_go(
@@ -254,7 +254,7 @@ def test_the_work_ends_before_its_directories_are_let_go(
         try:
             yield from train(*arguments)
         finally:
-            order.append(f"stopped, locked: {is_locked(job.path)}")
+            order.append(f"stopped, locked: {holder(job.path) is not None}")
 
     monkeypatch.setattr(workers, "train", spied)
     source = execute([job], Here(tmp_path))
@@ -305,7 +305,7 @@ def test_of_four_units_one_is_killed_once_one_always_and_one_fails(tmp_path: Pat
     error = (jobs["error"].path / "error.txt").read_text()
     assert error.startswith("Traceback") and "and a second line" in error
     for fate in ("always", "error"):
-        assert state(jobs[fate].path) == "interrupted" and not is_locked(jobs[fate].path)
+        assert state(jobs[fate].path) == "interrupted" and not holder(jobs[fate].path)
         list(execute([jobs[fate]], Here(tmp_path)))
         assert metrics(jobs[fate]) == undisturbed(tmp_path, jobs[fate])
 
@@ -337,7 +337,7 @@ def test_a_refusal_in_a_worker_ends_all_as_a_refusal(tmp_path: Path) -> None:
     jobs = [Job(tmp_path / "a", config(momentum=0.1)), Job(tmp_path / "b", config(momentum=0.2, epochs=100_000))]
     with pytest.raises(Refused, match="was replaced by rubbish"):
         list(execute(jobs, Processes(sabotaged(tmp_path, {0.1: "refused"}), 2)))
-    assert not children() and not is_locked(jobs[0].path) and not is_locked(jobs[1].path)
+    assert not children() and not holder(jobs[0].path) and not holder(jobs[1].path)
 
 
 def test_closing_the_generator_stops_the_workers_at_once(tmp_path: Path) -> None:
@@ -349,7 +349,7 @@ def test_closing_the_generator_stops_the_workers_at_once(tmp_path: Path) -> None
     assert len(children()) == 2
     started = time.monotonic()
     source.close()
-    assert time.monotonic() - started < 60 and not children() and not any(is_locked(job.path) for job in jobs)
+    assert time.monotonic() - started < 60 and not children() and not any(holder(job.path) for job in jobs)
 
 
 PARENT = """

@@ -17,7 +17,7 @@ from variants import config as variant
 
 from dropout_lab import cost
 from dropout_lab.config import resolve as configs
-from dropout_lab.config.resolve import Config
+from dropout_lab.config.settings import Config
 from dropout_lab.data import datasets as data
 from dropout_lab.errors import Refused
 from dropout_lab.execution import machine

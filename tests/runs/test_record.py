@@ -133,7 +133,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_one_note(damage: Any, tmp_path
     path = interrupted(tmp_path / "run", [0, 1], (1, 2))
     damage(path / "checkpoint/seed-1")
     with writing(Job(path, config([0, 1])), DATA) as writer:
-        (note,) = writer.notes
+        (note,) = writer.checkpoints.notes
         assert note.startswith(f"{path}/checkpoint/seed-1: damaged checkpoint passed over (")
         assert note.endswith("); seed 1 goes on from the one before it, at epoch 1") and "\n" not in note
         going_on = writer.resume(1)
@@ -150,7 +150,7 @@ def test_where_both_are_damaged_the_seed_starts_anew(damage: Any, tmp_path: Path
     damage(path / "checkpoint/seed-1")
     damage(path / "checkpoint/seed-1.previous")
     with writing(Job(path, config([0, 1])), DATA) as writer:
-        (note,) = writer.notes
+        (note,) = writer.checkpoints.notes
         assert note.endswith("; seed 1 starts anew")
         assert writer.resume(1) is None and writer.pending() == {1}
         go_on(writer)
@@ -165,7 +165,7 @@ def test_a_damaged_file_never_takes_the_place_of_the_good_one_before_it(tmp_path
         writer.resume(0)
         writer.add(row(0, 2), 0.5, snapshot(0, 2))
         assert (path / "checkpoint/seed-0.previous").read_bytes() == good
-    assert not reopened(path, [0]).notes
+    assert not reopened(path, [0]).checkpoints.notes
 
 
 def test_killed_between_the_two_renames_of_a_checkpoint(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_killed_between_the_two_renames_of_a_checkpoint(tmp_path: Path) -> None:
     path = interrupted(tmp_path / "run", [0], (0, 2))
     (path / "checkpoint/seed-0").replace(path / "checkpoint/seed-0.previous")
     writer = reopened(path, [0])
-    assert writer.records[0].reached == 2 and not writer.notes
+    assert writer.records[0].reached == 2 and not writer.checkpoints.notes
 
 
 def test_a_loss_of_power_costs_what_was_not_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -551,7 +551,7 @@ def test_what_may_never_end_is_not_read(name: str, tmp_path: Path) -> None:
         (path / name).unlink()
         put(path / name)
         if "/" in name:
-            assert "is not a regular file" in " ".join(RunWriter(Job(path, config([0, 1])), DATA).notes)
+            assert "is not a regular file" in " ".join(RunWriter(Job(path, config([0, 1])), DATA).checkpoints.notes)
             break
         with pytest.raises(Refused):
             runs.load(path)

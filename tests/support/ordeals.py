@@ -276,7 +276,7 @@ def at_once(directory: Path, times: int) -> Counts:
         codes = sorted(map(ended, processes))
         assert codes in ([0, 0], [0, 2]), (codes, labs[0].log)
         refused += codes[1] == 2
-        assert not storage.is_locked(run)
+        assert not storage.holder(run)
         accept(run, expected)
     return {"rounds": times, "refused": refused}
 

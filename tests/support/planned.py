@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dropout_lab.config import resolve as configs
-from dropout_lab.config.resolve import Config
+from dropout_lab.config.settings import Config
 from dropout_lab.execution.execute import EpochDone, Event, UnitFailed, execute
 from dropout_lab.execution.sources import Here
 from dropout_lab.execution.units import Task

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dropout_lab.config import resolve as configs
-from dropout_lab.config.resolve import Config
+from dropout_lab.config.settings import Config
 from dropout_lab.runs.job import Job
 from dropout_lab.runs.record import RunWriter, writing
 from dropout_lab.runs.row import Outcome, Row, Snapshot

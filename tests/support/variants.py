@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dropout_lab.config import resolve as configs
-from dropout_lab.config.resolve import Config
+from dropout_lab.config.settings import Config
 
 DIGITS = {"data": {"dataset": "digits"}, "network": {"hidden": [97, 100]}, "training": {"epochs": 3}}
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -20,7 +20,7 @@ from dropout_lab.comparison import inference as statistics
 from dropout_lab.comparison.looks import Looks
 from dropout_lab.comparison.metrics import Metric
 from dropout_lab.config import resolve as configs
-from dropout_lab.config.resolve import RUN_NAME, Config, TrainingConfig
+from dropout_lab.config.settings import RUN_NAME, Config, TrainingConfig
 from dropout_lab.errors import Refused
 from dropout_lab.execution import execute as execution
 from dropout_lab.execution.units import Task
