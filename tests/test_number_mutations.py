@@ -533,8 +533,8 @@ NUMBERS = {
     ),
     "epsilon in RMSprop": Guard(
         "optimizer",
-        'inside = self.config.epsilon_form == "keras"',
-        'inside = self.config.epsilon_form != "keras"',
+        '.sqrt_() if self.config.epsilon_form == "keras"',
+        '.sqrt_() if self.config.epsilon_form != "keras"',
         "test_optimizer.py::rmsprop_adds",
     ),
     "the learning rate falls from the first step": Guard(

@@ -135,19 +135,10 @@ def load(dataset: str, scale: str, directory: Path, device: str = "cpu") -> Data
     except ValueError as error:
         raise Refused(Problem(dataset, "data.scale", str(error), scale)) from error
     labels, test_labels = (array.astype(np.int64) for array in stored[1::2])
-
-    def tensor(array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(array).to(device)
-
-    return Data(
-        images=tensor(images.reshape(len(images), -1)),
-        labels=tensor(labels),
-        test_images=tensor(test_images.reshape(len(test_images), -1)),
-        test_labels=tensor(test_labels),
-        shape=shape,
-        classes=entry.classes if entry else int(labels.max()) + 1,
-        sha256=digest(stored),
-    )
+    flat = images.reshape(len(images), -1), labels, test_images.reshape(len(test_images), -1), test_labels
+    x, y, x_test, y_test = (torch.from_numpy(array).to(device) for array in flat)
+    classes = entry.classes if entry else int(labels.max()) + 1
+    return Data(x, y, x_test, y_test, shape, classes, digest(stored))
 
 
 def test_images(dataset: str, directory: Path, sha256: str) -> NDArray[Any]:

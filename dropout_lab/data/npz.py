@@ -72,7 +72,7 @@ def read(path: Path) -> tuple[NDArray[Any], ...]:
         for axis in "xy":
             array = arrays[f"{axis}_train"]
             arrays[f"{axis}_train"], arrays[f"{axis}_test"] = array[:-test_count], array[-test_count:]
-    _refuse(path, [*_bad_images(arrays), *_bad_labels(arrays, note=f" ({FIFTH})" if whole else "")])
+    _refuse(path, _bad_numbers(arrays, note=f" ({FIFTH})" if whole else ""))
     return tuple(arrays[name] for name in ARRAYS)
 
 
@@ -180,7 +180,8 @@ def _read_arrays(
     return arrays
 
 
-def _bad_images(arrays: dict[str, NDArray[Any]]) -> Iterator[Finding]:
+def _bad_numbers(arrays: dict[str, NDArray[Any]], note: str) -> Iterator[Finding]:
+    """Check the numbers of the images and of the labels; `note` is added to what is wrong with labels."""
     import numpy as np
 
     for name in ("x_train", "x_test"):
@@ -191,11 +192,6 @@ def _bad_images(arrays: dict[str, NDArray[Any]]) -> Iterator[Finding]:
             if not finite.all():
                 at = np.unravel_index(np.argmin(finite), x.shape)
                 yield name, f"must be finite as float32, but is not at {[int(i) for i in at]}", float(x[at])
-
-
-def _bad_labels(arrays: dict[str, NDArray[Any]], note: str) -> Iterator[Finding]:
-    import numpy as np
-
     found = np.unique(arrays["y_train"])
     classes = len(found)
     wrong = found[found != np.arange(classes)]
