@@ -133,7 +133,7 @@ class Network:
         self._padded_gradients = self._views(self.parameters.grad)
         self._padded[-1][..., sizes[-1] :] = -math.inf
         self.weights, self.biases = self.layers(self.parameters.data)
-        self.weight_gradients, _ = self.layers(self.parameters.grad)
+        self.weight_gradients, self.bias_gradients = self.layers(self.parameters.grad)
         self.rounded = products is not None and products != dtype
         self._factors, self._results = self._padded, self._padded_gradients  # of training's products
         if self.rounded:
