@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from numpy.random import Generator
 
-PURPOSES = {"init": 0, "order": 1, "masks": 2, "split": 3, "subset": 4, "label noise": 5, "evaluation": 6}
+PURPOSES = {
+    "init": 0,
+    "order": 1,
+    "masks": 2,
+    "split": 3,
+    "subset": 4,
+    "label noise": 5,
+    "evaluation": 6,
+    "calibration": 7,
+}
 
 
 def stream(seed: int, purpose: str, *more: int) -> Generator:

@@ -23,7 +23,7 @@ FOLDER = "_evaluations"  # in the runs directory
 
 
 def evaluate(named: Run | Where, samples: int, options: Options, look: Look) -> Result[Evaluation]:
-    """Evaluate a finished run, and write <runs>/_evaluations/<run>: evaluation.json, images.csv and pictures.
+    """Evaluate a finished run, and write <runs>/_evaluations/<run>: evaluation.json, two CSV files and pictures.
 
     Raises `Refused` where it is not finished, none of its seeds is, or the data are not those that it was trained on.
     """
@@ -51,6 +51,7 @@ def evaluate(named: Run | Where, samples: int, options: Options, look: Look) -> 
     directory = inside(options.runs, options.runs / FOLDER / label(run.path, options))
     make_directory(directory)
     atomic_write(directory / "evaluation.json", as_json(evaluation_tables.as_dict(found)).encode())
+    atomic_write(directory / "scores.csv", evaluation_tables.scores_csv(found).encode())
     atomic_write(directory / "images.csv", evaluation_tables.images_csv(found).encode())
     with figures.look(look.style, look.size):
         for name, draw in evaluation_figures.FIGURES.items():
@@ -61,5 +62,5 @@ def evaluate(named: Run | Where, samples: int, options: Options, look: Look) -> 
         lambda width: as_text(evaluation_tables.parts(found), width),
         lambda: evaluation_tables.as_dict(found),
         markdown=lambda: as_markdown(evaluation_tables.parts(found)),
-        written=f"{directory}: evaluation.json, images.csv and pictures",
+        written=f"{directory}: evaluation.json, scores.csv, images.csv and pictures",
     )

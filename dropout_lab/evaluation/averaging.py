@@ -21,11 +21,13 @@ from dropout_lab.config.settings import Config
 from dropout_lab.cost import CHUNK, FEWEST_ROWS
 from dropout_lab.dropout import DROPOUTS, NONE
 from dropout_lab.network import Network
+from dropout_lab.streams import stream
 from dropout_lab.threads import Threads
 from dropout_lab.training import Lane, cut, noise
 
 DRAWS = 100  # sets of k passes, for each k
 BINS = 15  # of confidence, for calibration (Guo et al. 2017)
+SIMULATED = 400  # sets of labels that a perfectly calibrated network might have met
 
 Array = NDArray[Any]
 
@@ -34,12 +36,14 @@ Array = NDArray[Any]
 class Scores:
     """How good probabilities are: fraction of errors, mean cross-entropy in nats, expected calibration error (0 to 1).
 
+    if_perfect: the calibration error that is expected from chance alone, see `if_perfect`.
     bins: for each of the BINS bins of confidence, its number of images, their accuracy and their mean confidence.
     """
 
     error: float
     loss: float
     calibration_error: float
+    if_perfect: float
     bins: Array  # (BINS, 3)
 
 
@@ -99,8 +103,26 @@ def scores(probabilities: Array, labels: Array) -> Scores:
     accuracy, mean = (total / np.maximum(count, 1) for total in sums)
     loss = -np.log(probabilities[np.arange(len(labels)), labels].clip(TINY)).mean(dtype=np.float64)
     distance = (count * np.abs(accuracy - mean)).sum() / len(labels)
-    bins = np.stack([count, accuracy, mean], 1)
-    return Scores(error=float((~right).mean()), loss=float(loss), calibration_error=float(distance), bins=bins)
+    return Scores(
+        error=float((~right).mean()),
+        loss=float(loss),
+        calibration_error=float(distance),
+        if_perfect=if_perfect(confidence, index, stream(0, "calibration")),
+        bins=np.stack([count, accuracy, mean], 1),
+    )
+
+
+def if_perfect(confidence: Array, index: Array, generator: np.random.Generator) -> float:
+    """Return the mean calibration error if every probability were true, on as many images.
+
+    confidence, index: (n,), of each image the largest probability and the bin. A network with true probabilities is
+    right about an image with the probability that is its confidence; the mean is over SIMULATED draws of that. Chance
+    alone moves accuracies in a bin away from their confidence, so this is far from 0 for a few hundred images.
+    """
+    draws = (
+        np.bincount(index, (generator.random(len(index)) < confidence) - confidence, BINS) for _ in range(SIMULATED)
+    )
+    return float(np.mean([np.abs(off).sum() for off in draws])) / len(index)
 
 
 def majority(probabilities: Array) -> Array:

@@ -63,7 +63,8 @@ def calibration(evaluation: Evaluation) -> Figure:
         count, accuracy, confidence = score.bins[score.bins[:, 0] > 0].T
         (line,) = reliability.plot(100 * confidence, 100 * accuracy, form, color=colour)
         share.plot(100 * confidence, 100 * count / count.sum(), form, color=colour)
-        entries.append((line, f"{text}: calibration error {100 * score.calibration_error:.2f} %"))
+        chance = f" ({100 * score.if_perfect:.2f} % if it were perfect)"
+        entries.append((line, f"{text}: calibration error {100 * score.calibration_error:.2f} %{chance}"))
     _logarithmic(share)
     notes = (
         f"Seed {first.seed}. Points: test images in {len(first.weight_scaling.bins)} equal bins of confidence. "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Sequence
+from statistics import fmean
 from typing import Any
 
 from dropout_lab.comparison.inference import interval
@@ -16,7 +17,8 @@ from dropout_lab.text import Line, Parts, as_text, count, labelled, shown_seeds
 
 SCHEMA_VERSION = 1
 WIDTH = 100  # columns, where there is no terminal to ask
-HEAD: Line = ("", "test error %", "test loss", "calibration error %")
+HEAD: Line = ("", "test error %", "test loss", "calibration error %", "if perfect %")
+SCORES = ("error", "loss", "calibration_error", "if_perfect")  # in JSON and CSV
 # Ways to get probabilities from one network
 WAYS: dict[str, tuple[str, Callable[[NetworkEvaluation], Scores | None]]] = {
     "weight_scaling": ("{scaling}", lambda network: network.weight_scaling),
@@ -41,7 +43,11 @@ def parts(evaluation: Evaluation) -> Parts:
     run, seeds = evaluation.run, [network.seed for network in evaluation.seeds]
     spread = ", ± is sd over seeds" if len(seeds) > 1 else ""
     about = labelled("run", f"{run.name}  {count(len(seeds), 'seed')} ({shown_seeds(seeds)}){spread}")
-    notes = [labelled("averaging", reached(evaluation)), labelled("uncertain", uncertain(evaluation))]
+    notes = [
+        labelled("chance", calibrated(evaluation)),
+        labelled("averaging", reached(evaluation)),
+        labelled("uncertain", uncertain(evaluation)),
+    ]
     if zeros := sparsity(evaluation):
         notes.append(labelled("zeros", zeros))
     return [about, [HEAD, *rows(evaluation)], *notes]
@@ -56,8 +62,20 @@ def rows(evaluation: Evaluation) -> list[Line]:
     if evaluation.ensemble and evaluation.vote is not None:
         name = f"{len(evaluation.seeds)} networks"
         lines.append((f"{name}, mean", *_cells([evaluation.ensemble])))
-        lines.append((f"{name}, majority vote", f"{100 * evaluation.vote:.2f}", "-", "-"))
+        lines.append((f"{name}, majority vote", f"{100 * evaluation.vote:.2f}", "-", "-", "-"))
     return lines
+
+
+def calibrated(evaluation: Evaluation) -> str:
+    """Say what part of the calibration error a perfectly calibrated network would show too, by chance."""
+    own, chance = (
+        fmean(getattr(network.weight_scaling, key) for network in evaluation.seeds)
+        for key in ("calibration_error", "if_perfect")
+    )
+    return (
+        f"calibration error of {evaluation.scaling} {100 * own:.2f} %, of which perfect calibration would show "
+        f"{100 * chance:.2f} % on {count(len(evaluation.labels), 'image')}"
+    )
 
 
 def reached(evaluation: Evaluation) -> str:
@@ -98,7 +116,7 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
     def scored(score: Scores | None) -> dict[str, Any] | None:
         if score is None:
             return None
-        facts = {"error": score.error, "loss": score.loss, "calibration_error": score.calibration_error}
+        facts = {key: getattr(score, key) for key in SCORES}
         return {**facts, "reliability": _records(("count", "accuracy", "confidence"), score.bins)}
 
     seeds = {
@@ -133,6 +151,19 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
+def scores_csv(evaluation: Evaluation) -> str:
+    """Return one line per seed and way to get probabilities: the scores, fractions from 0 to 1."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(("seed", "way", "images", *SCORES))
+    for network in evaluation.seeds:
+        for way, (_, of) in WAYS.items():
+            if score := of(network):
+                facts = (getattr(score, key) for key in SCORES)
+                writer.writerow((network.seed, way, len(evaluation.labels), *facts))
+    return buffer.getvalue()
+
+
 def images_csv(evaluation: Evaluation) -> str:
     """Return one line per seed and test image: label, prediction, its probability, entropy and mutual information."""
     buffer = io.StringIO()
@@ -150,10 +181,11 @@ def _records(keys: Sequence[str], table: Array) -> list[dict[str, float]]:
     return [dict(zip(keys, line, strict=True)) for line in table.tolist()]
 
 
-def _cells(scored: Sequence[Scores]) -> tuple[str, str, str]:
+def _cells(scored: Sequence[Scores]) -> tuple[str, ...]:
     """Return the cells below HEAD: the means over networks."""
-    errors, losses = [100 * score.error for score in scored], [score.loss for score in scored]
-    return _mean(errors, 2), _mean(losses, 4), _mean([100 * score.calibration_error for score in scored], 2)
+    percent = {key: _mean([100 * getattr(score, key) for score in scored], 2) for key in SCORES if key != "loss"}
+    loss = _mean([score.loss for score in scored], 4)
+    return percent["error"], loss, percent["calibration_error"], percent["if_perfect"]
 
 
 def _mean(values: Sequence[float], digits: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from pathlib import Path
@@ -138,6 +139,23 @@ def test_scores_are_the_definitions() -> None:
     assert own.bins[:, 0].sum() == 500
     sure = scores(np.eye(CLASSES)[labels], labels)
     assert (sure.error, sure.calibration_error) == (0, 0) and sure.loss == pytest.approx(0)
+
+
+def test_perfect_calibration_shows_what_chance_alone_gives() -> None:
+    """An independent simulation: labels drawn class by class from the probabilities, scored like real ones."""
+    generator = np.random.default_rng(1)
+    for sharpness, images in (4, 360), (2, 50), (6, 2000):
+        probabilities = softmax(generator.normal(size=(images, CLASSES)) * sharpness, axis=1)
+        drawn = [
+            np.array([generator.choice(CLASSES, p=row) for row in probabilities])
+            for _ in range(60 if images < 999 else 20)
+        ]
+        errors = [scores(probabilities, labels).calibration_error for labels in drawn]
+        own = {scores(probabilities, labels).if_perfect for labels in drawn[:3]}
+        assert len(own) == 1, "it has a stream of its own, and does not depend on the labels"
+        assert own.pop() == pytest.approx(np.mean(errors), abs=4 * np.std(errors) / math.sqrt(len(errors)))
+    certain = scores(np.eye(CLASSES)[drawn[0]], drawn[0])
+    assert certain.if_perfect == 0
 
 
 def test_a_majority_wins_and_equal_votes_go_to_the_probabler() -> None:
@@ -283,6 +301,18 @@ def test_the_command_writes_tables_and_pictures(lab: Lab) -> None:
     assert {file.stem for file in folder.glob("*.svg")} == set(FIGURES)
     assert all('width="960pt" height="540pt"' in file.read_text() for file in folder.glob("*.svg")), "a slide"
     assert len(stored["seeds"]["0"]["averaging"]) == 5 and stored["passes"] == 20
+    with (folder / "scores.csv").open() as file:
+        ways = {(row["seed"], row["way"]): row for row in csv.DictReader(file)}
+    assert len(ways) == 2 * 3
+    for (seed, way), row in ways.items():
+        for key in ("error", "loss", "calibration_error", "if_perfect"):
+            assert float(row[key]) == stored["seeds"][seed][way][key]
+    own, chance = (
+        100 * np.mean([stored["seeds"][seed]["weight_scaling"][key] for seed in "01"])
+        for key in ("calibration_error", "if_perfect")
+    )
+    said = f"weight scaling {own:.2f} %, of which perfect calibration would show {chance:.2f} % on 360 images"
+    assert said in " ".join(shown.out.split())
     header, *lines = (folder / "images.csv").read_text().splitlines()
     assert len(lines) == 2 * 360 and header.startswith("seed,image,label")
     assert "tiny" in lab("list").out and "_evaluations" not in lab("list").out
