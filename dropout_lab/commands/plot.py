@@ -11,6 +11,7 @@ from dropout_lab.commands.names import Look, Options, Where, each, inside, targe
 from dropout_lab.commands.result import Result
 from dropout_lab.commands.sweep import draw_sweep, sweep_directory
 from dropout_lab.comparison.compare import Comparison
+from dropout_lab.comparison.looks import Looks
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.read import Run
 from dropout_lab.storage import make_directory
@@ -28,7 +29,8 @@ def plot(names: Sequence[str], options: Options, look: Look) -> Result[list[Path
     sweeps = {name: path for name in names if (path := sweep_directory(name, options))}
     jobs = targets([name for name in names if name not in sweeps], options, least=0)
     loaded = each(jobs, lambda job: runs.load(job.path))
-    swept = dict(zip(sweeps.values(), each(sweeps.values(), read), strict=True))
+    looks = Looks(options.runs)
+    swept = dict(zip(sweeps.values(), each(sweeps.values(), lambda path: read(path, looks=looks)), strict=True))
     from dropout_lab.figures import plots
     from dropout_lab.figures import style as figures
 

@@ -110,14 +110,33 @@ def sweep_directory(name: str, options: Options) -> Path | None:
 
 
 def draw_sweep(table: SweepTable) -> Figure:
-    """Draw a sweep: over two settings as a heat map, else test error and gap against what was swept."""
+    """Draw a sweep: over two settings as a heat map, else differences, test error and gap by what was swept."""
     from dropout_lab.figures import plots
 
     if cells := table.grid:
         loaded = {line.member.name: line.run for line in table.lines if line.run}
         return plots.heatmap(cells, loaded, table.chosen.member.name if table.chosen else None, name=table.sweep.name)
     key, points = judging.points(table)
-    return plots.sweep(points, judging.chosen_point(table), setting=key, name=table.sweep.name)
+    judged = [line.contrast for line in table.lines if line.contrast]
+    against = (
+        plots.Against(
+            [
+                plots.BASELINE
+                if line.member.is_baseline
+                else plots.in_points(line.difference.mean, line.contrast.interval)
+                if line.contrast and line.difference
+                else plots.UNKNOWN
+                for line in table.lines
+                if line.run
+            ],
+            100 * judged[0].min_effect,
+            plots.intervals_said(judged[0].family, [contrast.looked for contrast in judged]),
+        )
+        if judged
+        else None
+    )
+    chosen = judging.chosen_point(table)
+    return plots.sweep(points, chosen, setting=key, name=table.sweep.name, against=against)
 
 
 def confirmation(table: SweepTable, options: Options) -> Comparison | None:

@@ -21,9 +21,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from dropout_lab.comparison.inference import interval
+from dropout_lab.comparison.compare import MIN_EFFECT
+from dropout_lab.comparison.inference import Interval, Looked, deciding, interval, paired
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.config.resolve import flatten
 from dropout_lab.data.datasets import dimensions
@@ -32,7 +33,7 @@ from dropout_lab.figures.style import PANEL, Entries, colours, compose, encoded,
 from dropout_lab.runs.read import Run
 from dropout_lab.storage import atomic_write
 from dropout_lab.sweeps.plan import NOT_VARIED, Grid, grid
-from dropout_lab.text import cut
+from dropout_lab.text import count, cut
 
 LINES = ("-", "--", "-.", ":")  # with the six colours of runs they make twelve pairs before one repeats
 MARKERS = ("o", "s", "^", "D", "v")
@@ -40,12 +41,16 @@ MARKERS = ("o", "s", "^", "D", "v")
 BAND = "Lines: mean over the seeds. Bands: smallest to largest value over the seeds (none for one seed)."
 TRAIN = "Train: mean over the epoch's batches, while the weights move. Clean train: training images after the epoch."
 GAP = "Generalization gap: validation loss minus clean training loss. All are measured with dropout off."
+DIFFERENCES = "Differences: from the baseline, paired by seed, with the title's intervals; above 0 is better. "
 CELLS = "Cells: test error (%) at the last epoch, dropout off, mean over the seeds (no band)."
 BARS = "Points: mean over the seeds at the last epoch. Bars: 95 % t interval of that mean (none for one seed)."
 
 ALL_IMAGES, TRUE_LABELS = "all training images", "true labels"  # shown only beside runs that differ in this
 
 Setting = float | str  # a number on the axis of a sweep, or a category
+Span = tuple[float, float, float]  # a mean and the ends of its interval; NaN for what is not known
+BASELINE, UNKNOWN = (0.0, np.nan, np.nan), (np.nan, np.nan, np.nan)
+MOST = 60  # settings below each other in one picture
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,30 @@ class Plot:
 
     about: str
     draw: Callable[[Sequence[Run]], list[Figure]]
+
+
+class Against(NamedTuple):
+    """The differences of settings from their baselines in test accuracy, in percentage points.
+
+    differences: of each setting, as `in_points` gives them; BASELINE of a baseline, UNKNOWN where there is none.
+    margin: the smallest difference that matters. intervals: what the intervals are, in words.
+    """
+
+    differences: Sequence[Span]
+    margin: float
+    intervals: str
+
+
+class Point(NamedTuple):
+    """One setting of a sweep, as it is drawn: where, under which name, and its measures."""
+
+    place: float
+    name: str
+    run: Run
+    chosen: bool
+    difference: Span
+    error: Span
+    gap: Span
 
 
 class Look(NamedTuple):
@@ -174,28 +203,50 @@ def sweep(
     *,
     setting: str = "dropout rate",
     name: str = "Sweep",
+    against: Against | None = None,
 ) -> Figure:
-    """Draw test error and generalization gap, after the last epoch, against the `setting` that was swept.
+    """Draw what was swept: differences from the baseline, test error and generalization gap, after the last epoch.
 
-    points: each value of the setting with its run. Values that are not distinct numbers become categories, in the order
-    given. chosen: the value chosen on validation. If exactly one run has no dropout, it is the reference line.
+    points: each value of the setting with its run. Distinct numbers go along an axis. Other values are lines below each
+    other, the largest difference on top or, without differences, the smallest error. chosen: the value chosen on
+    validation. against: the differences; None draws none. If exactly one run has no dropout, it is the reference line.
     """
-    figure, axes = panels("test error (%)", "generalization gap", over=setting)
     values = {value for value, _ in points}
-    numeric = len(values) == len(points) and not any(isinstance(value, str) for value in values)
-    places = [float(value) if numeric else float(i) for i, (value, _) in enumerate(points)]
+    listed = len(values) < len(points) or any(isinstance(value, str) for value in values)
     runs = [run for _, run in points]
-    plain = [place for place, run in zip(places, runs, strict=True) if not _drops(run)]
-    picked = [place for place, (value, _) in zip(places, points, strict=True) if value == chosen]
+    differences = against.differences if against else [UNKNOWN] * len(points)
+    drawn = [
+        Point(
+            float(i) if listed else float(value),
+            label(str(value)),
+            run,
+            value == chosen,
+            difference,
+            _interval([100 * (1 - accuracy) for accuracy in METRICS["test_accuracy"].values(run).values()]),
+            _interval([*METRICS["gap"].values(run).values()]),
+        )
+        for i, ((value, run), difference) in enumerate(zip(points, differences, strict=True))
+    ]
+    titles = {"error": "test error (%)", "gap": "generalization gap"}
+    if against:
+        titles = {"difference": "difference in\ntest accuracy (pp)", **titles}
+    notes = f"{DIFFERENCES if against else ''}{BARS} {GAP}"
+    if listed:
+        drawn = _ranked(drawn)
+        notes += f" The other {len(points) - MOST:,} settings are in the table." * (len(points) > MOST)
+        figure, axes = panels(*titles.values(), over="")
+        _name_lines(figure, axes, drawn)
+    else:
+        drawn = sorted(drawn, key=lambda point: point.place)
+        figure, axes = panels(*titles.values(), over=setting)
+        for axis in axes:
+            _ticks(axis, [point.place for point in drawn], None)
     entries: dict[str, Artist] = {}
-    errors = [[100 * (1 - accuracy) for accuracy in METRICS["test_accuracy"].values(run).values()] for run in runs]
-    gaps = [list(METRICS["gap"].values(run).values()) for run in runs]
-    for axis, samples in zip(axes, (errors, gaps), strict=True):
-        table = _intervals(samples, places).sort_index()
-        entries |= _points(axis, table, plain if len(plain) == 1 else [], picked, "o-" if numeric else "o")
-        _ticks(axis, places, None if numeric else [str(value) for value, _ in points])
+    for axis, measure in zip(axes, titles, strict=True):
+        entries |= _points(axis, drawn, measure, listed, against.margin if against else 0.0)
     legend = [(artist, text) for text, artist in entries.items()]
-    return compose(figure, f"{name}: {setting}", _shared(runs), f"{BARS} {GAP}", legend)
+    title = f"{name}: {setting}" + (f". Differences with {against.intervals}" if against else "")
+    return compose(figure, title, _shared(runs), notes, legend)
 
 
 @styled
@@ -250,7 +301,10 @@ def by_two_settings(runs: Sequence[Run]) -> list[Figure]:
 PLOTS: dict[str, Plot] = {
     "curves": Plot("training against validation, one figure per run", lambda runs: [curves(run) for run in runs]),
     "comparison": Plot("validation curves of several runs, and their gaps", lambda runs: [comparison(runs)]),
-    "sweep": Plot("test error and gap against the dropout rate", lambda runs: [sweep(_by_rate(runs))]),
+    "sweep": Plot(
+        "differences from no dropout, test error and gap, by rate or by run",
+        lambda runs: [sweep(_by_rate(runs), against=_against(runs))],
+    ),
     "data sizes": Plot("test error against the number of training images", lambda runs: [data_sizes(runs)]),
     "heatmap": Plot("test error over two settings, of runs that differ in these two", by_two_settings),
 }
@@ -268,13 +322,13 @@ def _drops(run: Run) -> bool:
     return any(run.config.rates) or run.config.dropout.input_rate > 0
 
 
-def _intervals(samples: Iterable[Sequence[float]], places: Iterable[float]) -> pd.DataFrame:
-    """Return, for each place, the mean and its 95 % t interval; NaN for what too few values cannot tell."""
-    lines = []
-    for finite in ([value for value in sample if np.isfinite(value)] for sample in samples):
-        estimate = interval(finite) if finite else None
-        lines.append((estimate.mean, *(estimate.interval or (np.nan, np.nan))) if estimate else (np.nan,) * 3)
-    return pd.DataFrame(lines, list(places), ["mean", "low", "high"])
+def _interval(values: Sequence[float]) -> Span:
+    """Return the mean and the ends of its 95 % t interval; NaN for what too few values cannot tell."""
+    finite = [value for value in values if np.isfinite(value)]
+    if not finite:
+        return np.nan, np.nan, np.nan
+    estimate = interval(finite)
+    return estimate.mean, *(estimate.interval or (np.nan, np.nan))
 
 
 def _by_rate(runs: Sequence[Run]) -> list[tuple[Setting, Run]]:
@@ -350,28 +404,109 @@ def _ring(axis: Axes, x: float, y: float, colour: str) -> Artist:
     return ring
 
 
-def _points(
-    axis: Axes, table: pd.DataFrame, baseline: Sequence[float], picked: Sequence[float], form: str
-) -> dict[str, Artist]:
-    """Draw mean, low and high of each line of `table` at the place that is its index. Return the legend's entries.
+def _points(axis: Axes, drawn: Sequence[Point], measure: str, listed: bool, margin: float) -> dict[str, Artist]:
+    """Draw mean, low and high of a measure of each point. Return the legend's entries.
 
-    baseline: places of the points that become reference lines. picked: places of the points that get a ring.
+    listed: points are lines below each other, and the measure goes across. margin: the band around no difference.
     """
     _, red, grey, ink = colours()[:4]
-    places, mean, low, high = table.index.to_numpy(), table["mean"], table["low"], table["high"]
+    places = np.array([point.place for point in drawn])
+    mean, low, high = np.array([getattr(point, measure) for point in drawn]).T
+    guide, band = (axis.axvline, axis.axvspan) if listed else (axis.axhline, axis.axhspan)
+    bars: Any = {"xerr" if listed else "yerr": [mean - low, high - mean]}
+
+    def turned(places: Any, values: Any) -> tuple[Any, Any]:
+        return (values, places) if listed else (places, values)
+
+    plain = [i for i, point in enumerate(drawn) if not _drops(point.run) and np.isfinite(mean[i])]
     entries: dict[str, Artist] = {}
-    for place in (place for place in baseline if np.isfinite(mean[place])):
-        axis.axhspan(low[place], high[place], color=grey, alpha=0.12, linewidth=0)
-        line = axis.axhline(mean[place], color=grey, linestyle="--", linewidth=1.4, zorder=1)
-        entries["baseline (no dropout)"] = line
-    axis.errorbar(places, mean, yerr=[mean - low, high - mean], fmt="none", ecolor=ink, elinewidth=1.4)
-    (entries["mean and interval"],) = axis.plot(places, mean, form, color=ink, linewidth=1)
-    for place in picked:
-        entries["chosen on validation"] = _ring(axis, place, mean[place], red)
-    if lost := [place for place in places if np.isnan(mean[place])]:
-        heights = np.full(len(lost), 0.04)  # of the axes
-        (entries["no finished seed"],) = axis.plot(lost, heights, "x", color=red, transform=axis.get_xaxis_transform())
+    reference = [0.0] if measure == "difference" else [mean[i] for i in plain[:1] if len(plain) == 1]
+    for value in reference:
+        entries["baseline (no dropout)"] = guide(value, color=grey, linestyle="--", linewidth=1.4, zorder=1)
+    if measure == "difference" and margin:
+        entries[f"margin ±{margin:.2f} pp"] = band(-margin, margin, color=ink, alpha=0.15, linewidth=0)
+    elif reference and measure != "difference":
+        band(low[plain[0]], high[plain[0]], color=grey, alpha=0.12, linewidth=0)
+    axis.errorbar(*turned(places, mean), fmt="none", ecolor=ink, elinewidth=1.4, **bars)
+    form = "o" if listed else "o-"
+    (entries["mean and interval"],) = axis.plot(*turned(places, mean), form, color=ink, linewidth=1)
+    for i, point in enumerate(drawn):
+        if point.chosen and np.isfinite(mean[i]):
+            entries["chosen on validation"] = _ring(axis, *turned(places[i], mean[i]), red)
+    if lost := [point.place for point in drawn if np.isnan(point.error[0])]:
+        edge = np.full(len(lost), 0.04)  # of the axes
+        across = axis.get_yaxis_transform() if listed else axis.get_xaxis_transform()
+        (entries["no finished seed"],) = axis.plot(*turned(lost, edge), "x", color=red, transform=across)
     return entries
+
+
+def _ranked(points: Sequence[Point]) -> list[Point]:
+    """Return the points from the largest difference or, without it, the smallest error down, at most MOST of them.
+
+    What has no value comes last. The chosen one is always there.
+    """
+
+    def rank(point: Point) -> tuple[bool, float, bool, float]:
+        difference, error = point.difference[0], point.error[0]
+        return np.isnan(difference), -np.nan_to_num(difference), np.isnan(error), np.nan_to_num(error)
+
+    ranked = sorted(points, key=rank)
+    kept = {id(point) for point in [*filter(lambda point: point.chosen, ranked), *ranked][:MOST]}
+    return [point._replace(place=float(i)) for i, point in enumerate(p for p in ranked if id(p) in kept)]
+
+
+def _name_lines(figure: Figure, axes: Sequence[Axes], points: Sequence[Point]) -> None:
+    """Name each line at its left end, say at its right end how many seeds it has, and make room for the names."""
+    places = [point.place for point in points]
+    for letters in (36, 28, 20, 12):
+        names = [textwrap.fill(point.name, letters) for point in points]
+        axes[0].set_yticks(places, names)
+        if max(size(tick)[0] for tick in axes[0].get_yticklabels()) < figure.get_figwidth() / 3:
+            break
+    lines = 1 + max(name.count("\n") for name in names)
+    figure.set_figheight(max(PANEL, (0.1 + 0.16 * lines) * len(points)))
+    for axis in axes[1:]:
+        axis.set_yticks(places, [""] * len(places))
+    for axis in axes:
+        axis.set_ylim(len(points) - 0.5, -0.5)
+        axis.xaxis.set_major_locator(MaxNLocator(nbins=4, min_n_ticks=1))
+    for point, tick in zip(points, axes[0].get_yticklabels(), strict=True):
+        done, all_seeds = len(point.run.summary.finished), len(point.run.seeds)
+        said = f"{done} of {count(all_seeds, 'seed')}" if done < all_seeds else count(done, "seed")
+        letters, across = matplotlib.rcParams["ytick.labelsize"], axes[-1].get_yaxis_transform()
+        axes[-1].text(1.03, point.place, said, va="center", fontsize=letters, transform=across)
+        tick.set_fontweight("bold" if point.chosen else "normal")
+
+
+def _against(runs: Sequence[Run]) -> Against | None:
+    """Compare runs, paired by seed, with the one that has no dropout; None unless exactly one has none."""
+    plain = [run for run in runs if not _drops(run)]
+    if len(plain) != 1 or len(runs) == 1:
+        return None
+    by_seed = [METRICS["test_accuracy"].finite(run) for run in runs]
+    before = METRICS["test_accuracy"].finite(plain[0])
+    pairs = [[(before[seed], after[seed]) for seed in after if seed in before] for after in by_seed]
+    found = [
+        paired([a for a, _ in both], [b for _, b in both]) if both and run is not plain[0] else None
+        for run, both in zip(runs, pairs, strict=True)
+    ]
+    family = max(1, sum(difference is not None for difference in found))
+    spans = [in_points(one.mean, deciding(one, "first", family)) if one else UNKNOWN for one in found]
+    spans[runs.index(plain[0])] = BASELINE
+    return Against(spans, 100 * MIN_EFFECT, intervals_said(family, ["first"]))
+
+
+def in_points(mean: float, interval: Interval | None) -> Span:
+    """Return a difference of accuracies and its interval in percentage points."""
+    low, high = interval or (np.nan, np.nan)
+    return 100 * mean, 100 * low, 100 * high
+
+
+def intervals_said(family: int, looked: Iterable[Looked]) -> str:
+    """Say what the intervals of a sweep's differences are. looked: how often somebody looked, of each difference."""
+    ways = dict.fromkeys("t intervals" if own == "first" else "intervals that hold whenever you stop" for own in looked)
+    together = f", simultaneous over {family}" if family > 1 else ""
+    return f"95 % {' or '.join(ways)}{together}"
 
 
 def _ticks(axis: Axes, places: Sequence[float], categories: Sequence[str] | None) -> None:

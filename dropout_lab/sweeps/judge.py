@@ -19,7 +19,7 @@ from dropout_lab.config.resolve import flatten
 from dropout_lab.config.strict_yaml import written
 from dropout_lab.runs.read import Run, load
 from dropout_lab.sweeps.files import read_seeds, read_sweep
-from dropout_lab.sweeps.plan import RATE, Grid, Member, Sweep, grid
+from dropout_lab.sweeps.plan import RATE, Grid, Member, Sweep, grid, shown
 from dropout_lab.text import Line as Cells
 from dropout_lab.text import Parts, as_text, count, cut, labelled
 
@@ -270,12 +270,26 @@ def to_json_dict(result: SweepTable) -> dict[str, Any]:
 
 
 def points(result: SweepTable) -> tuple[str, list[tuple[float | str, Run]]]:
-    """Return the title of a picture's axis, and the finished runs with their places on it: their rates, or names."""
+    """Return the title of a picture, and the finished runs with their places on its axis: their rates, or names.
+
+    A name says the settings that vary, such as "gaussian, rate 0.2"; if it is not unique, it is the run's.
+    """
     finished = [(line.member, line.run) for line in result.lines if line.run]
     keys = result.sweep.keys
     if keys == (RATE,) and all(isinstance(member.settings[RATE], int | float) for member, _ in finished):
         return "dropout rate", [(float(member.settings[RATE]), run) for member, run in finished]
-    return " and ".join(keys), [(member.name, run) for member, run in finished]
+    own = [member.settings for member, _ in finished]
+    keys = tuple(dict.fromkeys(key for settings in sorted(own, key=len, reverse=True) for key in settings))
+    varied = [key for key in keys if len({shown(settings.get(key)) for settings in own}) > 1] or keys
+    names = [", ".join(_named(key, settings[key]) for key in varied if key in settings) for settings in own]
+    if len({*names}) < len(names) or not all(names):
+        names = [member.name for member, _ in finished]
+    return " and ".join(varied), list(zip(names, (run for _, run in finished), strict=True))
+
+
+def _named(key: str, value: object) -> str:
+    """Return a setting as part of a name: a word alone says what it is, anything else needs its key."""
+    return value if isinstance(value, str) else f"{key.rpartition('.')[2].replace('_', ' ')} {shown(value)}"
 
 
 def chosen_point(result: SweepTable) -> float | str | None:

@@ -341,7 +341,7 @@ def test_hostile_names_draw_everywhere(name: str, toy: Toys) -> None:
     assert_readable(curves(run))
     figure = sweep([(name, run), ("other", run)], chosen=name, setting=name, name=name)
     assert_readable(figure)
-    assert figure.axes[0].get_xticklabels()[0].get_text().replace("\n", "") == figures.label(name).strip()
+    assert figures.label(name).strip() in [text.replace("\n", "") for text in listed(figure)]
 
 
 def test_long_facts_wrap(toy: Toys) -> None:
@@ -410,12 +410,95 @@ def test_sweep_marks_settings_where_no_seed_finished(toy: Toys) -> None:
     assert_readable(figure)
 
 
+def listed(figure: Any) -> list[str]:
+    """Return the names of the lines of a sweep, from the top."""
+    return [label.get_text() for label in figure.axes[0].get_yticklabels()]
+
+
+def test_sweep_draws_simultaneous_paired_differences_beside_the_errors(toy: Toys) -> None:
+    runs = [toy(f"rate-{rate}", rate, seeds=4) for rate in (0.0, 0.2, 0.4)]
+    (figure,) = PLOTS["sweep"].draw(runs)
+    title, words = figure.texts[0].get_text(), said(figure)
+    assert title == "Sweep: dropout rate. Differences with 95 % t intervals, simultaneous over 2"
+    assert "above 0 is better" in words and "margin ±0.10 pp" in legend_of(figure)
+    assert [axes._left_title.get_text() for axes in figure.axes] == [
+        "difference in\ntest accuracy (pp)",
+        "test error (%)",
+        "generalization gap",
+    ]
+    before, *others = ([facts.last.test_accuracy for facts in run.summary.finished.values()] for run in runs)
+    axes = figure.axes[0]
+    bars = [segment for segment in axes.collections[0].get_segments() if len(segment)][-2:]
+    for after, (low, high) in zip(others, bars, strict=True):
+        gains = 100 * (np.array(after) - before)
+        expected = scipy.stats.t.interval(1 - 0.05 / 2, 3, gains.mean(), scipy.stats.sem(gains))
+        np.testing.assert_allclose((low[1], high[1]), expected)
+    assert axes.lines[0].get_ydata() == [0, 0]
+    margin = axes.patches[0].get_extents().transformed(axes.transData.inverted())
+    assert (margin.y0, margin.y1) == pytest.approx((-0.1, 0.1))
+    (bare,) = PLOTS["sweep"].draw(runs[1:])
+    assert "difference" not in said(bare) and len(bare.axes) == 2, "there is nothing to compare with"
+
+
+def test_a_sweep_over_names_is_a_sorted_list_with_seeds_and_choice(toy: Toys) -> None:
+    runs = {
+        name: toy(name, rate, seeds=3, diverged=lost)
+        for name, rate, lost in (
+            ("none", 0.0, 0),
+            ("low", 0.1, 0),
+            ("half", 0.5, 1),
+            ("lost", 0.9, 3),
+            ("high", 0.8, 0),
+        )
+    }
+    spans = [plots.BASELINE, (-0.4, -0.5, -0.3), (0.3, -0.1, 0.7), plots.UNKNOWN, (-0.1, np.nan, np.nan)]
+    against = plots.Against(spans, 0.2, "some intervals")
+    figure = sweep([*runs.items()], "half", setting="what", against=against)
+    assert listed(figure) == ["half", "none", "high", "low", "lost"]
+    assert [text.get_text() for text in figure.axes[-1].texts] == [
+        "2 of 3 seeds",
+        "3 seeds",
+        "3 seeds",
+        "3 seeds",
+        "0 of 3 seeds",
+    ]
+    weights = [label.get_fontweight() for label in figure.axes[0].get_yticklabels()]
+    assert weights == ["bold", *["normal"] * 4]
+    ring = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "none"]
+    assert [line.get_xydata().tolist() for line in ring] == [[[0.3, 0.0]]]
+    assert "no finished seed" in legend_of(figure) and "margin ±0.20 pp" in legend_of(figure)
+    assert figure.axes[0].get_ylim() == (4.5, -0.5), "the best on top"
+    assert listed(sweep([*runs.items()]))[-1] == "lost", "without differences the smallest error is on top"
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=str)
+@pytest.mark.parametrize("count", [2, 6, 18])
+def test_a_sweep_over_names_is_readable(count: int, look: tuple[str, str], toy: Toys) -> None:
+    points = [
+        (f"gaussian-additive, before, hidden [{i}, 64], rate 0.{i}", toy("x", i / 20, seeds=2, epochs=2))
+        for i in range(count)
+    ]
+    spans = [plots.BASELINE, *((i / 9 - 1, i / 9 - 1.5, i / 9 + 1) for i in range(count - 1))]
+    with figures.look(*look):
+        figure = sweep(points, points[-1][0], setting="much", against=plots.Against(spans, 0.1, "95 % t intervals"))
+        assert_readable(figure)
+    assert len(listed(figure)) == count
+
+
+def test_a_long_list_says_what_it_leaves_out_and_keeps_the_choice(toy: Toys) -> None:
+    run = toy(seeds=2, epochs=1)
+    points = [(f"setting {i}", run) for i in range(plots.MOST + 7)]
+    spans = [(-float(i), np.nan, np.nan) for i in range(len(points))]
+    figure = sweep(points, points[-1][0], against=plots.Against(spans, 0.1, "none"))
+    assert len(listed(figure)) == plots.MOST and listed(figure)[-1] == points[-1][0]
+    assert "The other 7 settings are in the table." in " ".join(said(figure).split())
+
+
 def test_sweep_makes_categories_of_what_is_not_distinct_numbers(toy: Toys) -> None:
     for settings in (["relu", "tanh"], [0.1, "x"], [0.1, 0.1]):
-        axes = sweep([(value, toy()) for value in settings]).axes[0]
-        assert [label.get_text() for label in axes.get_xticklabels()] == [str(value) for value in settings]
+        assert sorted(listed(sweep([(value, toy()) for value in settings]))) == sorted(map(str, settings))
     by_name = PLOTS["sweep"].draw([toy("a", 0.3), toy("b", 0.3)])[0]
-    assert [label.get_text() for label in by_name.axes[0].get_xticklabels()] == ["a", "b"]
+    assert sorted(listed(by_name)) == ["a", "b"]
 
 
 @pytest.mark.parametrize("form", figures.FORMATS)

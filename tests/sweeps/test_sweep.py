@@ -16,6 +16,7 @@ from comparable import with_last, write_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dropout_lab.commands.sweep import draw_sweep
 from dropout_lab.comparison import inference as statistics
 from dropout_lab.comparison.looks import Looks
 from dropout_lab.comparison.metrics import Metric
@@ -299,6 +300,41 @@ def test_a_difference_is_marked_as_compare_would_judge_it(tmp_path: Path) -> Non
         sweep_table.to_text(result).split()
     )
     assert "| better |" in as_markdown(sweep_table.parts(result))
+
+
+# The picture
+
+
+def test_a_picture_has_the_intervals_of_the_table_and_readable_names(tmp_path: Path) -> None:
+    planned = plan("0.1", "dropout.kind=bernoulli,gaussian", "network.hidden=[8],[9]", "training.epochs=3")
+    runs = {
+        member.name: write_run(tmp_path, member.name, [0.9, 0.91 + number / 100, 0.92], rate=member.config.rates[0])
+        for number, member in enumerate(planned.members)
+    }
+    result = sweep_table.judge(planned, runs)
+    keys, points = sweep_table.points(result)
+    assert keys == "dropout.kind and network.hidden and dropout.rate"
+    assert [name for name, _ in points][:2] == ["hidden [8], rate 0", "bernoulli, hidden [8], rate 0.1"]
+    figure = draw_sweep(result)
+    assert "Differences with 95 % t intervals, simultaneous over 4" in " ".join(figure.texts[0].get_text().split())
+    drawn = {tuple(segment[:, 0].round(9)) for segment in figure.axes[0].collections[0].get_segments() if len(segment)}
+    found = [line.contrast.interval for line in result.lines if line.contrast and line.contrast.interval]
+    assert len(found) == 4 and {(round(100 * low, 9), round(100 * high, 9)) for low, high in found} <= drawn
+
+
+def test_a_picture_says_that_later_intervals_hold_whenever_you_stop(tmp_path: Path) -> None:
+    looks, planned = Looks(tmp_path / "runs"), plan("0.1")
+    accuracies = [0.9, 0.92, 0.91, 0.9, 0.91, 0.92]
+    loaded = {
+        member.name: write_run(
+            tmp_path, member.name, [one + rate / 50 * (i % 2) for i, one in enumerate(accuracies)], rate=rate
+        )
+        for member, rate in zip(planned.members, (0.0, 0.1), strict=True)
+    }
+    few = {name: run.only(range(3)) for name, run in loaded.items()}
+    sweep_table.remember(sweep_table.judge(planned, few, looks), few, looks)
+    figure = draw_sweep(sweep_table.judge(planned, loaded, looks))
+    assert "Differences with 95 % intervals that hold whenever you stop" in " ".join(figure.texts[0].get_text().split())
 
 
 # Two settings
