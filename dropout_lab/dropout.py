@@ -45,6 +45,7 @@ class Kind:
     below_one: whether its rate must be below 1, because its noise grows without bound.
     normals: whether its random numbers are standard normal, float32; if not, they are uniform words, int32.
     at_test: takes a rate, returns the factor by which evaluation multiplies.
+    only_scales: whether there is no shift, and the scale is never below 0; then relu(x * scale) = relu(x) * scale.
     of_weights: whether it drops the weights into a hidden layer, and not the layer's outputs. Only this class reads it.
     needs: the settings, by section and key, that a config with this kind must have; because: the reason.
     """
@@ -54,6 +55,7 @@ class Kind:
     below_one: bool = True
     normals: bool = False
     at_test: Callable[[float], float] = lambda rate: 1.0
+    only_scales: bool = False
     of_weights: bool = False
     needs: Mapping[tuple[str, str], object] = field(default_factory=dict)
     because: str = ""
@@ -182,12 +184,13 @@ def alpha(rates: Tensor, dtype: dtype) -> Fill:
 DROPS_NO_UNIT: Any = {"needs": {("network", "widen"): False}, "because": "which drops no unit"}
 
 DROPOUTS = {
-    "bernoulli": Kind("inverted (Bernoulli)", bernoulli, below_one=False),
+    "bernoulli": Kind("inverted (Bernoulli)", bernoulli, below_one=False, only_scales=True),
     "bernoulli-scaled": Kind(
         "Bernoulli, scaled at test",
         bernoulli_scaled,
         below_one=False,
         at_test=lambda rate: 1 - rate,
+        only_scales=True,
         needs={("dropout", "schedule"): "constant"},
         because="whose weights are scaled for one rate",
     ),

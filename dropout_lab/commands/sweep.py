@@ -61,6 +61,8 @@ def sweep(
     base = given.smoke(base) if options.smoke else base
     planned = sweeps.plan(base, rates, vary, name=sweeps.title(base, options.name), baseline=baseline)
     jobs = sweep_jobs(planned, options)
+    for own in planned.same:
+        options.note(f"{own.name} is the same network as {own.run}, and is not trained again")
     with clusters.joined(cluster) if cluster else contextlib.nullcontext() as workers:
         options = replace(options, cluster=workers)
         failures = train_missing(jobs, options, sweep=planned)

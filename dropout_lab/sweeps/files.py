@@ -23,16 +23,27 @@ class PlannedRun(BaseModel):
     baseline: str | None
 
 
+class SameRun(BaseModel):
+    """Settings in sweep.yaml that are not trained, because they give the same network as the run `same_as`."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+    name: Name
+    settings: dict[str, Any]
+    same_as: str
+
+
 class SweepFile(BaseModel):
-    """All of sweep.yaml: the name of the sweep, and its runs in the order in which they were asked for."""
+    """All of sweep.yaml: the sweep's name, its runs in the order in which they were asked for, and what equals them."""
 
     model_config = ConfigDict(strict=True, frozen=True)
     name: str
     runs: Annotated[tuple[PlannedRun, ...], Field(strict=False, min_length=1)]
+    same: Annotated[tuple[SameRun, ...], Field(strict=False)] = ()
 
     def to_yaml(self) -> str:
         """Return the text of sweep.yaml."""
         plain = {"name": self.name, "runs": [dict(run) for run in self.runs]}
+        plain |= {"same": [dict(own) for own in self.same]} if self.same else {}
         return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
 

@@ -19,7 +19,7 @@ from dropout_lab.config.resolve import flatten
 from dropout_lab.config.strict_yaml import written
 from dropout_lab.runs.read import Run, load
 from dropout_lab.sweeps.files import read_seeds, read_sweep
-from dropout_lab.sweeps.plan import RATE, Grid, Member, Sweep, grid, shown
+from dropout_lab.sweeps.plan import RATE, Grid, Member, Same, Sweep, shown
 from dropout_lab.text import Line as Cells
 from dropout_lab.text import Parts, as_text, count, cut, labelled
 
@@ -66,7 +66,7 @@ class SweepTable:
     @property
     def grid(self) -> Grid | None:
         """The runs over the two settings that vary; None unless exactly two vary."""
-        return grid({line.member.name: line.member.settings for line in self.lines})
+        return self.sweep.grid
 
 
 def read(directory: Path, load: Callable[[Path], Run | None] = load, looks: Looks | None = None) -> SweepTable:
@@ -86,7 +86,8 @@ def read(directory: Path, load: Callable[[Path], Run | None] = load, looks: Look
             settings = {key: flat[key] for key in planned.settings if key in flat}
             members.append(Member(planned.name, settings, run.config, planned.baseline))
             runs[planned.name] = run.only(seeds.get(planned.name, run.seeds))
-    return judge(Sweep(sweep.name, tuple(members)), runs, looks)
+    same = (Same(own.name, own.settings, own.same_as) for own in sweep.same if own.same_as in runs)
+    return judge(Sweep(sweep.name, tuple(members), tuple(same)), runs, looks)
 
 
 def judge(sweep: Sweep, runs: Mapping[str, Run], looks: Looks | None = None, *, sequential: bool = False) -> SweepTable:
@@ -142,8 +143,12 @@ def parts(result: SweepTable, *, marks: bool = False) -> Parts:
         word = _verdict(line)
         name = ("> " if line is result.chosen else "  ") + line.member.name
         body.append((name, *_cells(line), MARKS.get(word, "") if marks else word))
+        equal = [own.name for own in result.sweep.same if own.run == line.member.name]
+        body += [(f"  {own}", "as above", "", "", "", "", "") for own in equal]
     about = f"{result.sweep.name}: {count(len(result.lines), 'run')}; ± is sd over seeds; last epoch"
     found: list[str | list[Cells]] = [labelled("sweep", about), [head, *body]]
+    if equal := [f"{own.name} is the same as {own.run}" for own in result.sweep.same]:
+        found.append(labelled("same", f"{'; '.join(equal)}: equal networks, trained once"))
     if judged := [line.contrast for line in result.lines if line.contrast]:
         holm = f"Holm's p and simultaneous intervals over the family of {judged[0].family}"
         found.append(labelled("diff", f"test accuracy against the baseline, paired by seed; {holm}"))
@@ -245,6 +250,7 @@ def to_json_dict(result: SweepTable) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "sweep": result.sweep.name,
         "chosen": result.chosen and result.chosen.member.name,
+        "same": [{"run": own.name, "settings": dict(own.settings), "same_as": own.run} for own in result.sweep.same],
         "runs": [
             {
                 "run": line.member.name,

@@ -6,16 +6,17 @@ import itertools
 import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from dropout_lab.config import resolve as configs
 from dropout_lab.config.ranges import distinct, expand_numbers, expand_values
-from dropout_lab.config.settings import Config
+from dropout_lab.config.settings import Config, DropoutConfig
 from dropout_lab.config.strict_yaml import written
+from dropout_lab.dropout import CUT, DROPOUTS
 from dropout_lab.errors import Problem, Refused
-from dropout_lab.sweeps.files import PlannedRun, SweepFile
+from dropout_lab.sweeps.files import PlannedRun, SameRun, SweepFile
 
 ARTICLE = {"data": {"scale": "column-l2"}, "dropout": {"placement": "before"}}  # the config of a sweep without one
 MOST = 10_000  # runs in one sweep
@@ -46,11 +47,29 @@ class Member:
 
 
 @dataclass(frozen=True)
+class Same:
+    """Settings that give the same network as a run of the sweep: their name, and the name of that run."""
+
+    name: str
+    settings: Mapping[str, Any]
+    run: str
+
+
+@dataclass(frozen=True)
 class Sweep:
     """A planned sweep: its runs in the order in which they were asked for, each baseline before what it is for."""
 
     name: str
     members: tuple[Member, ...]
+    same: tuple[Same, ...] = ()  # what was asked for too, and is not trained
+
+    @property
+    def grid(self) -> Grid | None:
+        """The runs over the two settings that vary; None unless exactly two vary."""
+        runs: list[Member | Same] = [*self.members, *self.same]
+        cells = grid({own.name: own.settings for own in runs})
+        run_of = {own.name: own.run for own in self.same}
+        return cells and replace(cells, names={at: run_of.get(name, name) for at, name in cells.names.items()})
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -63,7 +82,8 @@ class Sweep:
             PlannedRun(name=member.name, settings=dict(member.settings), baseline=member.baseline)
             for member in self.members
         )
-        return SweepFile(name=self.name, runs=tuple(runs)).to_yaml()
+        same = (SameRun(name=own.name, settings=dict(own.settings), same_as=own.run) for own in self.same)
+        return SweepFile(name=self.name, runs=tuple(runs), same=tuple(same)).to_yaml()
 
     def member(self, name: str) -> Member:
         """Return the run called `name`."""
@@ -135,27 +155,58 @@ def plan(base: Config, rates: Rates | None, vary: Vary = (), *, name: str, basel
 
     Both may be Python objects: [0.1, 0.5] and {"training.epochs": [5, 10]}. Each combination of what is varied beside
     dropout gets one run at rate 0 as well, unless `baseline` is False. Settings that make the same network are one
-    run. Raises `Refused`, with every problem, for text that is no list or range, for values that the config refuses,
-    and for over 10,000 runs.
+    run, the first that was asked for (`essence`). Raises `Refused`, with every problem, for text that is no list or
+    range, for values that the config refuses, and for over 10,000 runs.
     """
-    found: dict[str, tuple[Settings, Config, str]] = {}  # by identity: settings, config, the baseline's identity
+    found: dict[str, tuple[Settings, Config, str]] = {}  # by essence: settings, config, the baseline's essence
+    equal: dict[str, tuple[Settings, str]] = {}  # by identity: settings, and the essence that they share with a run
     problems: dict[str, Problem] = {}  # by what they say: many combinations share one
     for own in _combinations(_axes(rates, vary)):
         try:
             for settings, config, off in _with_baseline(base, own, baseline):
-                found.setdefault(config.identity, (settings, config, off))
+                alike = essence(config)
+                if found.setdefault(alike, (settings, config, off))[1].identity != config.identity:
+                    equal.setdefault(config.identity, (settings, alike))
         except Refused as refused:
             problems |= {str(problem): problem for problem in refused.problems}
     if problems:
         raise Refused(*problems.values())
     names: dict[str, str] = {}
-    for identity, (settings, _, _) in found.items():
-        names[identity] = run_name(settings, identity, names.values())
+    for alike, (settings, config, _) in found.items():
+        names[alike] = run_name(settings, config.identity, names.values())
     members = (
-        Member(names[identity], settings, config.model_copy(update={"name": names[identity]}), names.get(off))
-        for identity, (settings, config, off) in found.items()
+        Member(names[alike], settings, config.model_copy(update={"name": names[alike]}), names.get(off))
+        for alike, (settings, config, off) in found.items()
     )
-    return Sweep(name, tuple(members))
+    same: list[Same] = []
+    for identity, (settings, alike) in equal.items():
+        taken = [*names.values(), *(own.name for own in same)]
+        same.append(Same(run_name(settings, identity, taken), settings, names[alike]))
+    return Sweep(name, tuple(members), tuple(same))
+
+
+def essence(config: Config) -> str:
+    """Return an identity that configs share if they give the same networks, bit for bit, unless training diverges.
+
+    Beside what the identity leaves out, it leaves out what has no effect: everything about dropout where nothing is
+    dropped; the placement for the activation identity, and for relu with kinds that only scale (relu(m x) = m relu(x)
+    for m >= 0); the settings of other schedules and kinds. One rate for all layers is a list of equal rates.
+    """
+    dropout, kind = config.dropout, DROPOUTS[config.dropout.kind]
+    activation = config.network.activation
+    placed = any(config.rates) and activation != "identity" and not (activation == "relu" and kind.only_scales)
+    matters = {
+        "placement": placed,
+        "cutoff": dropout.schedule in CUT,
+        "gamma": dropout.schedule == "curriculum",
+        "samples": kind.samples(dropout.samples) is not None,
+    }
+    defaults = DropoutConfig()
+    without = {key: getattr(defaults, key) for key, effect in matters.items() if not effect}
+    alike = dropout.model_copy(update=without | {"rate": config.rates})
+    if not any((*config.rates, dropout.input_rate)):
+        alike = DropoutConfig(rate=0)
+    return config.model_copy(update={"dropout": alike}).identity
 
 
 def _axes(rates: Rates | None, vary: Vary) -> dict[str, tuple[Any, ...]]:
@@ -204,7 +255,7 @@ def _combinations(axes: Mapping[str, tuple[Any, ...]]) -> Iterator[Settings]:
 
 
 def _with_baseline(base: Config, own: Settings, baseline: bool) -> Iterator[tuple[Settings, Config, str]]:
-    """Yield a combination's baseline, if wanted, and its run, each with its config and the baseline's identity.
+    """Yield a combination's baseline, if wanted, and its run, each with its config and the baseline's essence.
 
     A combination without any dropout is its own baseline, whatever its other dropout settings are.
     """
@@ -213,9 +264,9 @@ def _with_baseline(base: Config, own: Settings, baseline: bool) -> Iterator[tupl
     config, off = configs.changed(base, own), configs.changed(base, bare)
     drops = any(config.rates) or config.dropout.input_rate > 0
     if baseline or not drops:
-        yield bare, off, off.identity
+        yield bare, off, essence(off)
     if drops:
-        yield own, config, off.identity
+        yield own, config, essence(off)
 
 
 def run_name(settings: Settings, identity: str, taken: Collection[str] = ()) -> str:

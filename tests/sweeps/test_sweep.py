@@ -24,8 +24,10 @@ from dropout_lab.config import resolve as configs
 from dropout_lab.config.settings import RUN_NAME, Config, TrainingConfig
 from dropout_lab.errors import Refused
 from dropout_lab.execution import execute as execution
+from dropout_lab.execution.sources import Here
 from dropout_lab.execution.units import Task
 from dropout_lab.pages import as_html
+from dropout_lab.runs.job import Job
 from dropout_lab.sweeps import judge as sweep_table
 from dropout_lab.sweeps import next_steps
 from dropout_lab.sweeps import plan as sweeps
@@ -33,6 +35,7 @@ from dropout_lab.sweeps.plan import Sweep
 from dropout_lab.text import as_markdown
 
 BASE = configs.resolve({"data": {"dataset": "digits"}}, where="test", name="base")
+TANH = configs.changed(BASE, {"network.activation": "tanh"})
 
 
 def plan(rates: str | None, *vary: str, base: Config = BASE, baseline: bool = True) -> Sweep:
@@ -75,7 +78,7 @@ def test_without_a_baseline_only_what_is_asked_for_runs() -> None:
 
 
 def test_every_combination_of_what_is_not_dropout_has_its_own_baseline() -> None:
-    planned = plan("0.2,0.4", "network.hidden=[64],[64,64]", "dropout.placement=before,after")
+    planned = plan("0.2,0.4", "network.hidden=[64],[64,64]", "dropout.placement=before,after", base=TANH)
     hidden = {"hidden-64": [64], "hidden-64-64": [64, 64]}
     assert len(planned.members) == 2 * (1 + 2 * 2)
     for member in planned.members:
@@ -101,13 +104,126 @@ def test_a_baseline_has_no_input_dropout_where_that_is_varied() -> None:
 
 
 def test_what_comes_to_the_same_network_is_one_run() -> None:
-    assert names(plan("0,0.2", "dropout.placement=before,after")) == [
+    assert names(plan("0,0.2", "dropout.placement=before,after", base=TANH)) == [
         "rate-0",
         "placement-before_rate-0.2",
         "placement-after_rate-0.2",
     ]
     base = configs.resolve({"dropout": {"rate": 0}}, where="test", name="base")
     assert names(plan(None, "network.hidden=[8],[9]", base=base)) == ["hidden-8_rate-0", "hidden-9_rate-0"]
+
+
+SELU = {"network": {"activation": "selu", "init": "lecun-normal"}}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({}, {"dropout": {"placement": "before"}}, True),
+        (
+            {"dropout": {"kind": "bernoulli-scaled"}},
+            {"dropout": {"kind": "bernoulli-scaled", "placement": "before"}},
+            True,
+        ),
+        ({"dropout": {"kind": "gaussian"}}, {"dropout": {"kind": "gaussian", "placement": "before"}}, False),
+        (
+            {"dropout": {"kind": "gaussian-additive"}},
+            {"dropout": {"kind": "gaussian-additive", "placement": "before"}},
+            False,
+        ),
+        (
+            {"network": {"activation": "tanh"}},
+            {"network": {"activation": "tanh"}, "dropout": {"placement": "before"}},
+            False,
+        ),
+        (SELU, SELU | {"dropout": {"placement": "before"}}, False),
+        (
+            {"network": {"activation": "identity"}, "dropout": {"kind": "gaussian-additive"}},
+            {"network": {"activation": "identity"}, "dropout": {"kind": "gaussian-additive", "placement": "before"}},
+            True,
+        ),
+        (
+            {"dropout": {"rate": 0}},
+            {"dropout": {"rate": [0, 0], "kind": "gaussian", "mask": "batch", "placement": "before"}},
+            True,
+        ),
+        ({"dropout": {"rate": 0}}, {"dropout": {"rate": 0, "kind": "dropconnect", "samples": 3}}, True),
+        ({"dropout": {"rate": 0}}, {"dropout": {"rate": 0, "input_rate": 0.1}}, False),
+        (
+            {"dropout": {"rate": 0, "input_rate": 0.1}},
+            {"dropout": {"rate": 0, "input_rate": 0.1, "placement": "before"}},
+            True,
+        ),
+        ({"dropout": {"rate": 0.2}}, {"dropout": {"rate": [0.2, 0.2]}}, True),
+        ({}, {"dropout": {"mask": "batch"}}, False),
+        ({}, {"dropout": {"cutoff": 1, "gamma": 2.0, "samples": 3}}, True),
+        ({"dropout": {"schedule": "early", "cutoff": 1}}, {"dropout": {"schedule": "early", "cutoff": 0}}, False),
+        ({"dropout": {"schedule": "curriculum"}}, {"dropout": {"schedule": "curriculum", "gamma": 2.0}}, False),
+        (
+            {"network": {"hidden": []}, "dropout": {"input_rate": 0.2, "rate": 0.5}},
+            {"network": {"hidden": []}, "dropout": {"input_rate": 0.2, "rate": 0.1}},
+            True,
+        ),
+        (
+            {"dropout": {"schedule": "early-linear", "cutoff": 2, "mask": "batch", "input_rate": 0.1}},
+            {
+                "dropout": {
+                    "schedule": "early-linear",
+                    "cutoff": 2,
+                    "mask": "batch",
+                    "input_rate": 0.1,
+                    "placement": "before",
+                }
+            },
+            True,
+        ),
+    ],
+)
+def test_what_is_said_to_be_the_same_network_has_the_same_bytes(
+    one: dict[str, Any], other: dict[str, Any], same: bool, tmp_path: Path
+) -> None:
+    """And what only resembles it has not."""
+    base = {"data": {"dataset": "digits", "train_size": 300}, "training": {"epochs": 2, "batch_size": 20}}
+    base |= {"network": {"hidden": [24, 17]}, "dropout": {"rate": 0.3}}
+    alike, files = set(), set()
+    for name, change in ("one", one), ("other", other):
+        mapping = {key: base.get(key, {}) | change.get(key, {}) for key in {*base, *change}}
+        config = configs.resolve(mapping, where="test", name=name)
+        alike.add(sweeps.essence(config))
+        for _ in execution.execute([Job(tmp_path / name, config)], Here(tmp_path)):
+            pass
+        stored = ("metrics.csv", "weights.safetensors")
+        files.add(tuple((tmp_path / name / file).read_bytes() for file in stored))
+    assert (len(alike) == 1) == same
+    assert (len(files) == 1) == same
+
+
+def test_what_is_the_same_is_trained_once_and_said(tmp_path: Path) -> None:
+    planned = plan("0.2,0.4", "dropout.placement=before,after")
+    assert names(planned) == ["rate-0", "placement-before_rate-0.2", "placement-before_rate-0.4"]
+    assert [(own.name, own.run) for own in planned.same] == [
+        ("placement-after_rate-0.2", "placement-before_rate-0.2"),
+        ("placement-after_rate-0.4", "placement-before_rate-0.4"),
+    ]
+    written = yaml.safe_load(planned.to_yaml())["same"]
+    assert written[0] == {
+        "name": "placement-after_rate-0.2",
+        "settings": {"dropout.placement": "after", "dropout.rate": 0.2},
+        "same_as": "placement-before_rate-0.2",
+    }
+    found = planned.grid
+    assert found and found.rows == ("before", "after")
+    assert found.names["after", "0.4"] == "placement-before_rate-0.4"
+    runs = {member.name: write_run(tmp_path, member.name, [0.9, 0.91], rate=0.2) for member in planned.members}
+    result = sweep_table.judge(planned, runs)
+    for width in (60, 100):
+        text = sweep_table.to_text(result, width)
+        assert max(map(len, text.splitlines())) <= width
+        assert re.search("placement-after_rate-0.4 +as above", text)
+        assert "placement-after_rate-0.2 is the same as placement-before_rate-0.2" in " ".join(text.split())
+    assert sweep_table.to_json_dict(result)["same"][1]["same_as"] == "placement-before_rate-0.4"
+    (tmp_path / "sweep.yaml").write_text(planned.to_yaml())
+    assert sweep_table.read(tmp_path).sweep.same == planned.same
 
 
 def test_names_tell_values_apart_whatever_they_are() -> None:
@@ -341,7 +457,7 @@ def test_a_picture_says_that_later_intervals_hold_whenever_you_stop(tmp_path: Pa
 
 
 def cells(rates: str | None, *vary: str, baseline: bool = True) -> sweeps.Grid | None:
-    return sweeps.grid({member.name: member.settings for member in plan(rates, *vary, baseline=baseline).members})
+    return plan(rates, *vary, baseline=baseline).grid
 
 
 def test_two_settings_make_a_grid_of_which_the_rates_go_across() -> None:
