@@ -11,6 +11,7 @@ from dropout_lab.claims.registry import CLAIMS
 from dropout_lab.claims.theory import THEOREMS
 from dropout_lab.cli import app
 from dropout_lab.comparison.metrics import METRICS
+from dropout_lab.comparison.terms import WORDS
 from dropout_lab.config import resolve as configs
 from dropout_lab.config.settings import SETTINGS, schema_of
 from dropout_lab.config.strict_yaml import written
@@ -47,9 +48,10 @@ def reference() -> str:
             ((f"`{n}`", d.title, f"{d.train_count:,}", f"{d.test_count:,}") for n, d in DATASETS.items()),
         ),
         *table(
-            ("metric", "", "better is"),
-            ((f"`{n}`", m.label, "higher" if m.higher_is_better else "lower") for n, m in METRICS.items()),
+            ("metric", "", "better is", "meaning"),
+            ((f"`{n}`", m.label, "higher" if m.higher_is_better else "lower", m.about) for n, m in METRICS.items()),
         ),
+        *table(("word of a comparison", "meaning"), WORDS.items()),
         *table(("plot", ""), ((f"`{name}`", plot.about) for name, plot in PLOTS.items())),
         *table(("theorem", ""), ((name, theorem.statement) for name, theorem in THEOREMS.items())),
         *table(("claim", "", "source"), ((name, c.sentence, c.source) for name, c in CLAIMS.items())),

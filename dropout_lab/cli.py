@@ -98,6 +98,7 @@ def train(
     epilog=example(
         "compare configs/digits-baseline.yaml configs/digits-dropout.yaml --seeds 5",
         'compare mnist-baseline mnist-dropout --fail-if worse --fail-if "test_accuracy: drop > 0.2pp"',
+        "compare mnist-baseline mnist-dropout --explain",
     )
 )
 def compare(
@@ -111,6 +112,7 @@ def compare(
         list[str] | None, Option(help="Exit with 3 if this holds, after the results; repeatable.", metavar="EXPR")
     ] = None,
     out: Annotated[Path | None, Option(help="Directory for the CSV, the JSON and the picture.", metavar="DIR")] = None,
+    explain: Annotated[bool, Option("--explain", help="Then say what every term means.")] = False,
     runs_dir: RunsDir = RUNS,
     data_dir: DataDir = None,
     device: Device = None,
@@ -132,7 +134,14 @@ def compare(
     with Screen(json=as_json, csv=as_csv, md=markdown, dry_run=dry_run, smoke=smoke) as screen:
         options = screen.options(runs_dir, data_dir, device, seeds=seeds, track=track, quiet=quiet)
         found = compare(
-            names, options, metric=metric, min_effect=min_effect, fail_if=fail_if or (), out=out, leave_out_damaged=True
+            names,
+            options,
+            metric=metric,
+            min_effect=min_effect,
+            fail_if=fail_if or (),
+            out=out,
+            leave_out_damaged=True,
+            explain=explain,
         )
         screen.show(found)
 

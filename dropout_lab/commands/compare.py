@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from dropout_lab.commands.names import Named, Options, Where
 from dropout_lab.commands.plan import train_missing
 from dropout_lab.commands.result import Result, failed
 from dropout_lab.comparison import compare as comparisons
-from dropout_lab.comparison import tables
+from dropout_lab.comparison import tables, terms
 from dropout_lab.comparison.compare import Comparison
 from dropout_lab.comparison.gate import Gate, parse_gates
 from dropout_lab.comparison.looks import Looks
@@ -47,12 +48,14 @@ def compare(
     fail_if: Sequence[str] = (),
     out: Where | None = None,
     leave_out_damaged: bool = False,
+    explain: bool = False,
 ) -> Result[Comparison]:
     """Compare runs and configs over paired seeds; the first is the baseline. What is missing is trained first.
 
     Writes comparison.json, comparison.csv and curves.png to `out`, else into the runs directory. Seeds that diverged
     and, with `leave_out_damaged`, runs that were left out are an error of the result; otherwise a damaged run is
-    refused.
+    refused. With `explain` the text also says what every term means; without, the first comparison in a runs directory
+    tells of the option.
     """
     asked = question(metric, min_effect, fail_if)
     if out:
@@ -62,6 +65,7 @@ def compare(
     check_alike(jobs)
     stop_at(train_missing(jobs, options))
     directory = Path(out) if out else comparison_directory(jobs, options)
+    new_here = bool(options.audience.typed) and not explain and not os.path.isdir(options.runs / FOLDER)
     found = write(jobs, asked, directory, Looks(options.runs), options.seeds)
     tripped = "; ".join(filter(None, (gate.trips(found) for gate in asked.gates))) or None
     if options.smoke and asked.gates:  # the grammar and the wiring are all that a smoke run can check
@@ -72,11 +76,12 @@ def compare(
     diverged = [f"{side.path}: {named_seeds(side.diverged)} diverged" for side in sides if side.diverged]
     return Result(
         found,
-        lambda width: tables.to_text(found, width),
+        lambda width: tables.to_text(found, width) + (f"\n\n{terms.to_text(width)}" if explain else ""),
         lambda: tables.to_json_dict(found),
         lambda: tables.to_csv(found),
-        lambda: as_markdown(tables.parts(found)),
+        lambda: as_markdown(tables.parts(found)) + (f"\n{terms.to_markdown()}" if explain else ""),
         written=f"{directory}: comparison.json, comparison.csv, curves.png, looks.json",
+        remarks=["terms     compare --explain says what every term means"] * new_here,
         tripped=tripped,
         error=failed(left_out if tripped else left_out + diverged),
     )

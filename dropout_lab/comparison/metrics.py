@@ -26,9 +26,13 @@ Values = dict[int, float]  # by seed
 
 @dataclass(frozen=True)
 class Metric:
-    """Something measured once per seed: how it is named and read, and the function that reads it off a run."""
+    """Something measured once per seed: how it is named and read, and the function that reads it off a run.
+
+    about: what it is, in one line.
+    """
 
     title: str
+    about: str
     unit: str  # "%" (a fraction, shown in percent), "s", "epochs" or ""
     higher_is_better: bool
     values: Callable[[Run], Values]  # of the finished seeds
@@ -114,16 +118,73 @@ def _seconds_per_epoch(run: Run) -> Values:
 
 
 METRICS: dict[str, Metric] = {
-    "test_accuracy": Metric("test accuracy", "%", True, _at("last", "test_accuracy")),
-    "test_loss": Metric("test loss", "", False, _at("last", "test_loss")),
-    "val_accuracy": Metric("val accuracy", "%", True, _at("last", "val_accuracy")),
-    "val_loss": Metric("val loss", "", False, _at("last", "val_loss")),
-    "best_val_loss": Metric("best val loss", "", False, _at("best", "val_loss")),
-    "test_accuracy_at_best": Metric("test acc. (best)", "%", True, _at("best", "test_accuracy")),
-    "test_loss_at_best": Metric("test loss (best)", "", False, _at("best", "test_loss")),
-    "gap": Metric("gap (clean)", "", False, _from_rows(_gap)),
-    "overfitting": Metric("overfitting", "", False, _from_rows(_overfitting)),
-    "clean_train_accuracy": Metric("clean train acc.", "%", True, _from_rows(_clean_train_accuracy)),
-    "epochs_to_97": Metric("epochs to 97 % val", "epochs", False, _from_rows(_epochs_to_reach), optional=True),
-    "seconds_per_epoch": Metric("time per epoch", "s", False, _seconds_per_epoch),
+    "test_accuracy": Metric(
+        "test accuracy",
+        "share of the test images that are right, at the last epoch",
+        "%",
+        True,
+        _at("last", "test_accuracy"),
+    ),
+    "test_loss": Metric(
+        "test loss",
+        "mean cross-entropy on the test images in nats: sure and wrong costs most",
+        "",
+        False,
+        _at("last", "test_loss"),
+    ),
+    "val_accuracy": Metric(
+        "val accuracy",
+        "share of the validation images that are right; sweeps choose by it",
+        "%",
+        True,
+        _at("last", "val_accuracy"),
+    ),
+    "val_loss": Metric(
+        "val loss", "mean cross-entropy on the validation images in nats", "", False, _at("last", "val_loss")
+    ),
+    "best_val_loss": Metric(
+        "best val loss",
+        "the lowest val loss of all epochs; its epoch is the best epoch",
+        "",
+        False,
+        _at("best", "val_loss"),
+    ),
+    "test_accuracy_at_best": Metric(
+        "test acc. (best)", "test accuracy with the weights of the best epoch", "%", True, _at("best", "test_accuracy")
+    ),
+    "test_loss_at_best": Metric(
+        "test loss (best)", "test loss with the weights of the best epoch", "", False, _at("best", "test_loss")
+    ),
+    "gap": Metric(
+        "gap (clean)", "val loss minus the loss on training images, both with dropout off", "", False, _from_rows(_gap)
+    ),
+    "overfitting": Metric(
+        "overfitting",
+        "val loss at the last epoch minus the best val loss: how far it rose again",
+        "",
+        False,
+        _from_rows(_overfitting),
+    ),
+    "clean_train_accuracy": Metric(
+        "clean train acc.",
+        "share of the training images that are right with dropout off",
+        "%",
+        True,
+        _from_rows(_clean_train_accuracy),
+    ),
+    "epochs_to_97": Metric(
+        "epochs to 97 % val",
+        "the first epoch at which 97 % of the validation images are right",
+        "epochs",
+        False,
+        _from_rows(_epochs_to_reach),
+        optional=True,
+    ),
+    "seconds_per_epoch": Metric(
+        "time per epoch",
+        "wall-clock time of an epoch, divided among networks that train side by side",
+        "s",
+        False,
+        _seconds_per_epoch,
+    ),
 }

@@ -630,7 +630,7 @@ def test_of_six_runs_two_fail_and_both_are_named_and_the_others_shown(
 def test_a_choice_is_confirmed_on_seeds_that_it_has_not_seen(
     sign: int, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    by_rate = Metric("rate", "%", True, lambda run: dict.fromkeys(run.seeds, sign * run.config.rates[0]))
+    by_rate = Metric("rate", "the rate", "%", True, lambda run: dict.fromkeys(run.seeds, sign * run.config.rates[0]))
     monkeypatch.setattr(sweep_table, "SELECTION", by_rate)
     line = "sweep tiny.yaml --rates 0.5 --seeds 2 --confirm"
     outcome, report = lab(line), json.loads(lab(line, "--json").out)
@@ -654,7 +654,9 @@ NEXT = re.compile(r"^next      (.+):\n  dropout-lab (.+)$", re.MULTILINE)
 
 
 def test_the_next_commands_run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    by_rate = Metric("rate", "%", True, lambda run: dict.fromkeys(run.seeds, -abs(run.config.rates[0] - 0.2)))
+    by_rate = Metric(
+        "rate", "the rate", "%", True, lambda run: dict.fromkeys(run.seeds, -abs(run.config.rates[0] - 0.2))
+    )
     monkeypatch.setattr(sweep_table, "SELECTION", by_rate)
     outcome = lab("sweep tiny.yaml --rates 0.1..0.3 --seeds 2 --runs-dir 'my runs' --vary training.epochs=1")
     steps = dict(NEXT.findall(outcome.err))
