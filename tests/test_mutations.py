@@ -314,6 +314,18 @@ GUARDS = {
         'RUN_NAME = re.compile(r".{1,64}")',
         "test_cli.py::refusal_says_what and name",
     ),
+    "relu changes places only with a mask that only scales": Guard(
+        "sweeps/plan",
+        '(activation == "relu" and kind.only_scales)',
+        '(activation == "relu")',
+        "test_sweep.py::same_bytes",
+    ),
+    "chance depends on the confidence": Guard(
+        "evaluation/averaging",
+        "< confidence) - confidence, BINS",
+        "< confidence) - 1, BINS",
+        "test_evaluation.py::chance_alone",
+    ),
     "no label is a formula": Guard("figures/style", '"text.parse_math": False, ', "", "test_plots.py::hostile_names"),
     "a page asks for nothing": Guard(
         "pages",
