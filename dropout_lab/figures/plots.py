@@ -262,7 +262,7 @@ def data_sizes(runs: Sequence[Run]) -> Figure:
     for i, rate in enumerate(dict.fromkeys(rates)):
         sized = {_images(run): run for run, its_rate in zip(runs, rates, strict=True) if its_rate == rate}
         errors = {n: [100 * (1 - v) for v in METRICS["test_accuracy"].finite(sized[n]).values()] for n in sorted(sized)}
-        table = _intervals(errors.values(), errors)
+        table = pd.DataFrame(map(_interval, errors.values()), list(errors), ["mean", "low", "high"])
         bars = [table["mean"] - table["low"], table["high"] - table["mean"]]
         ink = inks[i % len(inks)]
         axis.errorbar(table.index, table["mean"], yerr=bars, fmt="none", ecolor=ink, elinewidth=1.4)
