@@ -26,6 +26,7 @@ from dropout_lab.commands.names import Configured, Look, Named, Options, Seeds, 
 from dropout_lab.commands.plot import draw
 from dropout_lab.commands.sweep import sweep as do_sweep
 from dropout_lab.commands.train import train as do_train
+from dropout_lab.commands.until import most_seeds
 from dropout_lab.comparison import compare as comparisons
 from dropout_lab.comparison import tables
 from dropout_lab.pages import as_html
@@ -108,6 +109,8 @@ def compare(
     metric: str = "test_accuracy",
     min_effect: str | None = None,
     seeds: Seeds | None = None,
+    until_decided: bool = False,
+    max_seeds: int | None = None,
     out: Where | None = None,
     track: str | None = None,
     runs_dir: Where = "runs",
@@ -119,10 +122,12 @@ def compare(
     """Compare runs over paired seeds; `a` is the baseline. Each is a run, its directory or name, or a config.
 
     Configs without a finished run are trained first. `min_effect` is the smallest difference that matters, such as
-    "0.1pp" for an accuracy. The files that the command writes are written too, to `out`.
+    "0.1pp" for an accuracy. With `until_decided`, seeds are added until the verdict is better, worse or equivalent, up
+    to `max_seeds` (64) in each run. The files that the command writes are written too, to `out`.
     """
     how = _options(runs_dir, data_dir, device, seeds=seeds, jobs=jobs, quiet=quiet, track=track)
-    done = do_compare((a, b, *more), how, metric=metric, min_effect=min_effect, out=out)
+    most = most_seeds(until_decided, max_seeds, how)
+    done = do_compare((a, b, *more), how, metric=metric, min_effect=min_effect, out=out, most=most)
     return _shown(Comparison, done.value)
 
 
@@ -133,6 +138,8 @@ def sweep(
     *,
     baseline: bool = True,
     seeds: Seeds | None = None,
+    until_decided: bool = False,
+    max_seeds: int | None = None,
     name: str | None = None,
     track: str | None = None,
     runs_dir: Where = "runs",
@@ -144,10 +151,12 @@ def sweep(
     """Train one run per rate ("0.1..0.5", or numbers), and the baseline; compare them, and choose on validation.
 
     With `vary`, {"network.hidden": [[64], [256]]} or ["network.hidden=[64],[256]"], one run per combination. Without a
-    config it is the article's network on MNIST. Raises `Failed` where a run failed, after what is there was judged.
+    config it is the article's network on MNIST. With `until_decided`, each run gets seeds until its verdict is decided,
+    up to `max_seeds` (64). Raises `Failed` where a run failed, after what is there was judged.
     """
     how = _options(runs_dir, data_dir, device, seeds=seeds, name=name, jobs=jobs, quiet=quiet, track=track)
-    done = do_sweep(config, rates, vary, how, baseline=baseline)
+    most = most_seeds(until_decided, max_seeds, how)
+    done = do_sweep(config, rates, vary, how, baseline=baseline, most=most)
     if done.error:
         raise done.error
     return _shown(SweepTable, done.value)

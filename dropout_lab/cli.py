@@ -51,6 +51,9 @@ Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress.")]
 Form = Annotated[Literal["png", "svg", "pdf"], Option("--format", help="File format of the pictures.")]
 Style = Annotated[Literal["light", "dark"], Option(help="Style of the pictures; dark is the articles' style.")]
 Size = Annotated[Literal["page", "slide"], Option(help="Size of the pictures; a slide has 13.33 x 7.5 inches.")]
+UNTIL = "Add seeds until the verdict is better, worse or equivalent."
+UntilDecided = Annotated[bool, Option("--until-decided", help=UNTIL)]
+MaxSeeds = Annotated[int | None, Option(help="The most seeds with --until-decided; default: 64.", metavar="N")]
 Overrides = Annotated[list[str] | None, Argument(help="Such as training.epochs=3.", metavar="KEY=VALUE")]
 RUNS = Path("runs")
 
@@ -99,11 +102,14 @@ def train(
         "compare configs/digits-baseline.yaml configs/digits-dropout.yaml --seeds 5",
         'compare mnist-baseline mnist-dropout --fail-if worse --fail-if "test_accuracy: drop > 0.2pp"',
         "compare mnist-baseline mnist-dropout --explain",
+        "compare mnist-baseline mnist-dropout --until-decided --max-seeds 30",
     )
 )
 def compare(
     names: Annotated[list[str], Argument(help="A run directory, a run's name, or a config.", metavar="A B [C ...]")],
     seeds: Seeds = None,
+    until_decided: UntilDecided = False,
+    max_seeds: MaxSeeds = None,
     metric: Annotated[str, Option(help="The metric that the verdict is about.", metavar="NAME")] = "test_accuracy",
     min_effect: Annotated[
         str | None, Option(help="Smallest difference that matters; default: 0.1pp.", metavar="0.1pp")
@@ -130,6 +136,7 @@ def compare(
     the baseline is damaged, the command is refused.
     """
     from dropout_lab.commands.compare import compare
+    from dropout_lab.commands.until import most_seeds
 
     with Screen(json=as_json, csv=as_csv, md=markdown, dry_run=dry_run, smoke=smoke) as screen:
         options = screen.options(runs_dir, data_dir, device, seeds=seeds, track=track, quiet=quiet)
@@ -142,6 +149,7 @@ def compare(
             out=out,
             leave_out_damaged=True,
             explain=explain,
+            most=most_seeds(until_decided, max_seeds, options),
         )
         screen.show(found)
 
@@ -150,6 +158,7 @@ def compare(
     epilog=example(
         "sweep --rates 0.1..0.5 --seeds 3",
         "sweep configs/digits-dropout.yaml --rates 0.2,0.5 --vary network.hidden=[64],[256] --jobs 2",
+        "sweep configs/digits-dropout.yaml --rates 0.2,0.5 --until-decided --max-seeds 30",
     )
 )
 def sweep(
@@ -160,6 +169,8 @@ def sweep(
     ] = None,
     no_baseline: Annotated[bool, Option("--no-baseline", help="Do not add the run at rate 0.")] = False,
     seeds: Seeds = None,
+    until_decided: UntilDecided = False,
+    max_seeds: MaxSeeds = None,
     jobs: Jobs = None,
     cluster: Annotated[
         str | None, Option(help="Train on a Dask cluster: tcp://host:8786, or local:N.", metavar="ADDRESS")
@@ -188,6 +199,7 @@ def sweep(
     command suggests what to type next.
     """
     from dropout_lab.commands.sweep import sweep
+    from dropout_lab.commands.until import most_seeds
 
     given = {"--runs-dir": runs_dir if runs_dir != RUNS else None, "--data-dir": data_dir}
     places = [f"{option}={path}" for option, path in given.items() if path]
@@ -195,7 +207,8 @@ def sweep(
         training = {"jobs": jobs, "lanes": lanes, "track": track, "fail_fast": fail_fast, "quiet": quiet}
         options = screen.options(runs_dir, data_dir, device, seeds=seeds, name=name, **training)
         then = {"baseline": not no_baseline, "confirm": confirm}
-        screen.show(sweep(config, rates, vary or (), options, cluster=cluster, places=places, **then))
+        most = most_seeds(until_decided, max_seeds, options)
+        screen.show(sweep(config, rates, vary or (), options, cluster=cluster, places=places, most=most, **then))
 
 
 @app.command(epilog=example("evaluate mnist-dropout --samples 50"))

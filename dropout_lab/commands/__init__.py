@@ -3,6 +3,7 @@
 result    what a command comes to, and who is told while it works
 names     what the words of a command line mean: a run, a directory, a config
 plan      what is missing of runs: planned, announced, trained
+until     --until-decided: more seeds until the verdict is decided
 train     train
 compare   compare
 sweep     sweep

@@ -7,11 +7,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from dropout_lab.commands import names
+from dropout_lab.commands import names, until
 from dropout_lab.commands.names import Named, Options, Where
 from dropout_lab.commands.plan import train_missing
 from dropout_lab.commands.result import Result, failed
+from dropout_lab.commands.until import Way
 from dropout_lab.comparison import compare as comparisons
 from dropout_lab.comparison import tables, terms
 from dropout_lab.comparison.compare import Comparison
@@ -24,7 +26,7 @@ from dropout_lab.errors import Problem, Refused, stop_at
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.job import Job
 from dropout_lab.storage import as_json, atomic_write, make_directory, sha256
-from dropout_lab.text import as_markdown, named_seeds
+from dropout_lab.text import as_markdown, as_text, named_seeds
 
 FOLDER = "_comparisons"  # in the runs directory
 LONGEST = 200  # characters of the names in the name of a comparison
@@ -49,9 +51,11 @@ def compare(
     out: Where | None = None,
     leave_out_damaged: bool = False,
     explain: bool = False,
+    most: int | None = None,
 ) -> Result[Comparison]:
     """Compare runs and configs over paired seeds; the first is the baseline. What is missing is trained first.
 
+    With `most`, seeds are added until every verdict is decided, up to so many in each run.
     Writes comparison.json, comparison.csv and curves.png to `out`, else into the runs directory. Seeds that diverged
     and, with `leave_out_damaged`, runs that were left out are an error of the result; otherwise a damaged run is
     refused. With `explain` the text also says what every term means; without, the first comparison in a runs directory
@@ -63,10 +67,18 @@ def compare(
     good, damaged = names.sound([*map(str, named)], options) if leave_out_damaged else (named, [])
     jobs = names.targets(good, options, options.changes, least=2)
     check_alike(jobs)
-    stop_at(train_missing(jobs, options))
     directory = Path(out) if out else comparison_directory(jobs, options)
     new_here = bool(options.audience.typed) and not explain and not os.path.isdir(options.runs / FOLDER)
-    found = write(jobs, asked, directory, Looks(options.runs), options.seeds)
+    way = None
+    if most:
+        pairs = [(0, place) for place in range(1, len(jobs))]
+        judged = until.Asked(most, asked.metric, asked.min_effect)
+        way = until.train_until_decided(jobs, pairs, judged, options, directory)
+        stop_at(way.failures)
+    else:
+        stop_at(train_missing(jobs, options))
+    found = write(jobs, asked, directory, Looks(options.runs), options.seeds, way)
+    said = way.lines() if way else []
     tripped = "; ".join(filter(None, (gate.trips(found) for gate in asked.gates))) or None
     if options.smoke and asked.gates:  # the grammar and the wiring are all that a smoke run can check
         options.note(f"gate not judged in a smoke run; it would {'trip' if tripped else 'pass'} here")
@@ -76,11 +88,14 @@ def compare(
     diverged = [f"{side.path}: {named_seeds(side.diverged)} diverged" for side in sides if side.diverged]
     return Result(
         found,
-        lambda width: tables.to_text(found, width) + (f"\n\n{terms.to_text(width)}" if explain else ""),
-        lambda: tables.to_json_dict(found),
+        lambda width: (
+            as_text([*tables.parts(found), *said], max(width, tables.NARROWEST))
+            + (f"\n\n{terms.to_text(width)}" if explain else "")
+        ),
+        lambda: as_dict(found, way),
         lambda: tables.to_csv(found),
-        lambda: as_markdown(tables.parts(found)) + (f"\n{terms.to_markdown()}" if explain else ""),
-        written=f"{directory}: comparison.json, comparison.csv, curves.png, looks.json",
+        lambda: as_markdown([*tables.parts(found), *said]) + (f"\n{terms.to_markdown()}" if explain else ""),
+        written=f"{directory}: comparison.json, comparison.csv, curves.png, looks.json" + ", interval.png" * bool(way),
         remarks=["terms     compare --explain says what every term means"] * new_here,
         tripped=tripped,
         error=failed(left_out if tripped else left_out + diverged),
@@ -119,25 +134,44 @@ def check_alike(jobs: Sequence[Job]) -> None:
 
 
 def write(
-    jobs: Sequence[Job], asked: Question, directory: Path, looks: Looks, seeds: Sequence[int] | None = None
+    jobs: Sequence[Job],
+    asked: Question,
+    directory: Path,
+    looks: Looks,
+    seeds: Sequence[int] | None = None,
+    way: Way | None = None,
 ) -> Comparison:
     """Compare the finished runs of `jobs` (on `seeds`, if given) and write their files.
 
+    If seeds were added until it was decided, `way` says how, and each run is compared on the seeds that it has there.
     These are comparison.json, comparison.csv, curves.png and looks.json, which is a copy of what `looks` remembers
     of these pairs, this look included.
     """
     loaded = names.each(jobs, lambda job: runs.load(job.path))
-    loaded = [run.only(seeds) for run in loaded] if seeds else loaded
-    result = comparisons.compare(loaded, metric=asked.metric, min_effect=asked.min_effect, looks=looks)
+    if way:
+        loaded = [run.only(job.config.seeds) for run, job in zip(loaded, way.jobs, strict=True)]
+    elif seeds:
+        loaded = [run.only(seeds) for run in loaded]
+    result = comparisons.compare(
+        loaded, metric=asked.metric, min_effect=asked.min_effect, looks=looks, sequential=way is not None
+    )
     remembered = comparisons.remember(result, loaded, looks)
     from dropout_lab.figures import plots
 
     make_directory(directory)
-    atomic_write(directory / "comparison.json", as_json(tables.to_json_dict(result)).encode())
+    atomic_write(directory / "comparison.json", as_json(as_dict(result, way)).encode())
     atomic_write(directory / "comparison.csv", tables.to_csv(result).encode(errors="backslashreplace"))
     atomic_write(directory / "looks.json", as_json(remembered).encode())
     plots.save(plots.comparison(loaded), directory / "curves.png")
+    if way:
+        looked = {name: [(look.seeds, look.low, look.high) for look in path] for name, path in way.paths.items()}
+        plots.save(plots.narrowing(looked, result.metric, result.min_effect), directory / "interval.png")
     return result
+
+
+def as_dict(found: Comparison, way: Way | None) -> dict[str, Any]:
+    """Return a comparison as plain data, with how the interval narrowed, if seeds were added until it was decided."""
+    return tables.to_json_dict(found) | (way.to_json_dict() if way else {})
 
 
 def comparison_directory(jobs: Sequence[Job], options: Options) -> Path:

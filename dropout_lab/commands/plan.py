@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from dropout_lab.runs.job import Job
 from dropout_lab.runs.read import Run
 from dropout_lab.runs.record import set_aside
 from dropout_lab.sweeps.plan import Sweep
+from dropout_lab.text import flow
 
 
 class Step(NamedTuple):
@@ -38,13 +39,19 @@ def train_missing(
 ) -> list[str]:
     """Plan what the jobs lack, announce it, carry it out as `carry_out` says, and return a line for each failure."""
     steps = plan(jobs, options, fresh=fresh)
+    announce(steps, options)
+    return carry_out(steps, options, fresh=fresh, sweep=sweep)
+
+
+def announce(steps: Sequence[Step], options: Options, text: str = "", data: Mapping[str, object] | None = None) -> None:
+    """Announce a plan, with a labelled text and plain data about it; a dry run ends here."""
     lines = [(job.path, job.config, missing) for job, missing in steps]
     how = layouts(steps, options)
-    shown = Result(
-        steps, lambda width: listing.plan_as_text(lines, how, width), lambda: listing.plan_as_dict(lines, how)
-    )
-    options.audience.announce(shown)
-    return carry_out(steps, options, fresh=fresh, sweep=sweep)
+
+    def shown(width: int) -> str:
+        return "\n".join([listing.plan_as_text(lines, how, width), *flow([text], width)])
+
+    options.audience.announce(Result(steps, shown, lambda: {**listing.plan_as_dict(lines, how), **(data or {})}))
 
 
 def plan(jobs: Sequence[Job], options: Options, *, fresh: bool = False) -> list[Step]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dropout_lab.cluster import join as clusters
 from dropout_lab.commands import compare as comparing
 from dropout_lab.commands import names as given
+from dropout_lab.commands import until
 from dropout_lab.commands.names import Configured, Options
 from dropout_lab.commands.plan import train_missing
 from dropout_lab.commands.result import Result, failed
@@ -29,7 +30,7 @@ from dropout_lab.sweeps import plan as sweeps
 from dropout_lab.sweeps.judge import SweepTable
 from dropout_lab.sweeps.next_steps import after_sweep
 from dropout_lab.sweeps.plan import Rates, Sweep, Vary
-from dropout_lab.text import as_markdown
+from dropout_lab.text import as_markdown, as_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,12 +46,13 @@ def sweep(
     confirm: bool = False,
     cluster: str | None = None,
     places: Sequence[str] = (),
+    most: int | None = None,
 ) -> Result[SweepTable]:
     """Train one run per rate or combination of settings, and the baselines; compare them; choose on validation.
 
     Without a config it is the article's network. With `confirm` the chosen run and its baseline are compared on fresh
-    seeds. `places` are the options, as typed, that say where runs and data are: the next commands need them. Runs that
-    failed are an error of the result.
+    seeds. `places` are the options, as typed, that say where runs and data are: the next commands need them. With
+    `most`, each run gets seeds until its verdict is decided, up to so many. Failed runs are an error of the result.
     """
     if cluster is not None:
         clusters.check(cluster)
@@ -63,19 +65,33 @@ def sweep(
     jobs = sweep_jobs(planned, options)
     for own in planned.same:
         options.note(f"{own.name} is the same network as {own.run}, and is not trained again")
+    pairs = until.pairs_of(planned) if most else []
+    way: until.Way | None = None
     with clusters.joined(cluster) if cluster else contextlib.nullcontext() as workers:
         options = replace(options, cluster=workers)
-        failures = train_missing(jobs, options, sweep=planned)
-        table = judge_sweep(planned, options)
-        options.audience.preview(Result(table, lambda width: judging.to_text(table, width)))
+        if most:
+            directory = options.runs / planned.name
+            way = until.train_until_decided(jobs, pairs, until.Asked(most), options, directory, planned)
+            failures = [*way.failures]
+            planned = planned.with_configs(job.config for job in way.jobs)
+        else:
+            failures = train_missing(jobs, options, sweep=planned)
+        table = judge_sweep(planned, options, sequential=way is not None)
+        said = way.lines() if way else []
+        shown = [*judging.parts(table, marks=True), *said]
+        options.audience.preview(Result(table, lambda width: as_text(shown, width)))
         confirmed = confirmation(table, options) if confirm and not failures else None
     asked, typed = rates if isinstance(rates, str) else None, options.audience.typed
     steps = after_sweep(table, typed, asked, places) if typed and not options.smoke else []
     return Result(
         table,
         lambda width: "\n" + tables.to_text(confirmed, width) if confirmed else "",
-        lambda: judging.to_json_dict(table) | {"confirmation": confirmed and tables.to_json_dict(confirmed)},
-        markdown=lambda: as_markdown(judging.parts(table)),
+        lambda: (
+            judging.to_json_dict(table)
+            | {"confirmation": confirmed and tables.to_json_dict(confirmed)}
+            | (way.to_json_dict() if way else {})
+        ),
+        markdown=lambda: as_markdown([*judging.parts(table), *said]),
         written=f"{options.runs / planned.name}: sweep.csv, sweep.png, sweep.yaml and the run directories",
         error=failed(failures),
         remarks=[f"next      {why}:\n  {command}" for why, command in steps],
@@ -90,15 +106,18 @@ def sweep_jobs(sweep: Sweep, options: Options) -> list[Job]:
     return [Job(directory / member.name, member.config) for member in sweep.members]
 
 
-def judge_sweep(sweep: Sweep, options: Options) -> SweepTable:
-    """Read the finished runs of a sweep, choose on validation, and write sweep.csv and sweep.png."""
+def judge_sweep(sweep: Sweep, options: Options, *, sequential: bool = False) -> SweepTable:
+    """Read the finished runs of a sweep, choose on validation, and write sweep.csv and sweep.png.
+
+    `sequential` says that seeds were added until the verdicts were decided.
+    """
     from dropout_lab.figures import plots
 
     directory = options.runs / sweep.name
     members = [member for member in sweep.members if (directory / member.name / "summary.json").exists()]
     loaded = {member.name: runs.load(directory / member.name).only(member.config.seeds) for member in members}
     looks = Looks(options.runs)
-    table = judging.judge(sweep, loaded, looks)
+    table = judging.judge(sweep, loaded, looks, sequential=sequential)
     judging.remember(table, loaded, looks)
     atomic_write(directory / "sweep.csv", judging.to_csv(table).encode())
     if members:
@@ -150,9 +169,9 @@ def confirmation(table: SweepTable, options: Options) -> Comparison | None:
     if not chosen or chosen.baseline is None or chosen.is_baseline:
         options.note("nothing to confirm: no run was chosen over a baseline")
         return None
-    seeds = chosen.config.seeds
-    fresh = tuple(range(max(seeds) + 1, max(seeds) + 1 + len(seeds)))
     pair = table.sweep.member(chosen.baseline), chosen
+    used = max(seed for member in pair for seed in member.config.seeds)
+    fresh = tuple(range(used + 1, used + 1 + len(chosen.config.seeds)))
     changed = [configs.changed(member.config, {"seeds": fresh}) for member in pair]
     folder = options.runs / table.sweep.name
     jobs = [Job(folder / config.name, config) for config in changed]

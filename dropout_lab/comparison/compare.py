@@ -127,8 +127,14 @@ class Contrast:
 
     @property
     def looked(self) -> Looked:
-        """How often somebody has looked, which says what interval decides."""
-        return "sequential" if self.sequential else "first" if self.first_look else "later"
+        """How often somebody has looked, which says what interval decides.
+
+        A pair whose first verdict was sequential stays so: it holds at every number of seeds, whatever came after it.
+        """
+        mine = [look for look in self.looks if look.metric == self.metric]
+        if self.sequential or (mine and mine[0].sequential):
+            return "sequential"
+        return "first" if self.first_look else "later"
 
     @property
     def fixed_interval(self) -> Interval | None:
@@ -166,9 +172,7 @@ class Contrast:
             return Verdict("none")
         if self.interval is None:  # before the anytime interval has an end
             return Verdict("inconclusive" if self.row.difference.interval else "none")
-        holm = (
-            self.adjusted_p is not None and self.adjusted_p < ALPHA if self.first_look and not self.sequential else None
-        )
+        holm = self.adjusted_p is not None and self.adjusted_p < ALPHA if self.looked == "first" else None
         return self.word(self.interval, clear=holm if self.family > 1 else None)
 
     @property
@@ -309,7 +313,7 @@ def remember(found: Comparison, runs: Sequence[Run], looks: Looks) -> dict[str, 
     for contrast, run in zip(found.contrasts, runs[1:], strict=True):
         name = pair(runs[0], run)
         if len(contrast.judged) >= FEWEST:
-            looks.remember(name, Look(contrast.metric, contrast.judged))
+            looks.remember(name, Look(contrast.metric, contrast.judged, contrast.looked == "sequential"))
         noted[contrast.candidate.name] = as_dict(looks.at(name))
     return noted
 

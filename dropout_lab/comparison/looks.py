@@ -24,10 +24,14 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Look:
-    """One verdict that was printed: the metric that was judged, and the seeds that it was judged on, in order."""
+    """One verdict that was printed: the metric that was judged, and the seeds that it was judged on, in order.
+
+    sequential: whether it was declared beforehand that seeds are added until the verdict is decided.
+    """
 
     metric: str
     seeds: tuple[int, ...]
+    sequential: bool = False
 
 
 def pair(a: Run, b: Run) -> str:
@@ -51,7 +55,10 @@ class Looks:
         file = self.file(name)
         with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
             found = json.loads(read_file(file))["looks"] if file else []
-            return [Look(str(look["metric"]), tuple(map(int, look["seeds"]))) for look in found]
+            return [
+                Look(str(look["metric"]), tuple(map(int, look["seeds"])), look.get("sequential") is True)
+                for look in found
+            ]
         return []
 
     def remember(self, name: str, look: Look) -> None:
@@ -65,4 +72,8 @@ class Looks:
 
 def as_dict(looks: Sequence[Look]) -> dict[str, object]:
     """Return looks as the file holds them."""
-    return {"format": FORMAT, "looks": [{"metric": look.metric, "seeds": list(look.seeds)} for look in looks]}
+    found = [
+        {"metric": look.metric, "seeds": list(look.seeds)} | ({"sequential": True} if look.sequential else {})
+        for look in looks
+    ]
+    return {"format": FORMAT, "looks": found}

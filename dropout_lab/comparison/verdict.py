@@ -84,7 +84,7 @@ def spanned(metric: str, interval: Interval) -> str:
 
 def looked(contrast: Contrast) -> str:
     """Return what earlier looks at this pair make of the verdict; "" for the first look."""
-    if contrast.sequential:
+    if contrast.looked == "sequential":
         return f"; {LEVEL_SHOWN}, whenever you stop"
     if contrast.first_look:
         return ""
@@ -217,6 +217,14 @@ def notes(comparison: Comparison) -> Iterator[str]:
         if contrast.beside:
             keys = ", ".join(contrast.beside)
             yield f"{name} differs in {keys}: the differences below are not the effect of dropout alone"
+        if contrast.sequential and (
+            fixed := [look for look in contrast.looks if not look.sequential and look.metric == contrast.metric]
+        ):
+            numbers = ", ".join(dict.fromkeys(str(len(look.seeds)) for look in fixed))
+            yield (
+                f"{name}: compared before at {numbers} seeds, as if their number had been fixed; the interval of this "
+                "verdict holds whenever you stop"
+            )
         if not contrast.common:
             yield f"{name} has no seed in common with {contrast.baseline.name}: Welch's interval of independent seeds"
         if (seed := contrast.dominating) is not None and contrast.row:

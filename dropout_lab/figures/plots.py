@@ -47,6 +47,7 @@ BARS = "Points: mean over the seeds at the last epoch. Bars: 95 % t interval of 
 
 ALL_IMAGES, TRUE_LABELS = "all training images", "true labels"  # shown only beside runs that differ in this
 
+Looked = tuple[int, float | None, float | None]  # the seeds of a look, and the ends of its interval
 Setting = float | str  # a number on the axis of a sweep, or a category
 Span = tuple[float, float, float]  # a mean and the ends of its interval; NaN for what is not known
 BASELINE, UNKNOWN = (0.0, np.nan, np.nan), (np.nan, np.nan, np.nan)
@@ -276,6 +277,34 @@ def data_sizes(runs: Sequence[Run]) -> Figure:
         place.set_minor_formatter(NullFormatter())
     name = "Dropout and the size of the data"
     return compose(figure, name, _shared(runs), f"{BARS} All are measured with dropout off.", entries)
+
+
+@styled
+def narrowing(looks: Mapping[str, Sequence[Looked]], metric: str, margin: float) -> Figure:
+    """Draw how the interval of each candidate's difference from the baseline narrowed while seeds were added.
+
+    looks: by candidate, the seeds of each look with the ends of its interval, in the metric's stored unit; None where
+    the interval has no end. margin: the smallest difference that matters, in the same unit.
+    """
+    shown = METRICS[metric]
+    scale, unit = (100, "pp") if shown.unit == "%" else (1, shown.unit)
+    figure, (axis,) = panels(f"difference in {shown.title}" + f" ({unit})" * bool(unit), over="seeds")
+    grey, *inks = colours()[2:]
+    axis.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+    for end in (-scale * margin, scale * margin):
+        axis.axhline(end, color=grey, linewidth=1, linestyle="--", zorder=1)
+    axis.axhline(0, color=grey, linewidth=1, zorder=1)
+    entries: Entries = []
+    for i, (name, path) in enumerate(looks.items()):
+        ends = np.array([(n, low, high) for n, low, high in path if low is not None and high is not None], float)
+        seeds, low, high = ends.reshape(-1, 3).T
+        ink, form = inks[i % len(inks)], MARKERS[i % len(MARKERS)]
+        axis.fill_between(seeds, scale * low, scale * high, color=ink, alpha=0.16 / (1 + (len(looks) > 3)), linewidth=0)
+        axis.vlines(seeds, scale * low, scale * high, color=ink, linewidth=1.4)
+        (line,) = axis.plot(seeds, scale * (low + high) / 2, LINES[i % len(LINES)], marker=form, color=ink)
+        entries.append((line, name))
+    notes = "Bars: the interval that holds at every number of seeds at once. Dashed: the margin."
+    return compose(figure, "Seeds added until the verdict is decided", "", notes, entries)
 
 
 def _images(run: Run) -> float:

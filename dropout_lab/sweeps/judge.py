@@ -112,7 +112,8 @@ def remember(table: SweepTable, runs: Mapping[str, Run], looks: Looks) -> None:
     for line in table.lines:
         base = runs.get(line.member.baseline or "")
         if line.contrast and line.run and base and len(line.contrast.judged) >= statistics.FEWEST:
-            looks.remember(pair(base, line.run), Look(PRIMARY_KEY, line.contrast.judged))
+            declared = line.contrast.looked == "sequential"
+            looks.remember(pair(base, line.run), Look(PRIMARY_KEY, line.contrast.judged, declared))
 
 
 def _line(member: Member, run: Run | None, contrast: Contrast | None) -> Line:
@@ -155,7 +156,10 @@ def parts(result: SweepTable, *, marks: bool = False) -> Parts:
         margin = f"by a margin of {PRIMARY.shown_difference(judged[0].min_effect)}"
         words = ", ".join(f"{mark} {word}" if marks else word for word, mark in MARKS.items())
         found.append(labelled("verdict", f"{words}, {margin}, on these test images"))
-        again = [contrast for contrast in judged if not contrast.first_look]
+        if any(contrast.looked == "sequential" for contrast in judged):
+            said = "seeds were added until a verdict was decided; the intervals hold whenever you stop"
+            found.append(labelled("looks", said))
+        again = [contrast for contrast in judged if contrast.looked == "later"]
         if before := sorted({len(look.seeds) for contrast in again for look in contrast.before}):
             said = f"compared before at {', '.join(map(str, before))} seeds, so the intervals hold whenever you stop"
             found.append(labelled("looks", said))

@@ -89,6 +89,11 @@ class Sweep:
         """Return the run called `name`."""
         return next(member for member in self.members if member.name == name)
 
+    def with_configs(self, changed: Iterable[Config]) -> Sweep:
+        """Return the sweep with another config for each run, in order: that of a run with other seeds."""
+        both = zip(self.members, changed, strict=True)
+        return replace(self, members=tuple(replace(member, config=config) for member, config in both))
+
 
 @dataclass(frozen=True)
 class Grid:
