@@ -47,7 +47,7 @@ BARS = "Points: mean over the seeds at the last epoch. Bars: 95 % t interval of 
 
 ALL_IMAGES, TRUE_LABELS = "all training images", "true labels"  # shown only beside runs that differ in this
 
-Looked = tuple[int, float | None, float | None]  # the seeds of a look, and the ends of its interval
+Seen = tuple[int, float | None, float | None]  # the seeds of a look, and the ends of its interval
 Setting = float | str  # a number on the axis of a sweep, or a category
 Span = tuple[float, float, float]  # a mean and the ends of its interval; NaN for what is not known
 BASELINE, UNKNOWN = (0.0, np.nan, np.nan), (np.nan, np.nan, np.nan)
@@ -280,7 +280,7 @@ def data_sizes(runs: Sequence[Run]) -> Figure:
 
 
 @styled
-def narrowing(looks: Mapping[str, Sequence[Looked]], metric: str, margin: float) -> Figure:
+def narrowing(looks: Mapping[str, Sequence[Seen]], metric: str, margin: float) -> Figure:
     """Draw how the interval of each candidate's difference from the baseline narrowed while seeds were added.
 
     looks: by candidate, the seeds of each look with the ends of its interval, in the metric's stored unit; None where

@@ -182,17 +182,23 @@ def test_python_does_the_same(pair: Lab) -> None:
 def test_it_goes_on_after_an_interruption_to_the_same_end(pair: Lab) -> None:
     for name in ("base", "same"):
         file = pair.path / f"{name}.yaml"
-        file.write_text(file.read_text().replace("epochs: 3", "epochs: 60"))
+        file.write_text(file.read_text().replace("epochs: 3", "epochs: 100"))
     line = "compare base.yaml same.yaml --until-decided --max-seeds 16"
     command = [sys.executable, "-m", "dropout_lab", *shlex.split(line)]
     process = subprocess.Popen(
-        command, cwd=pair.path, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+        command,
+        cwd=pair.path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     state = pair.runs / "_comparisons" / "base-vs-same" / until.FILE
     end = time.monotonic() + 120
-    while not state.exists() and process.poll() is None and time.monotonic() < end:
+    summary = pair.runs / "base" / "summary.json"  # is away while the second batch trains
+    while (summary.exists() or not state.exists()) and process.poll() is None and time.monotonic() < end:
         time.sleep(0.01)
-    time.sleep(0.3)  # into the second batch
+    time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and "Go on with" in said and line in said

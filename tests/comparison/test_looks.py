@@ -212,7 +212,7 @@ def test_json_has_both_questions_and_the_looks(runs: tuple[Run, Run], tmp_path: 
     (candidate,) = to_json_dict(comparison)["candidates"]
     verdict, images = candidate["verdict"], candidate["new_images"]
     assert verdict["first_look"] is False and verdict["looks"] == [
-        {"metric": "test_accuracy", "seeds": [0, 1, 2, 3, 4]}
+        {"metric": "test_accuracy", "seeds": [0, 1, 2, 3, 4], "sequential": False}
     ]
     assert verdict["interval"][0] < verdict["fixed_interval"][0] < verdict["fixed_interval"][1] < verdict["interval"][1]
     assert images["verdict"]["word"] and images["images"] == 1000 and images["interval"]

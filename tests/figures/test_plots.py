@@ -319,6 +319,24 @@ def test_a_heat_map_shows_mean_seeds_and_choice(toy: Toys) -> None:
     assert_readable(nothing)
 
 
+@pytest.mark.parametrize("count", [1, 3, 12])
+def test_narrowing_draws_every_interval_with_an_end(count: int) -> None:
+    path: list[plots.Looked] = [(5, None, None), (13, -0.01, 0.03), (21, 0.001, 0.02)]
+    figure = plots.narrowing({f"run {i} {'W' * 20}": path for i in range(count)}, "test_accuracy", 0.001)
+    assert_readable(figure)
+    (axis,) = figure.axes
+    assert axis.get_title(loc="left") == "difference in test accuracy (pp)"
+    drawn = [line for line in axis.lines if line.get_marker() == "o"]
+    assert np.allclose(drawn[0].get_xydata(), [[13, 1.0], [21, 1.05]])
+    assert sorted(line.get_ydata()[0] for line in axis.lines[:3]) == pytest.approx([-0.1, 0, 0.1])
+    assert len(legend_of(figure)) == count
+
+
+def test_narrowing_says_so_where_no_interval_has_an_end() -> None:
+    figure = plots.narrowing({"run": [(5, None, None)]}, "test_loss", 0.0)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["nothing to draw"]
+
+
 def test_a_heat_map_needs_exactly_two_settings(toy: Toys) -> None:
     assert not PLOTS["heatmap"].draw([toy(rate=0.1), toy(rate=0.2)])
     assert not PLOTS["heatmap"].draw([toy(rate=0.1), toy(rate=0.1)])
