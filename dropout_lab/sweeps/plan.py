@@ -166,7 +166,7 @@ def plan(base: Config, rates: Rates | None, vary: Vary = (), *, name: str, basel
     found: dict[str, tuple[Settings, Config, str]] = {}  # by essence: settings, config, the baseline's essence
     equal: dict[str, tuple[Settings, str]] = {}  # by identity: settings, and the essence that they share with a run
     problems: dict[str, Problem] = {}  # by what they say: many combinations share one
-    for own in _combinations(_axes(rates, vary)):
+    for own in combinations(axes(rates, vary)):
         try:
             for settings, config, off in _with_baseline(base, own, baseline):
                 alike = essence(config)
@@ -214,8 +214,8 @@ def essence(config: Config) -> str:
     return config.model_copy(update={"dropout": alike}).identity
 
 
-def _axes(rates: Rates | None, vary: Vary) -> dict[str, tuple[Any, ...]]:
-    """Return the values of every key that varies."""
+def axes(rates: Rates | None, vary: Vary) -> dict[str, tuple[Any, ...]]:
+    """Return the values of every key that varies, by dotted key."""
     axes: dict[str, tuple[Any, ...]] = {}
     for item in vary.items() if isinstance(vary, Mapping) else vary:
         key, equals, values = map(str.strip, item.partition("=")) if isinstance(item, str) else (item[0], "=", item[1])
@@ -251,7 +251,7 @@ def _rate(number: Any) -> Any:
     return int(number) if number % 1 == 0 else float(number)
 
 
-def _combinations(axes: Mapping[str, tuple[Any, ...]]) -> Iterator[Settings]:
+def combinations(axes: Mapping[str, tuple[Any, ...]]) -> Iterator[Settings]:
     """Yield every choice of one value per key; the last key changes first."""
     count = math.prod(map(len, axes.values()))
     if count > MOST:
