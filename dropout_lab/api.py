@@ -15,30 +15,29 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dropout_lab.commands import listing
-from dropout_lab.commands import power as powers
 from dropout_lab.commands.compare import compare as do_compare
 from dropout_lab.commands.evaluate import evaluate as do_evaluate
 from dropout_lab.commands.names import Configured, Look, Named, Options, Seeds, Where, options
 from dropout_lab.commands.plot import draw
-from dropout_lab.commands.power import power as do_power
 from dropout_lab.commands.sweep import sweep as do_sweep
 from dropout_lab.commands.train import train as do_train
+from dropout_lab.commands.tune import introduced
 from dropout_lab.commands.until import most_seeds
-from dropout_lab.commands.variance import variance as do_variance
 from dropout_lab.comparison import compare as comparisons
 from dropout_lab.comparison import tables
 from dropout_lab.pages import as_html
 from dropout_lab.runs import read as runs
 from dropout_lab.sweeps import judge as sweep_table
-from dropout_lab.sweeps import spread as spreads
+from dropout_lab.sweeps import tuning as tunings
 from dropout_lab.sweeps.plan import Rates, Vary
+from dropout_lab.sweeps.tuning import Tuning
 from dropout_lab.terminal import WIDEST
-from dropout_lab.text import as_text
+from dropout_lab.text import Parts, as_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,44 +58,30 @@ class Run(runs.Run):
         return as_html(listing.parts(self))
 
 
+@dataclass(frozen=True, repr=False)
 class Comparison(comparisons.Comparison):
-    """Runs compared over paired seeds: conditions, a table, and a verdict in words."""
+    """Runs compared over paired seeds: conditions, a table, and a verdict in words; what each chose, if tuned."""
+
+    tuning: Tuning | None = None
 
     def __repr__(self) -> str:
-        return tables.to_text(self)
+        return introduced(self.tuning, tables.to_text(self), WIDEST)
 
     def _repr_html_(self) -> str:
-        return as_html(tables.parts(self))
+        return as_html([*_before(self.tuning), *tables.parts(self)])
 
 
+@dataclass(frozen=True, repr=False)
 class SweepTable(sweep_table.SweepTable):
-    """A sweep: each setting against its baseline, and the choice made on validation."""
+    """A sweep: each setting against its baseline, and the choice made on validation; what each chose, if tuned."""
+
+    tuning: Tuning | None = None
 
     def __repr__(self) -> str:
-        return sweep_table.to_text(self)
+        return introduced(self.tuning, sweep_table.to_text(self), WIDEST)
 
     def _repr_html_(self) -> str:
-        return as_html(sweep_table.parts(self))
-
-
-class Variance(spreads.Variance):
-    """Where the spread over networks comes from: the components of every arm, and the value of every network."""
-
-    def __repr__(self) -> str:
-        return spreads.to_text(self)
-
-    def _repr_html_(self) -> str:
-        return as_html(spreads.parts(self))
-
-
-class Power(powers.Planned):
-    """How many seeds find a difference between two runs; `power` holds the numbers."""
-
-    def __repr__(self) -> str:
-        return powers.to_text(self)
-
-    def _repr_html_(self) -> str:
-        return as_html(powers.parts(self))
+        return as_html([*_before(self.tuning), *sweep_table.parts(self)])
 
 
 def train(
@@ -130,6 +115,9 @@ def compare(
     a: Named,
     b: Named,
     *more: Named,
+    overrides: Sequence[str] = (),
+    tune: Vary = (),
+    tune_seeds: int | None = None,
     metric: str = "test_accuracy",
     min_effect: str | None = None,
     seeds: Seeds | None = None,
@@ -145,13 +133,16 @@ def compare(
 ) -> Comparison:
     """Compare runs over paired seeds; `a` is the baseline. Each is a run, its directory or name, or a config.
 
-    Configs without a finished run are trained first. `min_effect` is the smallest difference that matters, such as
-    "0.1pp" for an accuracy. With `until_decided`, seeds are added until the verdict is better, worse or equivalent, up
-    to `max_seeds` (64) in each run. The files that the command writes are written too, to `out`.
+    Configs without a finished run are trained first, changed by `overrides` such as "training.epochs=3". `min_effect`
+    is the smallest difference that matters, such as "0.1pp" for an accuracy. With `until_decided`, seeds are added
+    until the verdict is better, worse or equivalent, up to `max_seeds` (64) in each run. With `tune`,
+    {"training.learning_rate": [0.001, 0.003]}, each run is compared at what it chooses from this grid on validation, on
+    `tune_seeds` (3) other seeds. The files that the command writes are written too, to `out`.
     """
     how = _options(runs_dir, data_dir, device, seeds=seeds, jobs=jobs, quiet=quiet, track=track)
+    trained: dict[str, Any] = {"overrides": overrides, "tune": tune, "tune_seeds": tune_seeds}
     most = most_seeds(until_decided, max_seeds, how)
-    done = do_compare((a, b, *more), how, metric=metric, min_effect=min_effect, out=out, most=most)
+    done = do_compare((a, b, *more), how, metric=metric, min_effect=min_effect, out=out, most=most, **trained)
     return _shown(Comparison, done.value)
 
 
@@ -160,6 +151,9 @@ def sweep(
     rates: Rates | None = None,
     vary: Vary = (),
     *,
+    overrides: Sequence[str] = (),
+    tune: Vary = (),
+    tune_seeds: int | None = None,
     baseline: bool = True,
     seeds: Seeds | None = None,
     until_decided: bool = False,
@@ -175,56 +169,18 @@ def sweep(
     """Train one run per rate ("0.1..0.5", or numbers), and the baseline; compare them, and choose on validation.
 
     With `vary`, {"network.hidden": [[64], [256]]} or ["network.hidden=[64],[256]"], one run per combination. Without a
-    config it is the article's network on MNIST. With `until_decided`, each run gets seeds until its verdict is decided,
-    up to `max_seeds` (64). Raises `Failed` where a run failed, after what is there was judged.
+    config it is the article's network on MNIST. `overrides` are such as "training.epochs=3". With `until_decided`, each
+    run gets seeds until its verdict is decided, up to `max_seeds` (64). With `tune`, {"training.learning_rate": [0.001,
+    0.003]}, each setting is swept at what it chooses from this grid, on `tune_seeds` (3) other seeds. Raises `Failed`
+    where a run failed, after what is there was judged.
     """
     how = _options(runs_dir, data_dir, device, seeds=seeds, name=name, jobs=jobs, quiet=quiet, track=track)
+    trained: dict[str, Any] = {"overrides": overrides, "tune": tune, "tune_seeds": tune_seeds}
     most = most_seeds(until_decided, max_seeds, how)
-    done = do_sweep(config, rates, vary, how, baseline=baseline, most=most)
+    done = do_sweep(config, rates, vary, how, baseline=baseline, most=most, **trained)
     if done.error:
         raise done.error
     return _shown(SweepTable, done.value)
-
-
-def variance(
-    config: Configured,
-    *overrides: str,
-    levels: int = 5,
-    vary: Vary = (),
-    metric: str = "test_accuracy",
-    name: str | None = None,
-    runs_dir: Where = "runs",
-    data_dir: Where | None = None,
-    device: str | None = None,
-    jobs: int = 1,
-    quiet: bool = True,
-) -> Variance:
-    """Return where the spread over seeds comes from: first weights, batch order, masks, and what else is drawn.
-
-    With L `levels` and S streams, L ** S networks are trained; with `vary`, as many for each combination of values.
-    Raises `Failed` where a network failed or has no value of the metric.
-    """
-    how = _options(runs_dir, data_dir, device, name=name, jobs=jobs, quiet=quiet)
-    done = do_variance(config, overrides, how, levels=levels, vary=vary, metric=metric)
-    if done.error:
-        raise done.error
-    return _shown(Variance, done.value)
-
-
-def power(
-    a: Named,
-    b: Named,
-    *,
-    effects: Sequence[str] = (),
-    metric: str = "test_accuracy",
-    runs_dir: Where = "runs",
-) -> Power:
-    """Return how many seeds find each of `effects`, such as "0.5pp", from the spread of two finished runs.
-
-    Nothing is trained. Raises `Refused` for a run that is not finished, and for fewer than 3 pairs.
-    """
-    done = do_power((a, b), _options(runs_dir), metric=metric, effects=effects)
-    return _shown(Power, done.value)
 
 
 def evaluate(
@@ -252,8 +208,12 @@ def plot(what: Drawn | Iterable[Drawn] | comparisons.Comparison | sweep_table.Sw
     return draw([*([what] if isinstance(what, runs.Run | str | Path) else what), *more])
 
 
-def _options(runs_dir: Where, data_dir: Where | None = None, device: str | None = None, **more: Any) -> Options:
+def _options(runs_dir: Where, data_dir: Where | None, device: str | None = None, **more: Any) -> Options:
     return options(runs_dir, data_dir, device, note=_warn, **more)
+
+
+def _before(tuning: Tuning | None) -> Parts:
+    return tunings.parts(tuning) if tuning else []
 
 
 def _warn(text: str) -> None:

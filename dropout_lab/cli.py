@@ -6,7 +6,7 @@ Heavy modules are imported inside commands, so that help and refusals come at on
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typer import Argument, Option
@@ -55,6 +55,11 @@ UNTIL = "Add seeds until the verdict is better, worse or equivalent."
 UntilDecided = Annotated[bool, Option("--until-decided", help=UNTIL)]
 MaxSeeds = Annotated[int | None, Option(help="The most seeds with --until-decided; default: 64.", metavar="N")]
 Overrides = Annotated[list[str] | None, Argument(help="Such as training.epochs=3.", metavar="KEY=VALUE")]
+Tune = Annotated[
+    list[str] | None,
+    Option(help="A grid that each run is tuned over first, on seeds of its own; repeatable.", metavar="KEY=V1,V2,.."),
+]
+TuneSeeds = Annotated[int | None, Option(help="Seeds of the tuning, from 1000 on; default: 3.", metavar="N")]
 RUNS = Path("runs")
 
 
@@ -99,15 +104,24 @@ def train(
 
 @app.command(
     epilog=example(
-        "compare configs/digits-baseline.yaml configs/digits-dropout.yaml --seeds 5",
+        "compare configs/digits-baseline.yaml configs/digits-dropout.yaml training.epochs=30 --seeds 5",
+        "compare a.yaml b.yaml --seeds 10 --tune training.learning_rate=0.0003,0.001,0.003",
         'compare mnist-baseline mnist-dropout --fail-if worse --fail-if "test_accuracy: drop > 0.2pp"',
         "compare mnist-baseline mnist-dropout --explain",
         "compare mnist-baseline mnist-dropout --until-decided --max-seeds 30",
     )
 )
 def compare(
-    names: Annotated[list[str], Argument(help="A run directory, a run's name, or a config.", metavar="A B [C ...]")],
+    words: Annotated[
+        list[str],
+        Argument(
+            help="Run directories, names of runs, or configs; and overrides, such as training.epochs=3.",
+            metavar="A B [C ...] [KEY=VALUE ...]",
+        ),
+    ],
     seeds: Seeds = None,
+    tune: Tune = None,
+    tune_seeds: TuneSeeds = None,
     until_decided: UntilDecided = False,
     max_seeds: MaxSeeds = None,
     metric: Annotated[str, Option(help="The metric that the verdict is about.", metavar="NAME")] = "test_accuracy",
@@ -133,42 +147,41 @@ def compare(
     """Compare runs over paired seeds; the first is the baseline.
 
     Configs without a finished run are trained first. A damaged run is named and left out, and the exit code is 1; if
-    the baseline is damaged, the command is refused.
+    the baseline is damaged, the command is refused. With --tune each run is compared at the settings that it chose on
+    validation.
     """
     from dropout_lab.commands.compare import compare
+    from dropout_lab.commands.names import apart
     from dropout_lab.commands.until import most_seeds
 
     with Screen(json=as_json, csv=as_csv, md=markdown, dry_run=dry_run, smoke=smoke) as screen:
         options = screen.options(runs_dir, data_dir, device, seeds=seeds, track=track, quiet=quiet)
-        found = compare(
-            names,
-            options,
-            metric=metric,
-            min_effect=min_effect,
-            fail_if=fail_if or (),
-            out=out,
-            leave_out_damaged=True,
-            explain=explain,
-            most=most_seeds(until_decided, max_seeds, options),
-        )
-        screen.show(found)
+        runs, overrides = apart(words)
+        asked: dict[str, Any] = {"metric": metric, "min_effect": min_effect, "fail_if": fail_if or (), "out": out}
+        asked |= {"tune": tune or (), "tune_seeds": tune_seeds, "explain": explain}
+        most = most_seeds(until_decided, max_seeds, options)
+        screen.show(compare(runs, options, overrides=overrides, leave_out_damaged=True, most=most, **asked))
 
 
 @app.command(
     epilog=example(
         "sweep --rates 0.1..0.5 --seeds 3",
         "sweep configs/digits-dropout.yaml --rates 0.2,0.5 --vary network.hidden=[64],[256] --jobs 2",
+        "sweep configs/digits-dropout.yaml --rates 0.2,0.5 --tune training.learning_rate=0.0003,0.001,0.003",
         "sweep configs/digits-dropout.yaml --rates 0.2,0.5 --until-decided --max-seeds 30",
     )
 )
 def sweep(
     config: Annotated[Path | None, Argument(help="Default: the article's network.", metavar="CONFIG")] = None,
+    overrides: Overrides = None,
     rates: Annotated[str | None, Option(help="Rates: 0.1..0.5, 0..0.5:0.05, or 0,0.2..0.5.", metavar="RATES")] = None,
     vary: Annotated[
         list[str] | None, Option(help="Another setting to vary; repeatable.", metavar="KEY=V1,V2,..")
     ] = None,
     no_baseline: Annotated[bool, Option("--no-baseline", help="Do not add the run at rate 0.")] = False,
     seeds: Seeds = None,
+    tune: Tune = None,
+    tune_seeds: TuneSeeds = None,
     until_decided: UntilDecided = False,
     max_seeds: MaxSeeds = None,
     jobs: Jobs = None,
@@ -198,75 +211,20 @@ def sweep(
     With --vary there is one run per combination of values. The best run is chosen on validation data. At the end the
     command suggests what to type next.
     """
+    from dropout_lab.commands.names import apart
     from dropout_lab.commands.sweep import sweep
     from dropout_lab.commands.until import most_seeds
 
+    named, words = apart([str(config)]) if config else ([], [])  # an override may come first
     given = {"--runs-dir": runs_dir if runs_dir != RUNS else None, "--data-dir": data_dir}
     places = [f"{option}={path}" for option, path in given.items() if path]
     with Screen(json=as_json, dry_run=dry_run, smoke=smoke) as screen:
         training = {"jobs": jobs, "lanes": lanes, "track": track, "fail_fast": fail_fast, "quiet": quiet}
         options = screen.options(runs_dir, data_dir, device, seeds=seeds, name=name, **training)
-        then = {"baseline": not no_baseline, "confirm": confirm}
+        then: dict[str, Any] = {"baseline": not no_baseline, "confirm": confirm, "cluster": cluster, "places": places}
+        then |= {"overrides": [*words, *(overrides or ())], "tune": tune or (), "tune_seeds": tune_seeds}
         most = most_seeds(until_decided, max_seeds, options)
-        screen.show(sweep(config, rates, vary or (), options, cluster=cluster, places=places, most=most, **then))
-
-
-@app.command(
-    epilog=example(
-        "variance configs/digits-dropout.yaml",
-        "variance configs/digits-dropout.yaml --levels 3 --vary dropout.rate=0.2,0.5 --metric test_loss",
-    )
-)
-def variance(
-    config: Annotated[Path, Argument(help="The config whose networks are varied.", metavar="CONFIG")],
-    overrides: Overrides = None,
-    levels: Annotated[int, Option(help="Seeds of each stream, 2 to 100.", metavar="N")] = 5,
-    vary: Annotated[
-        list[str] | None, Option(help="Do so for each value of a setting; repeatable.", metavar="KEY=V1,V2,..")
-    ] = None,
-    metric: Annotated[str, Option(help="The metric whose spread is divided.", metavar="NAME")] = "test_accuracy",
-    jobs: Jobs = None,
-    name: Name = None,
-    runs_dir: RunsDir = RUNS,
-    data_dir: DataDir = None,
-    device: Device = None,
-    dry_run: DryRun = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Find where the spread over seeds comes from.
-
-    First weights, batch order, masks, and what else is drawn are varied apart and in every combination: 5 levels of 3
-    streams train 125 networks.
-    """
-    from dropout_lab.commands.variance import variance
-
-    with Screen(json=as_json, dry_run=dry_run) as screen:
-        options = screen.options(runs_dir, data_dir, device, name=name, jobs=jobs, quiet=quiet)
-        screen.show(variance(config, overrides or (), options, levels=levels, vary=vary or (), metric=metric))
-
-
-@app.command(
-    epilog=example("power digits-baseline digits-dropout", "power digits-baseline digits-dropout --effect 0.5pp")
-)
-def power(
-    names: Annotated[list[str], Argument(help="A finished run's directory, name, or config.", metavar="A B")],
-    effect: Annotated[
-        list[str] | None,
-        Option(help="The difference to be found; repeatable; default: several.", metavar="0.5pp"),
-    ] = None,
-    metric: Annotated[str, Option(help="The metric that is compared.", metavar="NAME")] = "test_accuracy",
-    runs_dir: RunsDir = RUNS,
-    as_json: Json = False,
-) -> None:
-    """Say how many seeds find a difference between two runs.
-
-    The answer comes from the spread of the seeds that are finished. Nothing is trained.
-    """
-    from dropout_lab.commands.power import power
-
-    screen = Screen(json=as_json)
-    screen.show(power(names, screen.options(runs_dir), metric=metric, effects=effect or ()))
+        screen.show(sweep(named[0] if named else None, rates, vary or (), options, most=most, **then))
 
 
 @app.command(epilog=example("evaluate mnist-dropout --samples 50"))

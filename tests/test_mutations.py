@@ -32,6 +32,15 @@ GUARDS = {
     "workers end with their parent": Guard(
         "execution/workers", "        os._exit(1)", "        pass", "test_execution.py::no_worker_outlives"
     ),
+    "no seed of a tuning is compared": Guard(
+        "commands/tune", "    if used:\n", "    if False:\n", "test_tune.py::none_of_the_tuning"
+    ),
+    "a choice at the upper edge is named": Guard(
+        "sweeps/tuning", "(min(tried), max(tried))", "(min(tried),)", "test_tune.py::an_edge_is"
+    ),
+    "what is confirmed is each at its best": Guard(
+        "sweeps/judge", "        if self.fair:\n", "        if False:\n", "test_sweep.py::best_without_is_one_line"
+    ),
     "nohup is heeded": Guard("shell", "if stopping != signal.SIGHUP or", "if True or", "test_cli.py::nohup"),
     "the seal of summary.json": Guard(
         "runs/summary", "if not is_sealed_json(data) and", "if False and", "test_record.py::no_flipped_bit_in_a_summary"

@@ -698,7 +698,7 @@ NUMBERS = {
         "comparison/", "size <= self.limit * (1 + ROUNDING)", "size < self.limit", "test_gate.py::mean_difference"
     ),
     "the highest is chosen": Guard(
-        "sweeps/", "chosen = max(candidates", "chosen = min(candidates", "test_sweep.py::choice_is_made_on"
+        "sweeps/", "return max(candidates", "return min(candidates", "test_sweep.py::choice_is_made_on"
     ),
     "the choice is made on validation": Guard(
         "sweeps/",

@@ -3,12 +3,12 @@
 result    what a command comes to, and who is told while it works
 names     what the words of a command line mean: a run, a directory, a config
 plan      what is missing of runs: planned, announced, trained
+swept     a sweep in the runs directory: its jobs, its table with file and picture
+tune      each run at its best settings, chosen on validation
 until     --until-decided: more seeds until the verdict is decided
 train     train
 compare   compare
 sweep     sweep
-variance  variance
-power     power
 evaluate  evaluate
 reproduce  reproduce
 theory    theory

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dropout_lab.commands import names, until
+from dropout_lab.commands import tune as tuning
 from dropout_lab.commands.names import Named, Options, Where
 from dropout_lab.commands.plan import train_missing
 from dropout_lab.commands.result import Result, failed
@@ -26,6 +27,8 @@ from dropout_lab.errors import Problem, Refused, stop_at
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.job import Job
 from dropout_lab.storage import as_json, atomic_write, make_directory, sha256
+from dropout_lab.sweeps import tuning as tunings
+from dropout_lab.sweeps.plan import Vary
 from dropout_lab.text import as_markdown, as_text, named_seeds
 
 FOLDER = "_comparisons"  # in the runs directory
@@ -34,39 +37,48 @@ LONGEST = 200  # characters of the names in the name of a comparison
 
 @dataclass(frozen=True)
 class Question:
-    """What a comparison is asked: the primary metric, the smallest difference that matters, and its gates."""
+    """What a comparison is asked: the primary metric, the smallest difference that matters, its gates."""
 
     metric: str
     min_effect: float | None  # as stored: 0.001 for 0.1 pp; None: 0.1 pp or one image
     gates: tuple[Gate, ...] = ()
+    tuned: tuple[str, ...] = ()  # the config keys that each run chose for itself
 
 
 def compare(
     named: Sequence[Named],
     options: Options,
     *,
+    overrides: Sequence[str] = (),
     metric: str = "test_accuracy",
     min_effect: str | None = None,
     fail_if: Sequence[str] = (),
     out: Where | None = None,
     leave_out_damaged: bool = False,
     explain: bool = False,
+    tune: Vary = (),
+    tune_seeds: int | None = None,
     most: int | None = None,
 ) -> Result[Comparison]:
     """Compare runs and configs over paired seeds; the first is the baseline. What is missing is trained first.
 
+    Configs are changed by `overrides` such as "training.epochs=3"; a run that exists with another config is refused.
+    With `tune`, such as ["training.learning_rate=0.001,0.003"], each run is compared at its own choice from this grid,
+    made on `tune_seeds` (3) other seeds.
     With `most`, seeds are added until every verdict is decided, up to so many in each run.
     Writes comparison.json, comparison.csv and curves.png to `out`, else into the runs directory. Seeds that diverged
     and, with `leave_out_damaged`, runs that were left out are an error of the result; otherwise a damaged run is
     refused. With `explain` the text also says what every term means; without, the first comparison in a runs directory
     tells of the option.
     """
-    asked = question(metric, min_effect, fail_if)
+    grid = tuning.asked(tune, tune_seeds, options)
+    asked = replace(question(metric, min_effect, fail_if), tuned=grid.keys if grid else ())
     if out:
         names.check_directory("--out", Path(out))
     good, damaged = names.sound([*map(str, named)], options) if leave_out_damaged else (named, [])
-    jobs = names.targets(good, options, options.changes, least=2)
+    jobs = names.targets(good, options, options.changes, words=overrides, least=2)
     check_alike(jobs)
+    tuned, jobs = tuning.tuned_jobs(jobs, grid, options, asked.metric, asked.min_effect) if grid else (None, jobs)
     directory = Path(out) if out else comparison_directory(jobs, options)
     new_here = bool(options.audience.typed) and not explain and not os.path.isdir(options.runs / FOLDER)
     way = None
@@ -77,8 +89,10 @@ def compare(
         stop_at(way.failures)
     else:
         stop_at(train_missing(jobs, options))
-    found = write(jobs, asked, directory, Looks(options.runs), options.seeds, way)
+    seeds = options.seeds or (tuning.fresh_seeds(jobs, tuned) if tuned else None)
+    found = write(jobs, asked, directory, Looks(options.runs), seeds, way)
     said = way.lines() if way else []
+    before, added = (tunings.parts(tuned), {"tuning": tunings.to_json_dict(tuned)}) if tuned else ([], {})
     tripped = "; ".join(filter(None, (gate.trips(found) for gate in asked.gates))) or None
     if options.smoke and asked.gates:  # the grammar and the wiring are all that a smoke run can check
         options.note(f"gate not judged in a smoke run; it would {'trip' if tripped else 'pass'} here")
@@ -87,14 +101,14 @@ def compare(
     sides = [found.baseline, *(contrast.candidate for contrast in found.contrasts)]
     diverged = [f"{side.path}: {named_seeds(side.diverged)} diverged" for side in sides if side.diverged]
     return Result(
-        found,
+        tuning.TunedComparison(**vars(found), tuning=tuned) if tuned else found,
         lambda width: (
-            as_text([*tables.parts(found), *said], max(width, tables.NARROWEST))
+            tuning.introduced(tuned, as_text([*tables.parts(found), *said], max(width, tables.NARROWEST)), width)
             + (f"\n\n{terms.to_text(width)}" if explain else "")
         ),
-        lambda: as_dict(found, way),
+        lambda: as_dict(found, way) | added,
         lambda: tables.to_csv(found),
-        lambda: as_markdown([*tables.parts(found), *said]) + (f"\n{terms.to_markdown()}" if explain else ""),
+        lambda: as_markdown([*before, *tables.parts(found), *said]) + (f"\n{terms.to_markdown()}" if explain else ""),
         written=f"{directory}: comparison.json, comparison.csv, curves.png, looks.json" + ", interval.png" * bool(way),
         remarks=["terms     compare --explain says what every term means"] * new_here,
         tripped=tripped,
@@ -106,18 +120,14 @@ def question(metric: str = "test_accuracy", min_effect: str | None = None, fail_
     """Read the options of `compare`. Raises `Refused` for an unknown metric, a bad margin or a bad gate."""
     if metric not in METRICS:
         raise Refused(Problem("command line", "--metric", comparisons.unknown_metric(metric), metric))
-    margin = None if min_effect is None else amount(min_effect, metric, "--min-effect")
-    return Question(metric, margin, parse_gates(fail_if, metric))
-
-
-def amount(text: str, metric: str, option: str) -> float:
-    """Return a difference of `metric`, such as "0.1pp", in its stored unit. Raises `Refused`, naming the option."""
     percent = METRICS[metric].unit == "%"
-    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(pp)?", text, re.ASCII)
+    given = min_effect if min_effect is not None else "0pp" if percent else "0"
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(pp)?", given, re.ASCII)
     if match is None or bool(match[2]) != percent:
         reason = f"must be a number{' with pp, such as 0.1pp' if percent else ' without a unit, such as 0.01'}"
-        raise Refused(Problem("command line", option, reason, text))
-    return float(match[1]) / (100 if percent else 1)
+        raise Refused(Problem("command line", "--min-effect", reason, given))
+    margin = None if min_effect is None else float(match[1]) / (100 if percent else 1)
+    return Question(metric, margin, parse_gates(fail_if, metric))
 
 
 def check_alike(jobs: Sequence[Job]) -> None:
@@ -157,7 +167,12 @@ def write(
     elif seeds:
         loaded = [run.only(seeds) for run in loaded]
     result = comparisons.compare(
-        loaded, metric=asked.metric, min_effect=asked.min_effect, looks=looks, sequential=way is not None
+        loaded,
+        metric=asked.metric,
+        min_effect=asked.min_effect,
+        looks=looks,
+        sequential=way is not None,
+        tuned=asked.tuned,
     )
     remembered = comparisons.remember(result, loaded, looks)
     from dropout_lab.figures import plots

@@ -123,15 +123,27 @@ def smoke(config: Config) -> Config:
     return configs.resolve(mapping, where="the smoke run", name=config.name)
 
 
+def apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the words that name runs or configs, and the overrides: words with "=" that are the path of nothing."""
+    overrides = [word for word in words if "=" in word and not os.path.lexists(word)]
+    return [word for word in words if word not in overrides], overrides
+
+
 def targets(
-    named: Sequence[Named], options: Options, changes: Mapping[str, object] = configs.NONE, *, least: int = 1
+    named: Sequence[Named],
+    options: Options,
+    changes: Mapping[str, object] = configs.NONE,
+    *,
+    words: Sequence[str] = (),
+    least: int = 1,
 ) -> list[Job]:
     """Return a job for each run, run directory, name in the runs directory, config and config file.
 
-    Their configs are changed by the values `changes`, and made smoke runs if the options say so. Raises `Refused` for
-    each text that names nothing, for fewer than `least` jobs, and if two of them are the same run.
+    Their configs are changed by the overrides `words`, then by the values `changes`, and made smoke runs if the options
+    say so. Raises `Refused` for each text that names nothing, for fewer than `least` jobs, and if two of them are the
+    same run.
     """
-    jobs = each(named, lambda given: target(given, options, changes))
+    jobs = each(named, lambda given: target(given, options, words, changes))
     if options.smoke:
         made = [smoke(job.config) for job in jobs]
         jobs = [Job(options.runs / config.name, config) for config in made]
@@ -144,15 +156,15 @@ def targets(
     return jobs
 
 
-def target(given: Named, options: Options, changes: Mapping[str, object]) -> Job:
-    """Return the job of one run, name or config."""
+def target(given: Named, options: Options, words: Sequence[str], changes: Mapping[str, object]) -> Job:
+    """Return the job of one run, name or config; a finished run whose config would change is refused when planned."""
     path = given.path if isinstance(given, Run) else given
     if not isinstance(path, str | Path) or Path(path).suffix in (".yaml", ".yml") or os.path.isfile(path):
-        asked = config(path, values=changes)
+        asked = config(path, words, changes)
         return Job(options.runs / asked.name, asked)
     for directory in (Path(path), options.runs / path):
         if is_run(directory):
-            return Job(directory, configs.load(directory / "config.yaml", values=changes, check_files=False))
+            return Job(directory, configs.load(directory / "config.yaml", words, changes, check_files=False))
     configs_here = [str(file) for file in Path("configs").glob("*.yaml")]
     raise _nobody(str(path), [*_runs(options), *configs_here], "run and no config file", options)
 

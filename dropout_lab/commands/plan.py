@@ -35,12 +35,12 @@ class Step(NamedTuple):
 
 
 def train_missing(
-    jobs: Sequence[Job], options: Options, *, fresh: bool = False, sweep: Sweep | None = None
+    jobs: Sequence[Job], options: Options, *, fresh: bool = False, sweeps: Sequence[Sweep] = ()
 ) -> list[str]:
     """Plan what the jobs lack, announce it, carry it out as `carry_out` says, and return a line for each failure."""
     steps = plan(jobs, options, fresh=fresh)
     announce(steps, options)
-    return carry_out(steps, options, fresh=fresh, sweep=sweep)
+    return carry_out(steps, options, fresh=fresh, sweeps=sweeps)
 
 
 def announce(steps: Sequence[Step], options: Options, text: str = "", data: Mapping[str, object] | None = None) -> None:
@@ -66,17 +66,19 @@ def plan(jobs: Sequence[Job], options: Options, *, fresh: bool = False) -> list[
     return steps
 
 
-def carry_out(steps: Sequence[Step], options: Options, *, fresh: bool = False, sweep: Sweep | None = None) -> list[str]:
+def carry_out(
+    steps: Sequence[Step], options: Options, *, fresh: bool = False, sweeps: Sequence[Sweep] = ()
+) -> list[str]:
     """Train what is missing, draw the curves of what is finished, and return a line for each failure.
 
-    With `fresh`, existing runs are moved aside first. A sweep is written to sweep.yaml first: that file makes a
+    With `fresh`, existing runs are moved aside first. Each sweep is written to its sweep.yaml first: that file makes a
     directory a sweep. Raises `Refused`, before anything is changed, if data are missing or bad.
     """
     failures: list[str] = []
     notice_other_data((job for job, missing in steps if not missing), options.note)
     if todo := [step for step in steps if step.missing]:
         work = prepare(todo, options)
-        if sweep:
+        for sweep in sweeps:
             storage.make_directory(options.runs / sweep.name)
             storage.atomic_write(options.runs / sweep.name / "sweep.yaml", sweep.to_yaml().encode())
         for job, _ in todo if fresh else ():

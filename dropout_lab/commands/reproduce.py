@@ -42,7 +42,7 @@ def reproduce(
     if listing:
         return listed(chosen)
     experiment = claims.plan(chosen, options.runs, numbers, options.device)
-    failures = train_missing(experiment.jobs, options, sweep=experiment.sweep)
+    failures = train_missing(experiment.jobs, options, sweeps=[experiment.sweep] if experiment.sweep else [])
     judged = judge(experiment, options.data, (lambda text: None) if options.quiet else terminal.say)
     from dropout_lab.claims import page
 

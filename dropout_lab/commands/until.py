@@ -154,7 +154,7 @@ def train_until_decided(
             announce(steps, options, *expected(now, pairs, asked, order, options))
         elif any(step.missing for step in steps):
             announce(steps, options)
-        failures = carry_out(steps, options, sweep=sweep)
+        failures = carry_out(steps, options, sweeps=[sweep] if sweep else ())
         if failures:
             return Way(asked, tuple(now), tuple(points), tuple(failures))
         remember(directory, order[: len(first)], lanes)

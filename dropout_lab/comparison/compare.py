@@ -237,6 +237,7 @@ class Comparison:
     baseline: Side
     contrasts: tuple[Contrast, ...]
     same: dict[str, object]  # what all runs share: data, code, versions, machine, device
+    tuned: tuple[str, ...] = ()  # the config keys that each run chose for itself
 
 
 def compare(
@@ -246,20 +247,22 @@ def compare(
     min_effect: float | None = None,
     looks: Looks | None = None,
     sequential: bool = False,
+    tuned: Sequence[str] = (),
 ) -> Comparison:
     """Compare every later run with the first one, and judge the primary `metric` by the margin `min_effect`.
 
     `min_effect` is in the metric's stored unit: 0.001 of an accuracy is 0.1 percentage points, and the default there,
     unless one image is more. `looks` remembers what was printed of these pairs before; `sequential` says that seeds are
-    added until the verdict is decided. Raises `Refused`, naming every problem, for fewer than two runs, an unknown
-    metric, a margin below 0, other data or another validation split.
+    added until the verdict is decided; `tuned` are the config keys that each run chose for itself. Raises `Refused`,
+    naming every problem, for fewer than two runs, an unknown metric, a margin below 0, other data or another validation
+    split.
     """
     check(runs, metric, min_effect)
     pairs = [(runs[0], run) for run in runs[1:]]
     found = contrasts(pairs, metric=metric, min_effect=min_effect, looks=looks, sequential=sequential)
     first, *others = [surroundings(run) for run in runs]
     same = {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
-    return Comparison(metric, found[0].min_effect, found[0].baseline, found, same)
+    return Comparison(metric, found[0].min_effect, found[0].baseline, found, same, tuple(tuned))
 
 
 def contrasts(

@@ -214,8 +214,7 @@ def notes(comparison: Comparison) -> Iterator[str]:
             yield f"{side.name}: {share} diverged, left out of every number: {shown_seeds(side.diverged)}"
     for contrast in comparison.contrasts:
         name = contrast.candidate.name
-        if contrast.beside:
-            keys = ", ".join(contrast.beside)
+        if keys := ", ".join(key for key in contrast.beside if key not in comparison.tuned):
             yield f"{name} differs in {keys}: the differences below are not the effect of dropout alone"
         if contrast.sequential and (
             fixed := [look for look in contrast.looks if not look.sequential and look.metric == contrast.metric]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dropout_lab.comparison import inference as statistics
-from dropout_lab.comparison.compare import Contrast, contrasts
+from dropout_lab.comparison.compare import Contrast, contrasts, unlike
 from dropout_lab.comparison.inference import Difference, Estimate
 from dropout_lab.comparison.looks import Look, Looks, pair
 from dropout_lab.comparison.metrics import METRICS, Metric
@@ -19,7 +19,7 @@ from dropout_lab.config.resolve import flatten
 from dropout_lab.config.strict_yaml import written
 from dropout_lab.runs.read import Run, load
 from dropout_lab.sweeps.files import read_seeds, read_sweep
-from dropout_lab.sweeps.plan import RATE, Grid, Member, Same, Sweep, shown
+from dropout_lab.sweeps.plan import RATE, Grid, Member, Same, Sweep, drops, shown
 from dropout_lab.text import Line as Cells
 from dropout_lab.text import Parts, as_text, count, cut, labelled
 
@@ -56,12 +56,35 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Fair:
+    """The best line with dropout against the best one without, each chosen on validation, so each at its best."""
+
+    without: Line
+    chosen: Line
+    contrast: Contrast  # exploratory: of the runs that were chosen from
+
+
+@dataclass(frozen=True)
 class SweepTable:
-    """The lines of a sweep, and the chosen line: it has the best mean validation accuracy at the last epoch."""
+    """The lines of a sweep, and the chosen line: it has the best mean validation accuracy at the last epoch.
+
+    fair: best with dropout against best without; None unless there are several without to choose from.
+    """
 
     sweep: Sweep
     lines: tuple[Line, ...]
     chosen: Line | None
+    fair: Fair | None = None
+
+    @property
+    def to_confirm(self) -> tuple[Member, Member] | None:
+        """The pair that fresh seeds should compare: that of `fair`, else the chosen run and its baseline."""
+        if self.fair:
+            return self.fair.without.member, self.fair.chosen.member
+        chosen = self.chosen and self.chosen.member
+        if not chosen or chosen.baseline is None or chosen.is_baseline:
+            return None
+        return self.sweep.member(chosen.baseline), chosen
 
     @property
     def grid(self) -> Grid | None:
@@ -102,9 +125,23 @@ def judge(sweep: Sweep, runs: Mapping[str, Run], looks: Looks | None = None, *, 
     found = contrasts(pairs, looks=looks, sequential=sequential, metrics=(PRIMARY_KEY,))
     by_name = {name: contrast for (_, name), contrast in zip(names, found, strict=True) if contrast.row}
     lines = tuple(_line(member, runs.get(member.name), by_name.get(member.name)) for member in sweep.members)
+    return SweepTable(sweep, lines, best(lines), _fair(lines))
+
+
+def best(lines: Iterable[Line]) -> Line | None:
+    """Return the line with the best mean validation accuracy, the first of equals; never one with a diverged seed."""
     candidates = [line for line in lines if line.val and not line.diverged]
-    chosen = max(candidates, key=lambda line: line.val.mean if line.val else 0.0, default=None)
-    return SweepTable(sweep, lines, chosen)
+    return max(candidates, key=lambda line: line.val.mean if line.val else 0.0, default=None)
+
+
+def _fair(lines: Sequence[Line]) -> Fair | None:
+    """Compare the best line with dropout with the best one without, if there are several without to choose from."""
+    without = [line for line in lines if not drops(line.member.config)]
+    chosen, base = best(line for line in lines if line not in without), best(without)
+    if len(without) < 2 or not (chosen and base and chosen.run and base.run) or unlike(base.run, chosen.run):
+        return None
+    (contrast,) = contrasts([(base.run, chosen.run)], metrics=(PRIMARY_KEY,))
+    return Fair(base, chosen, contrast)
 
 
 def remember(table: SweepTable, runs: Mapping[str, Run], looks: Looks) -> None:
@@ -166,9 +203,20 @@ def parts(result: SweepTable, *, marks: bool = False) -> Parts:
     if result.chosen and result.chosen.test:
         name, test = result.chosen.member.name, result.chosen.test
         found.append(labelled("chosen", f"on validation (>): {name}; its test accuracy is {_mean(test)} %"))
+    if result.fair:
+        found.append(labelled("each best", fair_sentence(result.fair)))
     if cells := result.grid:
         found += [labelled("grid", f"{cells.keys[0]} down, {cells.keys[1]} across"), _crossed(result, cells)]
     return found
+
+
+def fair_sentence(fair: Fair) -> str:
+    """Return how the best run with dropout does against the best one without, in words."""
+    row, pair = fair.contrast.row, f"{fair.chosen.member.name} against {fair.without.member.name}"
+    interval = fair.contrast.fixed_interval
+    gain = PRIMARY.shown_difference(row.difference.mean, sign=True) if row else "no difference"
+    bounds = f" [{', '.join(PRIMARY.shown(bound, sign=True) for bound in interval)}]" if interval else ""
+    return f"with dropout against without, each chosen on validation: {pair}, {gain}{bounds} on test; exploratory"
 
 
 def sentence(result: SweepTable) -> str:
@@ -255,6 +303,13 @@ def to_json_dict(result: SweepTable) -> dict[str, Any]:
         "sweep": result.sweep.name,
         "chosen": result.chosen and result.chosen.member.name,
         "same": [{"run": own.name, "settings": dict(own.settings), "same_as": own.run} for own in result.sweep.same],
+        "each_best": result.fair
+        and {
+            "with": result.fair.chosen.member.name,
+            "without": result.fair.without.member.name,
+            "difference": result.fair.contrast.row and result.fair.contrast.row.difference.mean,
+            "interval": result.fair.contrast.fixed_interval,
+        },
         "runs": [
             {
                 "run": line.member.name,

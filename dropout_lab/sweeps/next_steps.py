@@ -21,7 +21,7 @@ def after_sweep(table: SweepTable, words: Sequence[str], rates: str | None, plac
     if not chosen:
         return []
     steps: list[Step] = []
-    if chosen.baseline is not None and not chosen.is_baseline and "--confirm" not in words:
+    if table.to_confirm and "--confirm" not in words:
         steps.append(("see whether the choice holds, on fresh seeds", shlex.join([*words, "--confirm"])))
     run = f"{table.sweep.name}/{chosen.name}"
     steps.append(("look at the chosen run", shlex.join([words[0], "evaluate", run, *places])))

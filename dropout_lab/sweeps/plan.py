@@ -166,7 +166,7 @@ def plan(base: Config, rates: Rates | None, vary: Vary = (), *, name: str, basel
     found: dict[str, tuple[Settings, Config, str]] = {}  # by essence: settings, config, the baseline's essence
     equal: dict[str, tuple[Settings, str]] = {}  # by identity: settings, and the essence that they share with a run
     problems: dict[str, Problem] = {}  # by what they say: many combinations share one
-    for own in combinations(axes(rates, vary)):
+    for own in combinations(rates, vary):
         try:
             for settings, config, off in _with_baseline(base, own, baseline):
                 alike = essence(config)
@@ -214,8 +214,16 @@ def essence(config: Config) -> str:
     return config.model_copy(update={"dropout": alike}).identity
 
 
-def axes(rates: Rates | None, vary: Vary) -> dict[str, tuple[Any, ...]]:
-    """Return the values of every key that varies, by dotted key."""
+def combinations(rates: Rates | None, vary: Vary, *, option: str = "--vary") -> Iterator[Settings]:
+    """Yield every choice of one value for each key that varies; the last key changes first. Refusals name `option`."""
+    axes = _axes(rates, vary, option)
+    if (count := math.prod(map(len, axes.values()))) > MOST:
+        raise Refused(Problem("command line", option, f"must come to at most {MOST:,} runs", count))
+    return (dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values()))
+
+
+def _axes(rates: Rates | None, vary: Vary, option: str) -> dict[str, tuple[Any, ...]]:
+    """Return the values of every key that varies."""
     axes: dict[str, tuple[Any, ...]] = {}
     for item in vary.items() if isinstance(vary, Mapping) else vary:
         key, equals, values = map(str.strip, item.partition("=")) if isinstance(item, str) else (item[0], "=", item[1])
@@ -227,8 +235,11 @@ def axes(rates: Rates | None, vary: Vary) -> dict[str, tuple[Any, ...]]:
         elif key in axes or (key == RATE and rates is not None):
             reason = f"must vary {key} only once, here or with --rates"
         if reason:
-            raise Refused(Problem("command line", "--vary", reason, f"{key}{equals}{values}"))
-        axes[key] = expand_values(values) if isinstance(values, str) else distinct(map(_plain, values), key="--vary")
+            raise Refused(Problem("command line", option, reason, f"{key}{equals}{values}"))
+        if isinstance(values, str):
+            axes[key] = expand_values(values, key=option)
+        else:
+            axes[key] = distinct(map(_plain, values), key=option)
     if rates is not None:
         numbers = expand_numbers(rates) if isinstance(rates, str) else distinct(map(_plain, rates), key="--rates")
         axes[RATE] = tuple(map(_rate, numbers))
@@ -251,14 +262,6 @@ def _rate(number: Any) -> Any:
     return int(number) if number % 1 == 0 else float(number)
 
 
-def combinations(axes: Mapping[str, tuple[Any, ...]]) -> Iterator[Settings]:
-    """Yield every choice of one value per key; the last key changes first."""
-    count = math.prod(map(len, axes.values()))
-    if count > MOST:
-        raise Refused(Problem("command line", "--vary", f"must come to at most {MOST:,} runs", count))
-    return (dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values()))
-
-
 def _with_baseline(base: Config, own: Settings, baseline: bool) -> Iterator[tuple[Settings, Config, str]]:
     """Yield a combination's baseline, if wanted, and its run, each with its config and the baseline's essence.
 
@@ -267,11 +270,15 @@ def _with_baseline(base: Config, own: Settings, baseline: bool) -> Iterator[tupl
     bare = {key: OFF.get(key, value) for key, value in own.items() if key in OFF or not key.startswith("dropout.")}
     bare.setdefault(RATE, 0)
     config, off = configs.changed(base, own), configs.changed(base, bare)
-    drops = any(config.rates) or config.dropout.input_rate > 0
-    if baseline or not drops:
+    if baseline or not drops(config):
         yield bare, off, essence(off)
-    if drops:
+    if drops(config):
         yield own, config, essence(off)
+
+
+def drops(config: Config) -> bool:
+    """Return whether a config has any dropout."""
+    return any(config.rates) or config.dropout.input_rate > 0
 
 
 def run_name(settings: Settings, identity: str, taken: Collection[str] = ()) -> str:

@@ -16,7 +16,7 @@ from comparable import with_last, write_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dropout_lab.commands.sweep import draw_sweep
+from dropout_lab.commands.swept import draw_sweep
 from dropout_lab.comparison import inference as statistics
 from dropout_lab.comparison.looks import Looks
 from dropout_lab.comparison.metrics import Metric
@@ -451,6 +451,45 @@ def test_a_picture_says_that_later_intervals_hold_whenever_you_stop(tmp_path: Pa
     sweep_table.remember(sweep_table.judge(planned, few, looks), few, looks)
     figure = draw_sweep(sweep_table.judge(planned, loaded, looks))
     assert "Differences with 95 % intervals that hold whenever you stop" in " ".join(figure.texts[0].get_text().split())
+
+
+# Each at its best
+
+
+def tuned_by_hand(tmp_path: Path, low: float = 0.95) -> sweep_table.SweepTable:
+    """Rates 0 and 0.2 at two learning rates: without dropout small steps are best, with dropout large ones."""
+    planned = plan("0.2", "training.learning_rate=0.001,0.01")
+    vals = {(0.001, 0): low, (0.001, 0.2): 0.94, (0.01, 0): 0.90, (0.01, 0.2): 0.97}
+    runs = {}
+    for member in planned.members:
+        steps, rate = member.config.training.learning_rate, member.config.dropout.rate
+        val = vals[steps, rate]
+        tests = [round(val - 0.01 + 0.001 * seed * (1 + 2 * rate), 3) for seed in range(3)]
+        training = {"epochs": 3, "learning_rate": steps}
+        run = write_run(tmp_path, member.name, tests, rate=rate, training=training)
+        runs[member.name] = with_last(run, val_accuracy=val)
+    return sweep_table.judge(planned, runs)
+
+
+@pytest.mark.parametrize("low", [0.95, 0.98])
+def test_best_with_dropout_against_best_without_is_one_line_and_what_is_confirmed(low: float, tmp_path: Path) -> None:
+    result = tuned_by_hand(tmp_path, low)
+    pair = "learning-rate-0.001_rate-0", "learning-rate-0.01_rate-0.2"
+    assert result.fair and result.to_confirm
+    assert tuple(member.name for member in result.to_confirm) == pair, "also where the best of all has no dropout"
+    text = " ".join(sweep_table.to_text(result).split())
+    assert f"each best with dropout against without, each chosen on validation: {pair[1]} against {pair[0]}, " in text
+    assert re.search(r"[+-]\d\.\d\d pp \[\S+, \S+\] on test; exploratory", text)
+    found = sweep_table.to_json_dict(result)["each_best"]
+    assert (found["without"], found["with"]) == pair and found["interval"] is not None
+    assert all(len(line) <= 60 for line in sweep_table.to_text(result, 60).splitlines())
+
+
+def test_with_one_run_without_dropout_there_is_nothing_to_choose_there(tmp_path: Path) -> None:
+    result = judged(tmp_path, [[0.9, 0.91, 0.92], [0.93, 0.94, 0.96]], [0.95, 0.96])
+    assert result.fair is None and "each best" not in sweep_table.to_text(result)
+    assert sweep_table.to_json_dict(result)["each_best"] is None
+    assert result.to_confirm and [member.name for member in result.to_confirm] == ["rate-0", "rate-0.1"]
 
 
 # Two settings

@@ -1,0 +1,83 @@
+"""A sweep in the runs directory: its jobs, its table with file and picture."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dropout_lab.commands.names import Options
+from dropout_lab.comparison.looks import Looks
+from dropout_lab.errors import Problem, Refused
+from dropout_lab.runs import read as runs
+from dropout_lab.runs.find import is_sweep
+from dropout_lab.runs.job import Job
+from dropout_lab.storage import atomic_write
+from dropout_lab.sweeps import judge as judging
+from dropout_lab.sweeps.judge import SweepTable
+from dropout_lab.sweeps.plan import Sweep
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def sweep_jobs(sweep: Sweep, options: Options) -> list[Job]:
+    """Return a job for each run of a sweep; raises `Refused` where the sweep's directory is something else."""
+    directory = options.runs / sweep.name
+    if os.path.lexists(directory) and not is_sweep(directory):
+        raise Refused(Problem(str(directory), "name", "exists and is not a sweep; use --name", sweep.name))
+    return [Job(directory / member.name, member.config) for member in sweep.members]
+
+
+def judge_sweep(sweep: Sweep, options: Options, *, sequential: bool = False) -> SweepTable:
+    """Read the finished runs of a sweep, choose on validation, and write sweep.csv and sweep.png.
+
+    `sequential` says that seeds were added until the verdicts were decided.
+    """
+    from dropout_lab.figures import plots
+
+    directory = options.runs / sweep.name
+    members = [member for member in sweep.members if (directory / member.name / "summary.json").exists()]
+    loaded = {member.name: runs.load(directory / member.name).only(member.config.seeds) for member in members}
+    looks = Looks(options.runs)
+    table = judging.judge(sweep, loaded, looks, sequential=sequential)
+    judging.remember(table, loaded, looks)
+    atomic_write(directory / "sweep.csv", judging.to_csv(table).encode())
+    if members:
+        plots.save(draw_sweep(table), directory / "sweep.png")
+    return table
+
+
+def sweep_directory(name: str, options: Options) -> Path | None:
+    """Return the directory of the sweep that `name` names; None where it names none."""
+    return next(filter(is_sweep, (Path(name), options.runs / name)), None)
+
+
+def draw_sweep(table: SweepTable) -> Figure:
+    """Draw a sweep: over two settings as a heat map, else differences, test error and gap by what was swept."""
+    from dropout_lab.figures import plots
+
+    if cells := table.grid:
+        loaded = {line.member.name: line.run for line in table.lines if line.run}
+        return plots.heatmap(cells, loaded, table.chosen.member.name if table.chosen else None, name=table.sweep.name)
+    key, points = judging.points(table)
+    judged = [line.contrast for line in table.lines if line.contrast]
+    against = (
+        plots.Against(
+            [
+                plots.BASELINE
+                if line.member.is_baseline
+                else plots.in_points(line.difference.mean, line.contrast.interval)
+                if line.contrast and line.difference
+                else plots.UNKNOWN
+                for line in table.lines
+                if line.run
+            ],
+            100 * judged[0].min_effect,
+            plots.intervals_said(judged[0].family, [contrast.looked for contrast in judged]),
+        )
+        if judged
+        else None
+    )
+    chosen = judging.chosen_point(table)
+    return plots.sweep(points, chosen, setting=key, name=table.sweep.name, against=against)
