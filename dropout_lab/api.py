@@ -24,12 +24,14 @@ from dropout_lab.commands.compare import compare as do_compare
 from dropout_lab.commands.evaluate import evaluate as do_evaluate
 from dropout_lab.commands.names import Configured, Look, Named, Options, Seeds, Where, options
 from dropout_lab.commands.plot import draw
+from dropout_lab.commands.result import Result
 from dropout_lab.commands.sweep import sweep as do_sweep
 from dropout_lab.commands.train import train as do_train
 from dropout_lab.commands.tune import introduced
 from dropout_lab.commands.until import most_seeds
 from dropout_lab.comparison import compare as comparisons
 from dropout_lab.comparison import tables
+from dropout_lab.data.datasets import at_home
 from dropout_lab.pages import as_html
 from dropout_lab.runs import read as runs
 from dropout_lab.sweeps import judge as sweep_table
@@ -103,12 +105,12 @@ def train(
     that diverged is in `Run.diverged`. Raises `Refused` with every problem, and `Failed` where the training failed.
     """
     how = _options(runs_dir, data_dir, device, seeds=seeds, name=name, jobs=jobs, quiet=quiet, track=track)
-    return _shown(Run, do_train(config, overrides, how, fresh=fresh).value)
+    return _shown(Run, do_train(config, overrides, how, fresh=fresh))
 
 
 def load(path: Where) -> Run:
     """Return the finished run in the directory `path`. Raises `Refused` where there is none, or a damaged one."""
-    return _shown(Run, runs.load(Path(path)))
+    return _shown(Run, Result(runs.load(at_home(path))))
 
 
 def compare(
@@ -143,7 +145,7 @@ def compare(
     trained: dict[str, Any] = {"overrides": overrides, "tune": tune, "tune_seeds": tune_seeds}
     most = most_seeds(until_decided, max_seeds, how)
     done = do_compare((a, b, *more), how, metric=metric, min_effect=min_effect, out=out, most=most, **trained)
-    return _shown(Comparison, done.value)
+    return _shown(Comparison, done)
 
 
 def sweep(
@@ -180,7 +182,7 @@ def sweep(
     done = do_sweep(config, rates, vary, how, baseline=baseline, most=most, **trained)
     if done.error:
         raise done.error
-    return _shown(SweepTable, done.value)
+    return _shown(SweepTable, done)
 
 
 def evaluate(
@@ -195,7 +197,7 @@ def evaluate(
     from dropout_lab.evaluation.tables import ShownEvaluation
 
     how = _options(runs_dir, data_dir, quiet=quiet)
-    return _shown(ShownEvaluation, do_evaluate(run, samples, how, Look()).value)
+    return _shown(ShownEvaluation, do_evaluate(run, samples, how, Look()))
 
 
 def plot(what: Drawn | Iterable[Drawn] | comparisons.Comparison | sweep_table.SweepTable, *more: Drawn) -> Figure:
@@ -220,6 +222,8 @@ def _warn(text: str) -> None:
     warnings.warn(text, stacklevel=2)
 
 
-def _shown(kind: type[Kind], found: Any) -> Kind:
-    """Return a result as the class here that shows it in a notebook."""
-    return kind(**{field.name: getattr(found, field.name) for field in fields(found)})
+def _shown(kind: type[Kind], done: Result[Any]) -> Kind:
+    """Return a result as the class here that shows it in a notebook; warn of the files that could not be written."""
+    for line in done.lost:
+        _warn(line)
+    return kind(**{field.name: getattr(done.value, field.name) for field in fields(done.value)})

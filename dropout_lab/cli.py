@@ -22,15 +22,14 @@ def example(*lines: str) -> str:
     return "\b\n" + "\n".join(["Example:", *(f"  dropout-lab {line}" for line in lines)])
 
 
-app = typer.Typer(
+app = shell.Commands(
     help="What does dropout do to this network, on this data, and can we trust the answer?",
     epilog=example("compare configs/digits-baseline.yaml configs/digits-dropout.yaml --seeds 5"),
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(callback=shell.require_command, invoke_without_command=True)
+data_app = shell.Commands(callback=shell.require_command, invoke_without_command=True)
 app.add_typer(data_app, name="data", help="Fetch, verify or locate the data sets.", epilog=example("data where"))
 
 # Options that several commands share
@@ -66,7 +65,7 @@ RUNS = Path("runs")
 @app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
-    version: Annotated[bool, Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[bool, Option("--version", "-V", help="Print the version and exit.")] = False,
 ) -> None:
     """What does dropout do to this network, on this data, and can we trust the answer?"""
     if version:
@@ -166,7 +165,7 @@ def compare(
 @app.command(
     epilog=example(
         "sweep --rates 0.1..0.5 --seeds 3",
-        "sweep configs/digits-dropout.yaml --rates 0.2,0.5 --vary network.hidden=[64],[256] --jobs 2",
+        'sweep configs/digits-dropout.yaml --rates 0.2,0.5 --vary "network.hidden=[64],[256]" --jobs 2',
         "sweep configs/digits-dropout.yaml --rates 0.2,0.5 --tune training.learning_rate=0.0003,0.001,0.003",
         "sweep configs/digits-dropout.yaml --rates 0.2,0.5 --until-decided --max-seeds 30",
     )
@@ -432,6 +431,14 @@ def where(data_dir: DataDir = None) -> None:
     from dropout_lab.commands import data
 
     Screen().show(data.where(data_dir))
+
+
+@app.command(name="help", epilog=example("help train"))
+def help_(
+    words: Annotated[list[str] | None, Argument(help="Such as train, or data fetch.", metavar="[COMMAND]")] = None,
+) -> None:
+    """Show the help of the program, or of one command."""
+    app([*(words or ()), "--help"], prog_name=shell.PROGRAM, standalone_mode=False)
 
 
 def main() -> None:

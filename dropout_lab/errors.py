@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+MOVE_AWAY = "move the run's directory away, as `dropout-lab train --fresh` does"  # an advice in any command
 SHOWN = 60  # characters of a refused value that a message repeats
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 import typer
+from typer.core import TyperCommand, TyperOption
 
 from dropout_lab import terminal
-from dropout_lab.commands.result import Audience, Result
+from dropout_lab.commands.result import Audience, Result, failed
 from dropout_lab.errors import Failed, LabError, Problem, Refused, printable
 from dropout_lab.storage import as_json
 from dropout_lab.terminal import result, say
@@ -22,7 +25,10 @@ if TYPE_CHECKING:
 
 PROGRAM = "dropout-lab"
 SMOKE = "smoke run: no statistical verdict"
+DRAWING = {"MPLBACKEND": "agg", "MATPLOTLIBRC": str(Path(__file__).parent / "figures" / "figure.mplstyle")}
 STOPPING = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Screen(Audience):
@@ -70,16 +76,17 @@ class Screen(Audience):
             terminal.step_summary(page + f"\n{SMOKE}\n" * self.smoke)
         if self.smoke:
             (result if self.form == "text" else say)(SMOKE)
-        if shown.written:
+        if shown.written and not shown.lost:
             say(f"written   {shown.written}")
+        error = failed([*([str(shown.error)] if shown.error else []), *shown.lost]) if shown.lost else shown.error
         if shown.tripped:
-            if shown.error:
-                report(shown.error)
+            if error:
+                report(error)
             say(f"{PROGRAM}: gate: {shown.tripped}")
             terminal.step_summary(f"**Gate tripped**: {shown.tripped}\n")
             raise typer.Exit(3)
-        if shown.error:
-            raise shown.error
+        if error:
+            raise error
         for remark in shown.remarks:
             say(remark)
 
@@ -95,6 +102,25 @@ class Screen(Audience):
         if self.announced and isinstance(error, Interrupted):
             command = shlex.join(word for word in self.typed if word != "--fresh")
             say(f"\ninterrupted; the epochs up to the last checkpoint are saved. Go on with\n  {command}")
+
+
+class Command(TyperCommand):
+    """A command that refuses an option that is given twice, where the second value would replace the first."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # of Typer's own
+        _, _, order = self.make_parser(ctx).parse_args(args=[*args])
+        for option in order:
+            if isinstance(option, TyperOption) and not (option.multiple or option.is_flag) and order.count(option) > 1:
+                raise Refused(Problem("command line", option.opts[0], "must be given once", shlex.join(args)))
+        return super().parse_args(ctx, args)
+
+
+class Commands(typer.Typer):
+    """A group of commands, each of them a `Command`."""
+
+    def command(self, *names: Any, **more: Any) -> Callable[[Function], Function]:
+        """Register a command."""
+        return super().command(*names, cls=Command, **more)
 
 
 class Interrupted(BaseException):
@@ -115,6 +141,7 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 def main(app: typer.Typer) -> NoReturn:
     """Run the command line and exit with the codes of the contract (0, 1, 2, 3, 129, 130, 143)."""
     terminal.prepare()
+    os.environ |= DRAWING  # pictures become files, whatever matplotlib is told to do for programs with windows
     for stopping in STOPPING:
         if stopping != signal.SIGHUP or signal.getsignal(stopping) != signal.SIG_IGN:  # which nohup asks for
             signal.signal(stopping, _interrupt)
@@ -130,7 +157,7 @@ def run(app: typer.Typer) -> int:
     except typer.TyperException as error:
         return report(Refused(_usage(error)))
     except MemoryError:
-        return report(Failed("out of memory: free some, or ask for fewer seeds, --jobs or images"))
+        return report(Failed("out of memory: free some, or ask for fewer seeds, processes or images"))
     except Interrupted as interrupted:
         return 128 + interrupted.number
     except BrokenPipeError:  # whoever read stderr has gone, as in `dropout-lab train ... 2>&1 | head -1`
@@ -159,7 +186,9 @@ def _usage(error: typer.TyperException) -> Problem:
     message = getattr(error, "message", "").removeprefix("Value error, ")  # of options with a few possible values
     text = f"no such option. Did you mean {near[0]}?" if near else message or "is missing"
     text = text[0].lower() + text[1:].replace(". Did you mean", ", did you mean").rstrip(".")
-    reason = f"{text}; see {context.command_path if context else PROGRAM} --help"
     key = getattr(error, "option_name", None) or name or "command"
+    if key == "--seed" and near and "--seeds" in near:
+        text += "; for the seed 42 alone write --seeds 42..42"
+    reason = f"{text}; see {context.command_path if context else PROGRAM} --help"
     value = key if getattr(error, "option_name", None) else shlex.join(sys.argv[1:])
     return Problem("command line", key, printable(reason), value)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 SEAL = "sha256"  # the key of a JSON file's own digest
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # of NFS without lockd, Lustre, and some FUSE file systems
 PATIENCE = 0.2  # seconds that `locked` keeps trying: a process that calls `holder` has the lock for an instant
 
 
@@ -101,6 +102,9 @@ def sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL or not path.is_dir():  # which SMB, sshfs, vboxsf and 9p say of every directory
+            raise
     finally:
         os.close(descriptor)
 
@@ -168,31 +172,50 @@ def unseal(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[str | None]:
     """Hold the exclusive lock on the directory `path`. Raises `Refused` if another process holds it.
 
-    The kernel releases the lock when its holder dies. The process id in the lock file is only for messages.
+    Gives None; where the file system has no locks, a note that says so. The kernel releases the lock when its holder
+    dies. The process id in the lock file is only for messages.
     """
     with failing(path, "locked"):
-        descriptor = _acquire(path)
+        descriptor, weaker = _acquire(path)
     try:
         with contextlib.suppress(OSError):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        yield
+        yield weaker
     finally:
         os.close(descriptor)
 
 
-def _acquire(path: Path) -> int:
-    """Return a file descriptor that holds the lock of the directory that is at `path` now."""
+def file_system(path: Path) -> str:
+    """Return the mount point and the type of the file system that holds `path`: "/home (nfs4)"."""
+    place, found = path.resolve(), ("/", "unknown")
+    with contextlib.suppress(OSError), open("/proc/mounts", encoding="utf-8", errors="surrogateescape") as mounts:
+        for _, point, kind, *_ in map(str.split, mounts):
+            point = point.replace("\\040", " ")
+            if place.is_relative_to(point) and len(point) >= len(found[0]):
+                found = point, kind
+    return f"{found[0]} ({found[1]})"
+
+
+def _acquire(path: Path) -> tuple[int, str | None]:
+    """Return a file descriptor that holds the lock of the directory that is at `path` now, and a note if none can."""
     patience = time.monotonic() + PATIENCE
     while True:
         descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        weaker = None
         with contextlib.suppress(BlockingIOError, FileNotFoundError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
+                weaker = f"{file_system(path)}: this file system has no locks: do not train a run there twice at once, "
+                weaker += "or choose another place with --runs-dir"
             if os.path.samestat(os.fstat(descriptor), os.stat(path / ".lock")):  # the directory was not moved meanwhile
-                return descriptor
+                return descriptor, weaker
         process = _process(descriptor)
         os.close(descriptor)
         if time.monotonic() > patience:
@@ -219,7 +242,7 @@ def holder(path: Path) -> str | None:
 
 def in_use(path: Path, process: str) -> Refused:
     """Return the refusal of a directory that is locked by `process`."""
-    reason = f"another dropout-lab process ({process}) is writing here; wait for it, or choose another --name"
+    reason = f"another dropout-lab process ({process}) is writing here; wait for it, or choose another name"
     return Refused(Problem(str(path), "lock", reason, path.name))
 
 

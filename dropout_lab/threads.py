@@ -17,6 +17,7 @@ import torch
 from dropout_lab.network import ALIGNMENT
 
 NARROW = 12  # units
+TINY = 5e-324  # the smallest number there is; 0 in a product where denormals are flushed
 TRIAL = 8  # steps, at most, to tell which number of threads is faster
 
 Item = TypeVar("Item")
@@ -81,11 +82,20 @@ def denormals_flushed() -> Iterator[None]:
     The optimizer's averages of idle weights become so small, and computing with them makes it slower by half. The flag
     belongs to one thread, and new threads inherit it: torch's threads must be started in here (`threads_flush`).
     """
+    found = TINY * 1.0 == 0
     torch.set_flush_denormal(True)
     try:
         yield
     finally:
-        torch.set_flush_denormal(False)
+        torch.set_flush_denormal(found)
+
+
+def start_as_found() -> None:
+    """Start torch's threads now, in a program that is not ours: begun in a training, they would flush for ever.
+
+    A training then uses one thread, unless the program's own threads flush denormals already.
+    """
+    torch.ones(torch.get_num_threads() * 2**16).mul_(1.0)
 
 
 def threads_flush(threads: int) -> bool:

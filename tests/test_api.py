@@ -325,3 +325,54 @@ def test_the_notebook_runs(tmp_path: Path) -> None:
     kinds = [kind for output in shown for kind in output.data]
     assert kinds.count("image/png") == 2 and kinds.count("text/html") == 4
     assert "verdict" in "".join(output.data["text/plain"] for output in shown)
+
+
+AS_FOUND = """
+import locale, logging, os, random, signal, sys, warnings
+import matplotlib, numpy as np, pandas, scipy.stats, sklearn.datasets, torch  # the last but one sets KMP_ variables
+import dropout_lab as lab
+
+torch.set_num_threads(2)
+
+def found():
+    tiny = torch.from_numpy(np.full(2 * 2**16, 1e-40, np.float32))
+    return {
+        "flushed": bool((tiny.mul(0.5).view(torch.int32) == 0).any()),
+        "threads": (torch.get_num_threads(), torch.get_num_interop_threads()),
+        "type": torch.get_default_dtype(), "gradients": torch.is_grad_enabled(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "precision": torch.get_float32_matmul_precision(), "device": torch.get_default_device(),
+        "torch's numbers": torch.get_rng_state().tolist(), "numbers": random.getstate(),
+        "numpy's numbers": str(np.random.get_state()), "numpy's errors": np.geterr(),
+        "printing": np.get_printoptions(), "pandas": pandas.describe_option(_print_desc=False),
+        "warnings": list(warnings.filters), "signals": [signal.getsignal(n) for n in range(1, 32)],
+        "locale": locale.setlocale(locale.LC_ALL), "rcParams": dict(matplotlib.rcParams),
+        "environment": dict(os.environ), "place": os.getcwd(), "path": list(sys.path),
+        "logging": (logging.root.level, list(logging.root.handlers)), "limit": sys.getrecursionlimit(),
+    }
+
+if sys.argv[1] == "set":  # whatever the program has chosen is left to it
+    torch.set_flush_denormal(True); torch.set_grad_enabled(False); np.seterr(all="ignore")
+    matplotlib.rcParams["lines.linewidth"] = 7
+elif sys.argv[1] == "late":
+    import dropout_lab.threads  # torch's threads start in a training, if nobody has started them before
+before = found() if sys.argv[1] != "late" else None
+config = {"data": {"dataset": "digits"}, "network": {"hidden": [16]}, "training": {"epochs": 1}}
+for name, call in {
+    "train": lambda: lab.train(config, seeds=2), "load": lambda: lab.load("runs/experiment"),
+    "sweep": lambda: lab.sweep(config, [0.2]), "evaluate": lambda: lab.evaluate("experiment", 2),
+    "compare": lambda: lab.compare("runs/experiment", config | {"name": "b"}, seeds=2),
+    "plot": lambda: lab.plot("runs/experiment"),
+}.items():
+    call()
+    after = found()
+    before = before or after | {"flushed": False}
+    assert before == after, (name, [key for key in before if before[key] != after[key]])
+"""
+
+
+@pytest.mark.parametrize("how", ["default", "set", "late"])
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
+def test_a_program_finds_everything_as_it_was(how: str, here: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    subprocess.run([sys.executable, "-W", "ignore", "-c", AS_FOUND, how], check=True, env=environment)

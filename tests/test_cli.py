@@ -76,6 +76,8 @@ def test_help_of_every_command_ends_with_an_example_that_parses(words: tuple[str
     examples = re.findall(r"^    (dropout-lab .*)$", outcome.out.partition("Example:")[2], re.MULTILINE)
     assert examples
     for line in examples:
+        bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", line)
+        assert not re.search(r"[][*?(){}^#]|=~", bare), "which a shell would expand, zsh first of all"
         program, *rest = shlex.split(re.split(" && | > (?!0)", line)[0])
         name = max((key for key in COMMANDS if tuple(rest[: len(key)]) == key), key=len)
         assert program == "dropout-lab" and name[: len(words)] == words
@@ -85,12 +87,35 @@ def test_help_of_every_command_ends_with_an_example_that_parses(words: tuple[str
 
 def test_one_line_about_every_command(lab: Lab) -> None:
     lines = lab("--help").out.partition("Commands:")[2].partition("Example:")[0].strip().splitlines()
-    assert len(lines) == 15
+    assert len(lines) == 16
     assert all(re.fullmatch(r" *\w+  +[A-Z].*\.", line) and "..." not in line for line in lines)
 
 
 def test_version(lab: Lab) -> None:
     assert re.fullmatch(r"dropout-lab \d+\.\d+\.\d+\n", lab("--version").out)
+    assert lab("-V").out == lab("--version").out
+
+
+def test_help_is_a_command_too(lab: Lab) -> None:
+    for words in COMMANDS:
+        assert lab("help", *words) == lab("", *words, "--help")
+
+
+def test_a_shell_completes_commands_and_options(lab: Lab) -> None:
+    words = {"dropout-lab tra": "train", "dropout-lab train --se": "--seeds"}
+    for line, found in words.items():
+        typed = {"COMP_WORDS": line, "COMP_CWORD": str(line.count(" ")), "_DROPOUT_LAB_COMPLETE": "complete_bash"}
+        done = subprocess.run(shlex.split(COMMAND), env=os.environ | typed, capture_output=True, text=True)
+        assert done.stdout.split() == [found]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_option_of_one_value_is_refused_when_it_is_given_twice(words: tuple[str, ...], lab: Lab) -> None:
+    for option in COMMANDS[words].params:
+        if option.param_type_name == "option" and not (option.is_flag or option.multiple):
+            twice = [part for value in ("a", "b") for part in (option.opts[0], value)]
+            outcome = lab("", *words, *twice)
+            assert outcome.code == 2 and f"{option.opts[0]}: must be given once" in outcome.err
 
 
 # Refusals
@@ -104,6 +129,13 @@ REFUSED = [
     ("train", "CONFIG: is missing"),
     ("compare", "A B [C ...]: is missing"),
     ("train tiny.yaml --sedes 3", "--sedes: no such option, did you mean --seeds?"),
+    (
+        "train tiny.yaml --seed 42",
+        "--seed: no such option, did you mean --seeds?; for the seed 42 alone write --seeds 42..42",
+    ),
+    ("train tiny.yaml --seed=42", "--seeds 42..42"),
+    ("train tiny.yaml training.nesterov=yes", "training.nesterov: must be true or false (got yes)"),
+    ("help trian", "command: no such command 'trian', did you mean 'train'?"),
     ("schema extra", "command: got unexpected extra argument"),
     ("sweep --rates", "--rates: option '--rates' requires an argument"),
     ("sweep --rates 0.1 --jobs 0", "--jobs: "),
@@ -161,7 +193,7 @@ REFUSED = [
     ("compare base drop --min-effect 1", "--min-effect: must be a number with pp"),
     ("compare base drop --min-effect nan", "--min-effect: must be a number with pp"),
     ("compare base drop --metric test_loss --min-effect 1pp", "--min-effect: must be a number without a unit"),
-    ("compare base drop --fail-if worse", "--fail-if: must read"),
+    ("compare base drop --fail-if worst", "--fail-if: must read"),
     ("compare base drop --fail-if 'test_accuracy: drop > 0.2'", "--fail-if: test_accuracy is in percent"),
     ("compare base drop --json --md", "--json --csv --md: must be one of them"),
     ("compare base drop --out tiny.yaml", "--out: must be a directory"),
@@ -376,17 +408,16 @@ def test_a_smoke_run_is_small_and_has_no_verdict(lab: Lab, summary: Path) -> Non
 def test_compare_prints_the_verdict_and_writes_its_files(judged: Lab) -> None:
     text = judged("compare base runs/drop")
     assert text.code == 0
-    assert re.search(
-        r"^verdict +dropout.rate 0.5 is worse by 0.2\d to 0.3\d pp on test accuracy", text.out, re.MULTILINE
-    )
+    said = " ".join(text.out.split())
+    assert re.search(r" verdict .*: dropout.rate 0.5 is worse by 0.2\d to 0.3\d pp on test accuracy", said)
     folder = judged.runs / "_comparisons/base-vs-drop"
-    assert {path.name for path in folder.iterdir()} == {"comparison.json", "comparison.csv", "curves.png"}
+    assert {path.name for path in folder.iterdir()} == {"comparison.json", "comparison.csv", "curves.png", "looks.json"}
     assert "written   runs/_comparisons/base-vs-drop: " in text.err
     forms = {form: judged("compare", "base", "drop", form, "--quiet").out for form in ("--json", "--csv", "--md")}
     assert json.loads(forms["--json"])["candidates"][0]["verdict"]["word"] == "worse"
     assert json.loads(forms["--json"]) == json.loads((folder / "comparison.json").read_text())
     assert forms["--csv"] == (folder / "comparison.csv").read_text()
-    assert "- **verdict** dropout.rate 0.5 is worse" in forms["--md"]
+    assert ": dropout.rate 0.5 is worse" in forms["--md"]
 
 
 def test_compare_writes_where_it_is_told_and_on_the_seeds_that_it_is_told(judged: Lab) -> None:
@@ -411,7 +442,8 @@ def test_compare_trains_configs_that_have_no_finished_run(lab: Lab) -> None:
     (lab.path / "none.yaml").write_text(TINY + "dropout: {rate: 0}\n")
     outcome = lab("compare none.yaml tiny.yaml --seeds 3 --min-effect 50pp")
     assert outcome.code == 0 and "6 networks to train" in outcome.err
-    assert re.search(r"^verdict +dropout.rate 0.5 is (equivalent|inconclusive|worse|better)", outcome.out, re.MULTILINE)
+    said = " ".join(outcome.out.split())
+    assert re.search(r" verdict .*: dropout.rate 0.5 is (equivalent|inconclusive|worse|better)", said)
     again = lab("compare none tiny --seeds 3 --min-effect 50pp")
     assert again.out == outcome.out and "nothing to train" in again.err
     smoke = lab("compare none.yaml tiny.yaml --smoke")

@@ -194,7 +194,7 @@ GUARDS = {
     ),
     "an endless path is no file": Guard(
         "config/check",
-        "not os.path.isfile(dataset):",
+        "not os.path.isfile(at_home(dataset)):",
         '__import__("pathlib").Path(dataset).stat():',
         "test_fuzzing.py::nasty",
     ),
@@ -390,6 +390,115 @@ GUARDS = {
     ),
     "epochs told twice are recorded once": Guard(
         "cluster/distribute", "if number == sent.epochs:", "if True:", "test_distribute.py::recorded_once"
+    ),
+    "nothing steers matplotlib": Guard(
+        "shell", "    os.environ |= DRAWING  # ", "    # ", "test_after_the_work.py::nothing_that_steers"
+    ),
+    "a picture that fails costs no result": Guard(
+        "commands/result",
+        "except Exception as error:  # what draws",
+        "except AssertionError as error:  # what draws",
+        "test_after_the_work.py::nobody_asked_for",
+    ),
+    "a file that is lost is an error": Guard(
+        "shell",
+        "if shown.lost else shown.error",
+        "if False else shown.error",
+        "test_after_the_work.py::that_was_asked_for",
+    ),
+    "doctor draws": Guard("commands/doctor", ", _matplotlib()]", "]", "test_after_the_work.py::does_not_start"),
+    "lost events cost no table": Guard(
+        "commands/train",
+        "    if job.missing():\n        stop_at(failures)",
+        "    stop_at(failures)",
+        "test_after_the_work.py::events_that_cannot",
+    ),
+    "Python is warned of lost files": Guard(
+        "api", "for line in done.lost:", "for line in ():", "test_after_the_work.py::python_is_warned"
+    ),
+    "a directory for results begins at home": Guard(
+        "commands/compare",
+        "data.at_home(out) if out",
+        "Path(out) if out",
+        "test_homes.py::every_path_of_python or every_path_of_the",
+    ),
+    "a data set of one's own begins at home": Guard(
+        "data/datasets",
+        "npz.read(at_home(dataset)) if entry",
+        "npz.read(Path(dataset)) if entry",
+        "test_homes.py::every_path_of_the",
+    ),
+    "a database begins at home": Guard(
+        "commands/export", "at_home(match[1])", "Path(match[1])", "test_homes.py::database_of_an_export"
+    ),
+    "an odd directory is in no URL": Guard(
+        "commands/export",
+        "path if ODD.search(str(absolute)) else absolute",
+        "absolute",
+        "test_export.py::url_of_a_database",
+    ),
+    "a home that no URL can name is refused": Guard(
+        "commands/export", "if ODD.search(str(path))", "if False", "test_export.py::url_of_a_database"
+    ),
+    "an option of one value is given once": Guard(
+        "shell", "and order.count(option) > 1", "and False", "test_cli.py::given_twice"
+    ),
+    "the seed alone is suggested": Guard(
+        "shell", 'if key == "--seed" and', "if False and", "test_cli.py::test_a_refusal_says and 42"
+    ),
+    "true and false are named": Guard(
+        "config/rules",
+        '        case "boolean":\n            return "true or false"\n',
+        "",
+        "test_cli.py::test_a_refusal_says and nesterov",
+    ),
+    "help is a command that helps with commands": Guard(
+        "cli", "[*(words or ()), ", "[", "test_cli.py::help_is_a_command"
+    ),
+    "advice exists in every command": Guard(
+        "errors", "as `dropout-lab train --fresh` does", "or use --fresh", "test_advice.py::exists_where_it_is_said"
+    ),
+    "seeds are advised where there are seeds": Guard(
+        "shell", 'and near and "--seeds" in near', "", "test_advice.py::command_with_seeds"
+    ),
+    "a directory may refuse to be flushed": Guard(
+        "storage",
+        "if error.errno != errno.EINVAL or not path.is_dir():",
+        "if True:",
+        "test_storage.py::cannot_be_flushed",
+    ),
+    "a file may not": Guard(
+        "storage",
+        "error.errno != errno.EINVAL or not path.is_dir()",
+        "error.errno != errno.EINVAL",
+        "test_storage.py::cannot_be_flushed",
+    ),
+    "without locks the work goes on": Guard(
+        "storage", "if error.errno not in NO_LOCKS:", "if True:", "test_storage.py::without_locks"
+    ),
+    "another error of a lock is a failure": Guard(
+        "storage", "if error.errno not in NO_LOCKS:", "if False:", "test_storage.py::another_error"
+    ),
+    "what is weaker is said once": Guard(
+        "execution/execute", "if note not in self.told]", "]", "test_storage.py::without_locks"
+    ),
+    "doctor looks at the file system": Guard(
+        "commands/doctor",
+        "        yield _locks(there)",
+        "        pass",
+        "test_storage.py::without_locks or cannot_be_flushed",
+    ),
+    "torch's threads are left as they were": Guard(
+        "execution/layout",
+        "            start_as_found()\n",
+        "            pass\n",
+        "test_api.py::finds_everything_as_it_was",
+    ),
+    "denormals are left as they were": Guard(
+        "threads",
+        "torch.set_flush_denormal(found)",
+        "torch.set_flush_denormal(False)",
+        "test_api.py::finds_everything_as_it_was",
     ),
 }
 

@@ -7,8 +7,10 @@ import fcntl
 import io
 import json
 import os
+import re
 import resource
 import signal
+import stat
 import struct
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commandline import Lab
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +30,7 @@ from dropout_lab import storage
 from dropout_lab.errors import Failed, Refused
 from dropout_lab.storage import (
     atomic_write,
+    file_system,
     holder,
     locked,
     make_directory,
@@ -349,12 +353,49 @@ def test_a_lock_file_that_leads_elsewhere_is_not_written_to(tmp_path: Path) -> N
     assert (tmp_path / "precious").read_text() == "precious" and not holder(tmp_path / "run")
 
 
-def test_where_there_is_no_locking_it_is_a_failure_not_another_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_without_locks_a_run_is_written_and_one_note_says_what_is_weaker(
+    code: int, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fcntl, "flock", failing(errno.ENOLCK))
-    with pytest.raises(Failed, match=f"cannot be locked: {os.strerror(errno.ENOLCK)}"), locked(tmp_path):
+    monkeypatch.setattr(fcntl, "flock", failing(code))
+    outcome = lab("sweep tiny.yaml --rates 0.2,0.3 --quiet")
+    assert outcome.code == 0 and outcome.err.count("this file system has no locks") == 1, outcome.err
+    assert re.search(r"note: /.* \(\w+\): this file system .* --runs-dir", outcome.err)
+    checked = lab("doctor")
+    assert re.search(r"^-- +file system +/.*has no locks", checked.out, re.MULTILINE)
+    assert not holder(lab.runs / "tiny-sweep/rate-0.2")
+
+
+def test_another_error_of_a_lock_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fcntl, "flock", failing(errno.EIO))
+    with pytest.raises(Failed, match=f"cannot be locked: {os.strerror(errno.EIO)}"), locked(tmp_path):
         pass
     assert not holder(tmp_path)
     with pytest.raises(Failed, match="nowhere: cannot be locked"), locked(tmp_path / "nowhere"):
         pass
+
+
+def test_a_directory_that_cannot_be_flushed_is_no_error_and_a_file_is(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on SMB, sshfs, vboxsf and 9p."""
+    fsync, refused = os.fsync, {"directory"}
+
+    def no_directories(descriptor: int) -> None:
+        if ("directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file") in refused:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", no_directories)
+    assert lab("train tiny.yaml --quiet").code == lab("train tiny.yaml --fresh --quiet").code == 0
+    assert lab("doctor").code == 0
+    refused.add("file")
+    with pytest.raises(OSError):
+        storage.sync(lab.path / "tiny.yaml")
+    outcome = lab("train tiny.yaml --name other --quiet")
+    assert outcome.code == 1 and "cannot be written: Invalid argument" in outcome.err
+    assert "BAD  file system" in lab("doctor").out
+
+
+def test_a_file_system_has_a_name() -> None:
+    assert re.fullmatch(r"/proc \(proc\)", file_system(Path("/proc/self")))

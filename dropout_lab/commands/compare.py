@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from dropout_lab.commands import names, until
 from dropout_lab.commands import tune as tuning
 from dropout_lab.commands.names import Named, Options, Where
 from dropout_lab.commands.plan import train_missing
-from dropout_lab.commands.result import Result, failed
+from dropout_lab.commands.result import Result, failed, undrawn, unwritten
 from dropout_lab.commands.until import Way
 from dropout_lab.comparison import compare as comparisons
 from dropout_lab.comparison import tables, terms
@@ -73,13 +73,14 @@ def compare(
     """
     grid = tuning.asked(tune, tune_seeds, options)
     asked = replace(question(metric, min_effect, fail_if), tuned=grid.keys if grid else ())
-    if out:
-        names.check_directory("--out", Path(out))
+    place = data.at_home(out) if out else None
+    if place:
+        names.check_directory("--out", place)
     good, damaged = names.sound([*map(str, named)], options) if leave_out_damaged else (named, [])
     jobs = names.targets(good, options, options.changes, words=overrides, least=2)
     check_alike(jobs)
     tuned, jobs = tuning.tuned_jobs(jobs, grid, options, asked.metric, asked.min_effect) if grid else (None, jobs)
-    directory = Path(out) if out else comparison_directory(jobs, options)
+    directory = place or comparison_directory(jobs, options)
     new_here = bool(options.audience.typed) and not explain and not os.path.isdir(options.runs / FOLDER)
     way = None
     if most:
@@ -90,7 +91,7 @@ def compare(
     else:
         stop_at(train_missing(jobs, options))
     seeds = options.seeds or (tuning.fresh_seeds(jobs, tuned) if tuned else None)
-    found = write(jobs, asked, directory, Looks(options.runs), seeds, way)
+    found, lost = write(jobs, asked, directory, Looks(options.runs), options.note, seeds, way)
     said = way.lines() if way else []
     before, added = (tunings.parts(tuned), {"tuning": tunings.to_json_dict(tuned)}) if tuned else ([], {})
     tripped = "; ".join(filter(None, (gate.trips(found) for gate in asked.gates))) or None
@@ -110,6 +111,7 @@ def compare(
         lambda: tables.to_csv(found),
         lambda: as_markdown([*before, *tables.parts(found), *said]) + (f"\n{terms.to_markdown()}" if explain else ""),
         written=f"{directory}: comparison.json, comparison.csv, curves.png, looks.json" + ", interval.png" * bool(way),
+        lost=lost,
         remarks=["terms     compare --explain says what every term means"] * new_here,
         tripped=tripped,
         error=failed(left_out if tripped else left_out + diverged),
@@ -152,14 +154,16 @@ def write(
     asked: Question,
     directory: Path,
     looks: Looks,
+    note: Callable[[str], None],
     seeds: Sequence[int] | None = None,
     way: Way | None = None,
-) -> Comparison:
+) -> tuple[Comparison, list[str]]:
     """Compare the finished runs of `jobs` (on `seeds`, if given) and write their files.
 
     If seeds were added until it was decided, `way` says how, and each run is compared on the seeds that it has there.
     These are comparison.json, comparison.csv, curves.png and looks.json, which is a copy of what `looks` remembers
-    of these pairs, this look included.
+    of these pairs, this look included. Returns the comparison and a line for each file that could not be written; a
+    picture that is missing is noted.
     """
     loaded = names.each(jobs, lambda job: runs.load(job.path))
     if way:
@@ -174,18 +178,26 @@ def write(
         sequential=way is not None,
         tuned=asked.tuned,
     )
-    remembered = comparisons.remember(result, loaded, looks)
-    from dropout_lab.figures import plots
+    remembered: dict[str, object] = {}
+    lost = unwritten(directory, lambda: remembered.update(comparisons.remember(result, loaded, looks)))
 
-    make_directory(directory)
-    atomic_write(directory / "comparison.json", as_json(as_dict(result, way)).encode())
-    atomic_write(directory / "comparison.csv", tables.to_csv(result).encode(errors="backslashreplace"))
-    atomic_write(directory / "looks.json", as_json(remembered).encode())
-    plots.save(plots.comparison(loaded), directory / "curves.png")
-    if way:
-        looked = {name: [(look.seeds, look.low, look.high) for look in path] for name, path in way.paths.items()}
-        plots.save(plots.narrowing(looked, result.metric, result.min_effect), directory / "interval.png")
-    return result
+    def files() -> None:
+        make_directory(directory)
+        atomic_write(directory / "comparison.json", as_json(as_dict(result, way)).encode())
+        atomic_write(directory / "comparison.csv", tables.to_csv(result).encode(errors="backslashreplace"))
+        if remembered:
+            atomic_write(directory / "looks.json", as_json(remembered).encode())
+
+    unusable = unwritten(directory, files)
+    if not unusable:
+        missing = undrawn(directory / "curves.png", lambda plots: plots.comparison(loaded))
+        if way:
+            looked = {name: [(look.seeds, look.low, look.high) for look in path] for name, path in way.paths.items()}
+            narrowing = (looked, result.metric, result.min_effect)
+            missing += undrawn(directory / "interval.png", lambda plots: plots.narrowing(*narrowing))
+        for line in missing:
+            note(line)
+    return result, lost + unusable
 
 
 def as_dict(found: Comparison, way: Way | None) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
-from dropout_lab import __version__
+from dropout_lab import __version__, storage
 from dropout_lab.commands.names import Options
 from dropout_lab.commands.result import Result, failed
 from dropout_lab.data import datasets as data
+from dropout_lab.errors import LabError
 from dropout_lab.text import count
 
 SCHEMA_VERSION = 1
@@ -35,7 +36,7 @@ class Finding:
 def doctor(options: Options) -> Result[list[Finding]]:
     """Look at versions, torch, torchvision, data sets and the place for runs; what is bad is an error of the result."""
     here = f"{__version__}, Python {platform.python_version()}, {platform.platform()}"
-    findings = [Finding("dropout-lab", here), _torch(), _torchvision(), _packages()]
+    findings = [Finding("dropout-lab", here), _torch(), _torchvision(), _packages(), _matplotlib()]
     findings += [*_data(options.data), *_place(options.runs)]
     bad = ", ".join(finding.subject for finding in findings if finding.ok is False)
     return Result(
@@ -79,6 +80,17 @@ def _packages() -> Finding:
     return Finding("packages", ", ".join(found) + "".join(f", no {name}" for name in absent), not absent)
 
 
+def _matplotlib() -> Finding:
+    """Draw a picture: what a user's settings do to matplotlib shows no earlier."""
+    try:
+        from dropout_lab.figures import style
+
+        style.encoded(style.panels("a panel")[0])
+    except Exception as error:  # a matplotlibrc in this directory, for one, may make it raise anything
+        return Finding("matplotlib", f"cannot draw: {type(error).__name__}: {error}; is there a matplotlibrc?", False)
+    return Finding("matplotlib", "draws")
+
+
 def _data(directory: Path) -> Iterator[Finding]:
     for name in data.DATASETS:
         problems = [report for report in data.verify(name, directory) if report.problem]
@@ -99,8 +111,23 @@ def _place(directory: Path) -> Iterator[Finding]:
             yield Finding("runs", str(directory))
     except OSError as error:
         yield Finding("runs", f"{there} cannot be written: {error.strerror}", False)
+    else:
+        yield _locks(there)
     free = shutil.disk_usage(there).free
     yield Finding("disk", f"{free / 2**30:.1f} GiB free at {there}", free > ROOM)
+
+
+def _locks(there: Path) -> Finding:
+    """Do what a run needs of its file system: names that last, and a lock."""
+    try:
+        with tempfile.TemporaryDirectory(dir=there) as place:
+            storage.atomic_write(Path(place) / "file", b"")
+            with storage.locked(Path(place)) as weaker:
+                return Finding("file system", weaker or storage.file_system(there), None if weaker else True)
+    except LabError as error:
+        return Finding(
+            "file system", f"{error}; it is {storage.file_system(there)}; --runs-dir names another place", False
+        )
 
 
 def as_text(findings: Sequence[Finding], width: int) -> str:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from dropout_lab import terminal
 from dropout_lab.commands.names import Look, Options, Where, inside, label, targets
-from dropout_lab.commands.result import Result
+from dropout_lab.commands.result import Result, unwritten
 from dropout_lab.cost import TORCH
 from dropout_lab.data import datasets as data
-from dropout_lab.errors import Problem, Refused
+from dropout_lab.errors import MOVE_AWAY, Problem, Refused
 from dropout_lab.execution import machine
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.read import Run
@@ -39,28 +39,35 @@ def evaluate(named: Run | Where, samples: int, options: Options, look: Look) -> 
         raise Refused(Problem("command line", "--samples", reason, samples))
     loaded = data.load(dataset, scale, options.data)
     if loaded.sha256 != run.summary.data_sha256:
-        reason = "has changed since the run was trained; --fresh trains on what it is now"
+        reason = "has changed since the run was trained; to train on what it is now, " + MOVE_AWAY
         raise Refused(Problem(str(run.path), dataset, reason, loaded.sha256))
     from dropout_lab.evaluation import evaluate as evaluation
-    from dropout_lab.evaluation import figures as evaluation_figures
     from dropout_lab.evaluation import tables as evaluation_tables
-    from dropout_lab.figures import plots
-    from dropout_lab.figures import style as figures
 
     found = evaluation.evaluate(run, loaded, samples, lambda text: None if options.quiet else terminal.say(text))
     directory = inside(options.runs, options.runs / FOLDER / label(run.path, options))
-    make_directory(directory)
-    atomic_write(directory / "evaluation.json", as_json(evaluation_tables.as_dict(found)).encode())
-    atomic_write(directory / "scores.csv", evaluation_tables.scores_csv(found).encode())
-    atomic_write(directory / "images.csv", evaluation_tables.images_csv(found).encode())
-    with figures.look(look.style, look.size):
-        for name, draw in evaluation_figures.FIGURES.items():
-            if figure := draw(found):
-                plots.save(figure, directory / f"{name}.{look.form}")
+
+    def files() -> None:
+        make_directory(directory)
+        atomic_write(directory / "evaluation.json", as_json(evaluation_tables.as_dict(found)).encode())
+        atomic_write(directory / "scores.csv", evaluation_tables.scores_csv(found).encode())
+        atomic_write(directory / "images.csv", evaluation_tables.images_csv(found).encode())
+
+    def pictures() -> None:
+        from dropout_lab.evaluation import figures as evaluation_figures
+        from dropout_lab.figures import plots, style
+
+        with style.look(look.style, look.size):
+            for name, draw in evaluation_figures.FIGURES.items():
+                if figure := draw(found):
+                    plots.save(figure, directory / f"{name}.{look.form}")
+
+    lost = unwritten(directory, files) or unwritten(directory, pictures)
     return Result(
         found,
         lambda width: as_text(evaluation_tables.parts(found), width),
         lambda: evaluation_tables.as_dict(found),
         markdown=lambda: as_markdown(evaluation_tables.parts(found)),
         written=f"{directory}: evaluation.json, scores.csv, images.csv and pictures",
+        lost=lost,
     )

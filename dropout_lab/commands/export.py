@@ -15,6 +15,7 @@ from dropout_lab.commands.result import Result
 from dropout_lab.comparison.metrics import results
 from dropout_lab.config.resolve import flatten
 from dropout_lab.config.strict_yaml import written
+from dropout_lab.data.datasets import at_home
 from dropout_lab.errors import Failed, Problem, Refused
 from dropout_lab.execution.machine import require
 from dropout_lab.runs import read as runs
@@ -31,6 +32,7 @@ ARTIFACTS = ("config.yaml", "summary.json", "curves.png")
 FOLDER = "mlartifacts"  # beside the database, as MLflow's own server has it
 DIGEST = "dropout_lab.digest"  # the tag by which a seed is found again
 SQLITE = b"SQLite format 3\0"
+ODD = re.compile("[?#%]")  # escaped in a URL, MLflow takes them for a folder of that name; not escaped, for the end
 MOST = 1000  # metrics that MLflow takes at once
 
 
@@ -40,13 +42,13 @@ def export(name: str, target: str, options: Options) -> Result[list[int]]:
     path = database(target)
     check_directory("--to", path.parent)
     run = runs.load(job.path)
-    plans.draw_curves([run] if not (run.path / "curves.png").exists() else [])
+    plans.draw_curves([run] if not (run.path / "curves.png").exists() else [], options.note)
     make_directory(path.parent)
     added = to_mlflow(run, path)
     known = len(run.seeds) - len(added)
     there = f", {count(known, 'seed')} there already" if known else ""
     text = f"{path}: experiment {run.name}: {count(len(added), 'seed')} added{there}"
-    return Result(added, lambda width: text)
+    return Result(added, lambda width: text, written=f"{path}; files in {path.parent / FOLDER}")
 
 
 def database(target: str) -> Path:
@@ -54,7 +56,9 @@ def database(target: str) -> Path:
     match = re.fullmatch(r"mlflow:sqlite:///([^?#%]+)", target)
     if match is None:
         raise Refused(Problem("command line", "--to", "must be mlflow:sqlite:///FILE.db", target))
-    path = Path(match[1])
+    path = at_home(match[1])
+    if ODD.search(str(path)):
+        raise Refused(Problem("command line", "--to", "must not be in a home whose name has ?, # or %", str(path)))
     try:
         with path.open("rb") as file:
             foreign = file.read(len(SQLITE)) not in (SQLITE, b"")
@@ -77,11 +81,12 @@ def to_mlflow(run: Run, path: Path) -> list[int]:
     from mlflow.exceptions import MlflowException
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # it reports every table that it creates
-    place = path.resolve()
+    absolute = path.resolve()
+    url = f"sqlite:///{path if ODD.search(str(absolute)) else absolute}"
     try:
-        client = MlflowClient(f"sqlite:///{place}", f"sqlite:///{place}")
+        client = MlflowClient(url, url)
         found = client.get_experiment_by_name(run.name)
-        beside = (place.parent / FOLDER).as_uri()
+        beside = (absolute.parent / FOLDER).as_uri()
         experiment = found.experiment_id if found else client.create_experiment(run.name, beside)
         return [seed for seed in run.seeds if _add(client, experiment, run, seed)]
     except (MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
@@ -119,7 +124,7 @@ def _add(client: MlflowClient, experiment: str, run: Run, seed: int) -> bool:
     client.log_batch(own, params=[*params, Param("seed", str(seed))])
     for first in range(0, len(curves), MOST):
         client.log_batch(own, curves[first : first + MOST])
-    for name in ARTIFACTS:
-        client.log_artifact(own, str(run.path / name))
+    for path in filter(Path.exists, (run.path / name for name in ARTIFACTS)):
+        client.log_artifact(own, str(path))
     client.set_terminated(own, "FINISHED" if facts.status == "finished" else "FAILED", ended)
     return True

@@ -71,7 +71,7 @@ class Options:
     @property
     def place(self) -> Cluster | ThisMachine:
         """Where networks are trained. Only here is chosen between a cluster and this machine."""
-        return self.cluster or ThisMachine(self.jobs)
+        return self.cluster or ThisMachine(self.jobs, guest=not self.audience.typed)
 
     def __post_init__(self) -> None:
         check_directory("--runs-dir", self.runs)
@@ -97,7 +97,7 @@ def options(
     runs_dir: Where, data_dir: Where | None = None, device: str | None = None, seeds: Seeds | None = None, **more: Any
 ) -> Options:
     """Return the options, with directories found and seeds read. Refuses seeds for a smoke run, which has its own."""
-    place = data.directory(None if data_dir is None else Path(data_dir))
+    place = data.directory(None if data_dir is None else data.at_home(data_dir))
     if more.get("smoke") and seeds is not None:
         raise Refused(Problem("command line", "--seeds", "must be left out: a smoke run has the seeds 0 and 1", seeds))
     chosen = parse_seeds(str(seeds)) if isinstance(seeds, int | str) else None if seeds is None else tuple(seeds)
@@ -158,11 +158,11 @@ def targets(
 
 def target(given: Named, options: Options, words: Sequence[str], changes: Mapping[str, object]) -> Job:
     """Return the job of one run, name or config; a finished run whose config would change is refused when planned."""
-    path = given.path if isinstance(given, Run) else given
-    if not isinstance(path, str | Path) or Path(path).suffix in (".yaml", ".yml") or os.path.isfile(path):
+    path = given.path if isinstance(given, Run) else data.at_home(given) if isinstance(given, str | Path) else given
+    if not isinstance(path, Path) or path.suffix in (".yaml", ".yml") or os.path.isfile(path):
         asked = config(path, words, changes)
         return Job(options.runs / asked.name, asked)
-    for directory in (Path(path), options.runs / path):
+    for directory in (path, options.runs / path):
         if is_run(directory):
             return Job(directory, configs.load(directory / "config.yaml", words, changes, check_files=False))
     configs_here = [str(file) for file in Path("configs").glob("*.yaml")]
@@ -178,7 +178,7 @@ def sound(texts: Sequence[str], options: Options) -> tuple[list[str], list[Probl
     problems: list[Problem] = []
     for text in texts:
         try:
-            here = next(filter(is_run, (Path(text), options.runs / text)), None)
+            here = next(filter(is_run, (data.at_home(text), options.runs / text)), None)
             if here and read_summary(here):
                 runs.load(here)
             elif here:
@@ -203,7 +203,7 @@ def recorded(texts: Sequence[str], options: Options) -> list[Path]:
 
 
 def _recorded(text: str, options: Options) -> Path:
-    for directory in (Path(text), options.runs / text):
+    for directory in (data.at_home(text), options.runs / text):
         if is_run(directory):
             return directory
         if is_sweep(directory):

@@ -8,14 +8,17 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import NamedTuple
 
 from dropout_lab import cost, storage
 from dropout_lab.commands import listing, progress, tracking
 from dropout_lab.commands.names import Options, each, inside
-from dropout_lab.commands.result import Result
+from dropout_lab.commands.result import Result, undrawn, unwritten
 from dropout_lab.data import datasets as data
+from dropout_lab.errors import MOVE_AWAY
 from dropout_lab.execution.layout import Layout
 from dropout_lab.execution.units import Event, Noted, SeedDone, UnitFailed, named
 from dropout_lab.runs import read as runs
@@ -96,9 +99,9 @@ def carry_out(
                 if failures and options.fail_fast:
                     break
     finished = [runs.load(job.path) for job, _ in steps if (job.path / "summary.json").exists()]
-    draw_curves(run for run in finished if not (run.path / "curves.png").exists())
+    draw_curves((run for run in finished if not (run.path / "curves.png").exists()), options.note)
     for run in finished if options.track else ():
-        tracking.complete(run)
+        failures += unwritten(run.path, partial(tracking.complete, run))
     return failures
 
 
@@ -106,10 +109,10 @@ def notice_other_data(finished: Iterable[Job], note: Callable[[str], None]) -> N
     """Note each finished run whose .npz file has changed since the run was trained."""
     for job in finished:
         dataset = job.config.data.dataset
-        if dataset not in data.DATASETS and os.path.isfile(dataset):
+        if dataset not in data.DATASETS and os.path.isfile(data.at_home(dataset)):
             (report,) = data.verify(dataset, Path())[:1]
             if report.sha256 != runs.load(job.path).summary.data_sha256:
-                note(f"{job.path}: {dataset} has changed since; --fresh trains on what it is now")
+                note(f"{job.path}: {dataset} has changed since; to train on what it is now, {MOVE_AWAY}")
 
 
 def prepare(todo: Sequence[Step], options: Options) -> Generator[Event, None, None]:
@@ -157,9 +160,8 @@ def heed(event: Event, note: Callable[[str], None]) -> list[str]:
     return []
 
 
-def draw_curves(finished: Iterable[Run]) -> None:
-    """Draw curves.png of each run."""
+def draw_curves(finished: Iterable[Run], note: Callable[[str], None]) -> None:
+    """Draw curves.png of each run, and note where that fails: nobody asked for the picture."""
     for run in finished:
-        from dropout_lab.figures import plots
-
-        plots.save(plots.curves(run), run.path / "curves.png")
+        for line in undrawn(run.path / "curves.png", methodcaller("curves", run)):
+            note(line)

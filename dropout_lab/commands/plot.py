@@ -12,6 +12,7 @@ from dropout_lab.commands.result import Result
 from dropout_lab.commands.swept import draw_sweep, sweep_directory
 from dropout_lab.comparison.compare import Comparison
 from dropout_lab.comparison.looks import Looks
+from dropout_lab.data.datasets import at_home
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.read import Run
 from dropout_lab.storage import make_directory
@@ -55,5 +56,5 @@ def draw(what: Comparison | SweepTable | Sequence[Run | Where]) -> Figure:
     if isinstance(what, Comparison):
         sides = [what.baseline, *(contrast.candidate for contrast in what.contrasts)]
         return plots.comparison([runs.load(Path(side.path)).only(side.seeds) for side in sides])
-    loaded = each(what, lambda run: run if isinstance(run, Run) else runs.load(Path(run)))
+    loaded = each(what, lambda run: run if isinstance(run, Run) else runs.load(at_home(run)))
     return plots.curves(loaded[0]) if len(loaded) == 1 else plots.comparison(loaded)

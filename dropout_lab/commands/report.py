@@ -8,10 +8,12 @@ from pathlib import Path
 from dropout_lab.commands.names import Options, check_page, recorded
 from dropout_lab.commands.result import Result, failed
 from dropout_lab.comparison.looks import Looks
+from dropout_lab.data.datasets import at_home
 
 
 def report(names: Sequence[str], out: Path, options: Options) -> Result[Path]:
     """Write the page `out`; the first run is the baseline. Runs that could not be shown are an error of the result."""
+    out = at_home(out)
     check_page("--out", out, (".html",))
     directories = recorded(names, options)
     from dropout_lab.report import page

@@ -14,7 +14,8 @@ from dropout_lab.claims.judge import judge
 from dropout_lab.claims.registry import GROUPS
 from dropout_lab.commands.names import Options, check_page
 from dropout_lab.commands.plan import train_missing
-from dropout_lab.commands.result import Result, failed
+from dropout_lab.commands.result import Result, failed, unwritten
+from dropout_lab.data.datasets import at_home
 from dropout_lab.errors import Problem, Refused
 
 
@@ -31,6 +32,7 @@ def reproduce(
     quick: of these, or of all, those that fit into 5 minutes. out: a page to write, which names the command line.
     Runs that failed are an error of the result.
     """
+    out = out and at_home(out)
     if out:
         check_page("--out", out, (".html", ".md"))
         if listing:
@@ -46,14 +48,15 @@ def reproduce(
     judged = judge(experiment, options.data, (lambda text: None) if options.quiet else terminal.say)
     from dropout_lab.claims import page
 
-    if out:
-        page.write(judged, out, shlex.join(options.audience.typed))
+    command = shlex.join(options.audience.typed)
+    lost = unwritten(out, lambda: page.write(judged, out, command)) if out else []
     return Result(
         judged,
         lambda width: page.as_text(judged, width),
         lambda: page.as_dict(judged),
         markdown=lambda: page.as_markdown(judged),
         written=str(out or ""),
+        lost=lost,
         error=failed(failures),
     )
 

@@ -87,12 +87,12 @@ def sweep(
             planned = planned.with_configs(job.config for job in way.jobs)
         else:
             failures = train_missing(jobs, options, sweeps=[planned])
-        table = judge_sweep(planned, options, sequential=way is not None)
+        table, lost = judge_sweep(planned, options, sequential=way is not None)
         said = way.lines() if way else []
         shown = [*judging.parts(table, marks=True), *said]
         early = Result(table, lambda width: tuning.introduced(tuned, as_text(shown, width), width))
         options.audience.preview(early)
-        confirmed = confirmation(table, options, tuned) if confirm and not failures else None
+        confirmed, more = confirmation(table, options, tuned) if confirm and not failures else (None, [])
     before, added = (tunings.parts(tuned), {"tuning": tunings.to_json_dict(tuned)}) if tuned else ([], {})
     asked, typed = rates if isinstance(rates, str) else None, options.audience.typed
     steps = after_sweep(table, typed, asked, places) if typed and not options.smoke else []
@@ -107,12 +107,15 @@ def sweep(
         ),
         markdown=lambda: as_markdown([*before, *judging.parts(table), *said]),
         written=f"{options.runs / planned.name}: sweep.csv, sweep.png, sweep.yaml and the run directories",
+        lost=lost + more,
         error=failed(failures),
         remarks=[f"next      {why}:\n  {command}" for why, command in steps],
     )
 
 
-def confirmation(table: SweepTable, options: Options, tuned: Tuning | None = None) -> Comparison | None:
+def confirmation(
+    table: SweepTable, options: Options, tuned: Tuning | None = None
+) -> tuple[Comparison | None, list[str]]:
     """Train the pair that a sweep is to confirm on as many fresh seeds, and compare the two on these alone.
 
     No seed of the sweep is fresh, and none of its tuning.
@@ -121,7 +124,7 @@ def confirmation(table: SweepTable, options: Options, tuned: Tuning | None = Non
     pair = table.to_confirm
     if not pair:
         options.note("nothing to confirm: no run was chosen over a baseline")
-        return None
+        return None, []
     used = max(seed for member in pair for seed in member.config.seeds)
     unused = (seed for seed in itertools.count(used + 1) if not tuned or seed not in tuned.seeds)
     fresh = tuple(itertools.islice(unused, len(pair[1].config.seeds)))
@@ -129,4 +132,4 @@ def confirmation(table: SweepTable, options: Options, tuned: Tuning | None = Non
     folder = options.runs / table.sweep.name
     jobs = [Job(folder / config.name, config) for config in changed]
     stop_at(train_missing(jobs, options))
-    return comparing.write(jobs, comparing.question(), folder / "_confirm", Looks(options.runs), fresh)
+    return comparing.write(jobs, comparing.question(), folder / "_confirm", Looks(options.runs), options.note, fresh)

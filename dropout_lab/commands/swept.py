@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dropout_lab.commands.names import Options
+from dropout_lab.commands.result import undrawn, unwritten
 from dropout_lab.comparison.looks import Looks
+from dropout_lab.data.datasets import at_home
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.find import is_sweep
@@ -25,32 +27,32 @@ def sweep_jobs(sweep: Sweep, options: Options) -> list[Job]:
     """Return a job for each run of a sweep; raises `Refused` where the sweep's directory is something else."""
     directory = options.runs / sweep.name
     if os.path.lexists(directory) and not is_sweep(directory):
-        raise Refused(Problem(str(directory), "name", "exists and is not a sweep; use --name", sweep.name))
+        raise Refused(Problem(str(directory), "name", "exists and is not a sweep; choose another name", sweep.name))
     return [Job(directory / member.name, member.config) for member in sweep.members]
 
 
-def judge_sweep(sweep: Sweep, options: Options, *, sequential: bool = False) -> SweepTable:
+def judge_sweep(sweep: Sweep, options: Options, *, sequential: bool = False) -> tuple[SweepTable, list[str]]:
     """Read the finished runs of a sweep, choose on validation, and write sweep.csv and sweep.png.
 
-    `sequential` says that seeds were added until the verdicts were decided.
+    `sequential` says that seeds were added until the verdicts were decided. Returns the table, and a line for each file
+    that could not be written; a picture that is missing is noted.
     """
-    from dropout_lab.figures import plots
-
     directory = options.runs / sweep.name
     members = [member for member in sweep.members if (directory / member.name / "summary.json").exists()]
     loaded = {member.name: runs.load(directory / member.name).only(member.config.seeds) for member in members}
     looks = Looks(options.runs)
     table = judging.judge(sweep, loaded, looks, sequential=sequential)
-    judging.remember(table, loaded, looks)
-    atomic_write(directory / "sweep.csv", judging.to_csv(table).encode())
-    if members:
-        plots.save(draw_sweep(table), directory / "sweep.png")
-    return table
+    file = directory / "sweep.csv"
+    lost = unwritten(directory, lambda: judging.remember(table, loaded, looks))
+    lost += unwritten(file, lambda: atomic_write(file, judging.to_csv(table).encode()))
+    for line in undrawn(directory / "sweep.png", lambda plots: draw_sweep(table)) if members and not lost else ():
+        options.note(line)
+    return table, lost
 
 
 def sweep_directory(name: str, options: Options) -> Path | None:
     """Return the directory of the sweep that `name` names; None where it names none."""
-    return next(filter(is_sweep, (Path(name), options.runs / name)), None)
+    return next(filter(is_sweep, (at_home(name), options.runs / name)), None)
 
 
 def draw_sweep(table: SweepTable) -> Figure:

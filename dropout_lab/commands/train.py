@@ -30,7 +30,9 @@ def train(
     resolved = given.config(config, words, options.changes)
     resolved = given.smoke(resolved) if options.smoke else resolved
     job = Job(options.runs / resolved.name, resolved)
-    stop_at(plans.train_missing([job], options, fresh=fresh))
+    failures = plans.train_missing([job], options, fresh=fresh)
+    if job.missing():
+        stop_at(failures)
     run = load(job.path)
     advice = f"{run.path}: {named_seeds(run.diverged)} diverged; try a smaller training.learning_rate"
     return Result(
@@ -38,5 +40,5 @@ def train(
         lambda width: as_text(listing.parts(run), width),
         lambda: listing.run_as_dict(run),
         markdown=lambda: as_markdown(listing.parts(run)),
-        error=failed([advice] if run.diverged else []),
+        error=failed(failures + [advice] * bool(run.diverged)),
     )

@@ -152,7 +152,7 @@ def tuned(
         stop_at(train_missing(jobs, options, sweeps=planned))
     else:
         stop_at(carry_out(steps, options))  # nothing to announce, so a dry run goes on to the comparison
-    choices = tunings.choose(arms, tune.grid, {sweep.name: judge_sweep(sweep, options).lines for sweep in planned})
+    choices = tunings.choose(arms, tune.grid, {sweep.name: judge_sweep(sweep, options)[0].lines for sweep in planned})
     shared = tunings.shared_point(arms[0], planned[0], len(tune.grid))
     tuning = Tuning(tune.grid, tune.seeds, choices, shared)
     there = tunings.runs_at(choices, shared)

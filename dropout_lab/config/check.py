@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,7 +12,7 @@ from dropout_lab.config.ranges import MAX_VALUES
 from dropout_lab.config.rules import did_you_mean, found, item_rule, nearest, nearest_file, rule
 from dropout_lab.config.settings import SECTIONS, SETTINGS, Config, findings, schema_of
 from dropout_lab.config.strict_yaml import BadYaml, Fault, Keys, read_value
-from dropout_lab.data.datasets import DATASETS
+from dropout_lab.data.datasets import DATASETS, at_home
 from dropout_lab.errors import Problem, Refused, shown
 
 COMMAND_LINE = "command line"
@@ -44,8 +43,8 @@ class Draft:
             if not any(key in self.broken or key[:1] in self.broken for key in keys):
                 self.report(keys, reason, value)
         dataset = config.data.dataset
-        if check_files and dataset not in DATASETS and not os.path.isfile(dataset):
-            near = did_you_mean(nearest_file(Path(dataset), (".npz",)))
+        if check_files and dataset not in DATASETS and not os.path.isfile(at_home(dataset)):
+            near = did_you_mean(nearest_file(at_home(dataset), (".npz",)))
             self.report([("data", "dataset")], f"no such file{near}", dataset)
         if self.problems:
             raise Refused(*sorted(self.problems, key=lambda problem: (problem.where != self.where, problem.line or 0)))

@@ -12,6 +12,7 @@ from dropout_lab.config.check import COMMAND_LINE, Draft, dotted, problem_of
 from dropout_lab.config.rules import did_you_mean, found, nearest_file
 from dropout_lab.config.settings import RUN_NAME, SETTINGS, Config, json_schema, schema_of
 from dropout_lab.config.strict_yaml import MAX_BYTES, BadYaml, Fault, Keys, read, written
+from dropout_lab.data.datasets import at_home
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.storage import as_json, atomic_write
 
@@ -28,7 +29,7 @@ def load(
     file's stem. Raises Refused with every problem found. Without `check_files` the user's own .npz file need not be
     there, so that a finished run can be read after its data have moved.
     """
-    where = str(path)
+    where, path = str(path), at_home(path)
     try:
         document = read(_contents(path))
     except BadYaml as error:

@@ -75,6 +75,8 @@ def _phrase(schema: Schema) -> str:
         names = [found(name) for name in schema["enum"]]
         return f"one of {', '.join(names)}" if len(names) > 1 else names[0]
     match schema["type"]:
+        case "boolean":
+            return "true or false"
         case "null":
             return "null"
         case "integer":

@@ -106,7 +106,7 @@ def dimensions(dataset: str) -> Dimensions:
     entry = _registered(dataset)
     if entry:
         return Dimensions(entry.train_count, entry.test_count, math.prod(entry.shape), entry.classes)
-    path = Path(dataset)
+    path = at_home(dataset)
     facts = path.stat() if os.path.isfile(path) else None
     return _npz_dimensions(path, facts and (facts.st_mtime_ns, facts.st_size, facts.st_ino))
 
@@ -163,10 +163,16 @@ def directory(option: Path | None) -> Path:
 
 
 def at_home(path: str | Path) -> Path:
-    """Return `path` with ~ or ~user replaced by that user's home. Raises Refused where that home is not known."""
-    expanded = os.path.expanduser(path)
+    """Return a path that a user gave, with ~ or ~user at its beginning replaced by that user's home.
+
+    Raises Refused if that home is not known.
+    """
+    try:
+        expanded = os.path.expanduser(path)
+    except ValueError:  # no user's name has this character
+        expanded = str(path)
     if str(expanded).startswith("~"):
-        raise Refused(Problem("command line", "directory", "begins with a home that is not known", str(path)))
+        raise Refused(Problem("command line", "path", "begins with a home that is not known", str(path)))
     return Path(expanded)
 
 
@@ -178,15 +184,15 @@ def fetch(dataset: str, directory: Path) -> Path:
     entry = _registered(dataset)
     if entry is not None:
         return entry.fetch(directory)
-    npz.read(Path(dataset))
-    return Path(dataset)
+    npz.read(at_home(dataset))
+    return at_home(dataset)
 
 
 def check(dataset: str, directory: Path) -> None:
     """Raise now, without torch, what `load` would raise: a file is bad, or is missing and cannot be downloaded."""
     entry = _registered(dataset)
     if entry is None:
-        npz.read(Path(dataset))
+        npz.read(at_home(dataset))
     elif isinstance(entry, IdxSet):
         entry.check(directory)
 
@@ -196,17 +202,18 @@ def verify(dataset: str, directory: Path) -> list[FileReport]:
     entry = _registered(dataset)
     if entry is not None:
         return entry.verify(directory)
+    file = at_home(dataset)
     try:
-        sha256 = digest(npz.read(Path(dataset)))
+        sha256 = digest(npz.read(file))
     except Refused as refused:
-        return [FileReport(Path(dataset), None, f"{problem.key}: {problem.reason}") for problem in refused.problems]
-    return [FileReport(Path(dataset), sha256, None)]
+        return [FileReport(file, None, f"{problem.key}: {problem.reason}") for problem in refused.problems]
+    return [FileReport(file, sha256, None)]
 
 
 def _stored(dataset: str, directory: Path) -> tuple[NDArray[Any], ...]:
     """Return the four arrays of a data set as they are stored: training images, labels, test images, labels."""
     entry = _registered(dataset)
-    return npz.read(Path(dataset)) if entry is None else entry.read(directory)
+    return npz.read(at_home(dataset)) if entry is None else entry.read(directory)
 
 
 def _registered(dataset: str) -> Dataset | None:

@@ -77,6 +77,7 @@ class Writers:
             self.waiting[task.job.path].add(task.seed)
         self.open: dict[Path, tuple[RunWriter, contextlib.ExitStack]] = {}
         self.notes: list[str] = []
+        self.told: set[str] = set()  # a note about the file system is the same for every run
 
     def __enter__(self) -> Self:
         return self
@@ -91,7 +92,8 @@ class Writers:
             stack = contextlib.ExitStack()
             writer = stack.enter_context(writing(job, self.data[job.config.data]))
             self.open[job.path] = writer, stack
-            self.notes += writer.checkpoints.notes
+            self.notes += [note for note in writer.checkpoints.notes if note not in self.told]
+            self.told.update(writer.checkpoints.notes)
         return self.open[job.path][0]
 
     def take(self, units: deque[Unit]) -> tuple[Unit, list[Lane]] | None:

@@ -51,7 +51,7 @@ def layout(wanted: Wanted, device: str = "cpu", workers: int | None = None, lane
         result = Layout(processes, max(1, machine.cores() // processes), side_by_side, processes * size + parent)
         if result.memory <= free:
             return result
-    reason = f"is too little for this plan ({result}); ask for fewer --jobs or --lanes, or for a smaller network"
+    reason = f"is too little for this plan ({result}); ask for fewer processes or lanes, or for a smaller network"
     if any(DROPOUTS[config.dropout.kind].masks_all_weights(config.dropout.mask) for config, _ in wanted):
         reason += ", or for dropout.mask=batch: every example has a mask of all weights"
     raise Refused(Problem("this machine", "free memory", reason, f"{free / machine.GIB:.1f} GiB"))
@@ -69,9 +69,13 @@ def largest(wanted: Wanted, workers: int, lanes: int | None = None, device: str 
 
 @dataclass(frozen=True)
 class ThisMachine:
-    """Trains in `processes` processes; None lets the layout choose how many. `Cluster` has the same methods."""
+    """Trains in `processes` processes; None lets the layout choose how many. `Cluster` has the same methods.
+
+    guest: this process belongs to another program, whose torch is left as it was found.
+    """
 
     processes: int | None = None
+    guest: bool = False
 
     def likely(self, asked: str, where: str) -> str:
         """Return the device that a config's "auto", "cpu" or "cuda" is here, as far as can be said without torch.
@@ -105,6 +109,10 @@ class ThisMachine:
         from dropout_lab.execution.sources import Here, Processes
 
         kind = Here if layout.processes == 1 else Processes
+        if self.guest:
+            from dropout_lab.threads import start_as_found
+
+            start_as_found()
         return kind(data, layout.processes, device, lanes)
 
 

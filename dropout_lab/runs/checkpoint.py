@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dropout_lab.errors import Problem, Refused, printable
+from dropout_lab.errors import MOVE_AWAY, Problem, Refused, printable
 from dropout_lab.runs.row import Outcome, Row, Snapshot
 from dropout_lab.runs.summary import SEED_FACTS
 from dropout_lab.storage import atomic_write, failing, make_directory, read_file, remove_leftovers, seal, sync, unseal
@@ -50,7 +50,7 @@ class Origin:
         """Raise `Refused` if the files in the run directory `path` were `recorded` with another origin."""
         for key, value in vars(self).items():
             if recorded.get(key) != value:
-                reason = f"the {key} changed since this run was begun; change it back, or use --fresh or --name"
+                reason = f"the {key} changed since this run was begun; change it back, or {MOVE_AWAY}"
                 raise Refused(Problem(str(path), key, reason, value))
 
 
@@ -61,7 +61,7 @@ class Checkpoints:
         self.directory, self.origin = path / "checkpoint", origin
         self.damaged: list[Path] = []
         self.flushed: dict[int, float] = {}  # when each seed last was flushed, on the monotonic clock
-        self.notes: list[str] = []  # a line for each seed that has a damaged file
+        self.notes: list[str] = []  # a line for each seed that has a damaged file, after one on a lock that is none
 
     def read(self) -> dict[int, Record]:
         """Return the record of every seed. Raises `Refused` if one has another origin."""

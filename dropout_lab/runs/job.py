@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dropout_lab.config import resolve as configs
 from dropout_lab.config.settings import Config
-from dropout_lab.errors import Problem, Refused, shown
+from dropout_lab.errors import MOVE_AWAY, Problem, Refused, shown
 from dropout_lab.runs.find import is_run
 from dropout_lab.runs.summary import check_hash, read_summary
 from dropout_lab.storage import holder, in_use
@@ -57,7 +57,7 @@ class Job:
             return recorded
         old, new = configs.flatten(recorded), configs.flatten(self.config)
         differing = [key for key in new if old[key] != new[key] and key not in ("name", "seeds", "device")]
-        reason = "this run exists with another value ({}); use --name for a new run, or --fresh"
+        reason = "this run exists with another value ({}); choose another name, or " + MOVE_AWAY
         raise Refused(*(Problem(str(self.path), key, reason.format(shown(old[key])), new[key]) for key in differing))
 
     def with_seeds(self, more: Iterable[int]) -> Config:
@@ -77,4 +77,4 @@ def refuse_foreign(path: Path) -> None:
     except OSError as error:
         raise Refused(Problem(str(path), "name", f"cannot be read: {error.strerror}", path.name)) from None
     if link or not free:
-        raise Refused(Problem(str(path), "name", "exists and is not a run directory; use --name", path.name))
+        raise Refused(Problem(str(path), "name", "exists and is not a run directory; choose another name", path.name))

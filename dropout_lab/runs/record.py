@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dropout_lab.config.resolve import to_yaml
-from dropout_lab.errors import Failed
+from dropout_lab.errors import MOVE_AWAY, Failed
 from dropout_lab.runs.checkpoint import Checkpoints, Origin, Record
 from dropout_lab.runs.finish import finished_records, metrics_file, predictions_file, timing_file, weights_file
 from dropout_lab.runs.job import Job, refuse_foreign
@@ -35,8 +35,11 @@ def writing(job: Job, data_sha256: str) -> Iterator[RunWriter]:
     """Create or reopen the run directory of a job, and yield its writer; the directory is locked meanwhile."""
     refuse_foreign(job.path)
     make_directory(job.path)
-    with locked(job.path):
-        yield RunWriter(job, data_sha256)
+    with locked(job.path) as weaker:
+        writer = RunWriter(job, data_sha256)
+        if weaker:
+            writer.checkpoints.notes.insert(0, weaker)
+        yield writer
 
 
 class RunWriter:
@@ -93,7 +96,7 @@ class RunWriter:
     def end(self, seed: int, outcome: Outcome) -> None:
         """Record how a seed ended, and save it durably."""
         if outcome.data_sha256 != self.data_sha256:
-            raise Failed(f"{self.path}: the data changed while seed {seed} was training; use --fresh")
+            raise Failed(f"{self.path}: the data changed while seed {seed} was training; {MOVE_AWAY}")
         self.records[seed].outcome, self.records[seed].snapshot = outcome, None
         self.checkpoints.save(seed, self.records[seed])
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
 
 from dropout_lab.config.settings import Name
-from dropout_lab.errors import Problem, Refused
+from dropout_lab.errors import MOVE_AWAY, Problem, Refused
 from dropout_lab.storage import SEAL, is_sealed_json, read_file, seal_json, sha256
 
 FORMAT: Literal[3] = 3  # of summary.json and of the files that it names; format 1 had no rate in metrics.csv
@@ -143,4 +143,4 @@ def check_hash(file: Path, summary: Summary) -> bytes:
 
 def damaged(path: Path, key: str, reason: str, value: object) -> Refused:
     """Return the refusal of a run file that is not as it was written."""
-    return Refused(Problem(str(path), key, f"{reason}; train the run again with --fresh", value))
+    return Refused(Problem(str(path), key, f"{reason}; {MOVE_AWAY}", value))

@@ -23,6 +23,8 @@ needs_mlflow = pytest.mark.skipif(
 )
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own
 TO = "--to mlflow:sqlite:///sub/lab.db"
+SAID = "written   sub/lab.db; files in sub/mlartifacts\n"
+ODD = "a%20b?c#d"
 
 
 def client() -> Any:
@@ -42,7 +44,7 @@ def exported(name: str) -> list[Any]:
 def test_mlflows_client_reads_what_the_run_says(lab: Lab) -> None:
     lab("train tiny.yaml --seeds 2")
     outcome = lab(f"export tiny {TO}")
-    assert (outcome.code, outcome.out, outcome.err) == (0, "sub/lab.db: experiment tiny: 2 seeds added\n", "")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "sub/lab.db: experiment tiny: 2 seeds added\n", SAID)
     run = runs.load(lab.runs / "tiny")
     found = exported("tiny")
     assert [own.info.run_name for own in found] == ["tiny seed 0", "tiny seed 1"]
@@ -101,6 +103,39 @@ def test_a_diverged_seed_has_failed(lab: Lab) -> None:
     assert (good.info.status, bad.info.status) == ("FINISHED", "FAILED")
     assert bad.data.tags["dropout_lab.status"] == "diverged" and "test_loss" not in bad.data.metrics
     assert (lab.runs / "toy/curves.png").is_file()
+
+
+@needs_mlflow
+@pytest.mark.slow
+def test_an_odd_working_directory_holds_all_that_is_written(lab: Lab) -> None:
+    write_run(lab.runs, "toy", [0.97])
+    (lab.path / ODD).mkdir()
+    lab.monkeypatch.chdir(lab.path / ODD)
+    for found in ("1 seed added", "0 seeds added, 1 seed there already"):
+        outcome = lab(f"export ../runs/toy {TO}")
+        assert outcome.code == 0 and found in outcome.out
+    kept = lab.path / ODD / "sub" / export.FOLDER
+    assert {file.name for file in kept.rglob("*.*")} >= {"config.yaml", "summary.json"}
+    assert {path.name for path in lab.path.iterdir()} == {"configs", "runs", "tiny.yaml", ODD}
+
+
+@needs_mlflow
+def test_the_url_of_a_database_is_its_path(lab: Lab) -> None:
+    import mlflow
+    import sqlalchemy
+
+    def look(*urls: str) -> None:
+        assert {Path(str(sqlalchemy.make_url(url).database)).resolve() for url in urls} == {Path("lab.db").resolve()}
+        raise mlflow.exceptions.MlflowException("seen")
+
+    write_run(lab.runs, "toy", [0.97])
+    for name in (ODD, "папка с пробелом"):
+        (lab.path / name).mkdir()
+        lab.monkeypatch.chdir(lab.path / name)
+        lab.monkeypatch.setattr(mlflow, "MlflowClient", look)
+        assert lab("export ../runs/toy --to mlflow:sqlite:///lab.db").err.endswith("MLflow says: seen\n")
+    lab.monkeypatch.setenv("HOME", str(lab.path / ODD))
+    assert "--to: must not be in a home" in lab("export ../runs/toy --to mlflow:sqlite:///~/lab.db").err
 
 
 @pytest.fixture

@@ -460,7 +460,10 @@ def test_a_file_that_is_not_as_it_was_written_is_refused_by_name(name: str, dama
         run = runs.load(tmp_path / "run")
         _ = run.metrics, run.timing, run.weights(), run.predictions()
 
-    with refused(tmp_path, f"{tmp_path}/run/{name}: (sha256|file): .*; train the run again with --fresh"):
+    with refused(
+        tmp_path,
+        f"{tmp_path}/run/{name}: (sha256|file): .*; move the run's directory away, as .dropout-lab train --fresh. does",
+    ):
         read()
     gone = name == "config.yaml" and damage is Path.unlink
     match = "is not a run directory" if gone else f"run/{name}: (sha256|file)"
