@@ -127,7 +127,7 @@ REFUSED = [
     ("trian", "command: no such command 'trian', did you mean 'train'?"),
     ("data fetsh", "command: no such command 'fetsh', did you mean 'fetch'?"),
     ("train", "CONFIG: is missing"),
-    ("compare", "A B [C ...]: is missing"),
+    ("compare", "A B [C ...] [KEY=VALUE ...]: is missing"),
     ("train tiny.yaml --sedes 3", "--sedes: no such option, did you mean --seeds?"),
     (
         "train tiny.yaml --seed 42",

@@ -225,8 +225,8 @@ def test_nothing_is_created_where_any_of_the_data_will_not_do(tmp_path: Path) ->
 
 def test_every_data_set_is_loaded_once_for_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[str] = []
-    load = workers.load_data
-    monkeypatch.setattr(workers, "load_data", lambda *wanted: loaded.append(wanted[1]) or load(*wanted))
+    load = workers.load
+    monkeypatch.setattr(workers, "load", lambda *wanted: loaded.append(wanted[1]) or load(*wanted))
     workers.dataset.cache_clear()
     jobs = [
         Job(tmp_path / f"run-{n}", config(data={"dataset": "digits", "scale": scale, "train_size": 100 + n}))
