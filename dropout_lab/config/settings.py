@@ -96,7 +96,7 @@ class DataConfig(Section):
     )
     train_size: int | None = setting(None, "train on only N of the images that validation leaves; null: on all", ge=1)
     train_from: Literal["head", "random"] = setting(
-        "head", "which N: head: the first; random: drawn by seed, fewer out of more"
+        "head", "which N images: head, the first; random, drawn by seed (fewer are a subset)"
     )
     label_noise: float = setting(
         0.0, "fraction of the training labels replaced by another class, drawn by seed", ge=0, le=1
@@ -139,7 +139,9 @@ class DropoutConfig(Section):
     gamma: float | None = setting(
         None, "curriculum: how fast the rates rise, per step; null: 10 / all steps", gt=0, le=1000
     )
-    samples: int = setting(10, "dropconnect: of its inference by moment matching; 1: mean weights", ge=1, le=1000)
+    samples: int = setting(
+        10, "DropConnect only: samples per unit at test time; 1 uses the mean weights", ge=1, le=1000
+    )
 
     @property
     def manner(self) -> str:
