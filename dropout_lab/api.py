@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,7 +27,7 @@ from dropout_lab.commands.plot import draw
 from dropout_lab.commands.result import Result
 from dropout_lab.commands.sweep import sweep as do_sweep
 from dropout_lab.commands.train import train as do_train
-from dropout_lab.commands.tune import introduced
+from dropout_lab.commands.tune import TunedComparison, TunedTable, introduced
 from dropout_lab.commands.until import most_seeds
 from dropout_lab.comparison import compare as comparisons
 from dropout_lab.comparison import tables
@@ -60,11 +60,8 @@ class Run(runs.Run):
         return as_html(listing.parts(self))
 
 
-@dataclass(frozen=True, repr=False)
-class Comparison(comparisons.Comparison):
+class Comparison(TunedComparison):
     """Runs compared over paired seeds: conditions, a table, and a verdict in words; what each chose, if tuned."""
-
-    tuning: Tuning | None = None
 
     def __repr__(self) -> str:
         return introduced(self.tuning, tables.to_text(self), WIDEST)
@@ -73,11 +70,8 @@ class Comparison(comparisons.Comparison):
         return as_html([*_before(self.tuning), *tables.parts(self)])
 
 
-@dataclass(frozen=True, repr=False)
-class SweepTable(sweep_table.SweepTable):
+class SweepTable(TunedTable):
     """A sweep: each setting against its baseline, and the choice made on validation; what each chose, if tuned."""
-
-    tuning: Tuning | None = None
 
     def __repr__(self) -> str:
         return introduced(self.tuning, sweep_table.to_text(self), WIDEST)

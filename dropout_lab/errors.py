@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 MOVE_AWAY = "move the run's directory away, as `dropout-lab train --fresh` does"  # an advice in any command
+Item = TypeVar("Item")
+Checked = TypeVar("Checked")
 SHOWN = 60  # characters of a refused value that a message repeats
 
 
@@ -51,6 +54,20 @@ def stop_at(failures: Sequence[str]) -> None:
     """Raise `Failed` with a line for each failure; return if there is none."""
     if failures:
         raise Failed("\n".join(failures))
+
+
+def each(items: Iterable[Item], check: Callable[[Item], Checked]) -> list[Checked]:
+    """Return `check` of every item. Raises `Refused` with the problems of all items together."""
+    results: list[Checked] = []
+    problems: list[Problem] = []
+    for item in items:
+        try:
+            results.append(check(item))
+        except Refused as refused:
+            problems += refused.problems
+    if problems:
+        raise Refused(*problems)
+    return results
 
 
 def printable(text: str) -> str:

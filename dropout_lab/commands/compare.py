@@ -23,7 +23,7 @@ from dropout_lab.comparison.looks import Looks
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.config import resolve as configs
 from dropout_lab.data import datasets as data
-from dropout_lab.errors import Problem, Refused, stop_at
+from dropout_lab.errors import Problem, Refused, each, stop_at
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.job import Job
 from dropout_lab.storage import as_json, atomic_write, make_directory, sha256
@@ -165,7 +165,7 @@ def write(
     of these pairs, this look included. Returns the comparison and a line for each file that could not be written; a
     picture that is missing is noted.
     """
-    loaded = names.each(jobs, lambda job: runs.load(job.path))
+    loaded = each(jobs, lambda job: runs.load(job.path))
     if way:
         loaded = [run.only(job.config.seeds) for run, job in zip(loaded, way.jobs, strict=True)]
     elif seeds:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dropout_lab import terminal
 from dropout_lab.commands import tracking
@@ -16,7 +16,7 @@ from dropout_lab.config import resolve as configs
 from dropout_lab.config.ranges import parse_seeds
 from dropout_lab.config.settings import Config
 from dropout_lab.data import datasets as data
-from dropout_lab.errors import Problem, Refused
+from dropout_lab.errors import Problem, Refused, each
 from dropout_lab.execution.layout import ThisMachine
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.find import find, is_run, is_sweep, named, state
@@ -34,9 +34,6 @@ Where = str | Path
 Configured = Where | Mapping[str, object] | Config  # a config file, its content, or a resolved config
 Named = Configured | Run  # and a run, its directory, or its name in the runs directory
 Seeds = int | str | Iterable[int]  # 5 means the seeds 0 to 4; so do "0..4" and range(5)
-
-Item = TypeVar("Item")
-Checked = TypeVar("Checked")
 
 
 def say_note(text: str) -> None:
@@ -262,15 +259,8 @@ def inside(runs_directory: Path, path: Path) -> Path:
     return path
 
 
-def each(items: Iterable[Item], check: Callable[[Item], Checked]) -> list[Checked]:
-    """Return `check` of every item. Raises `Refused` with the problems of all items together."""
-    results: list[Checked] = []
-    problems: list[Problem] = []
-    for item in items:
-        try:
-            results.append(check(item))
-        except Refused as refused:
-            problems += refused.problems
-    if problems:
-        raise Refused(*problems)
-    return results
+def whole_number(option: str, value: object, low: int, high: int) -> int:
+    """Return the value of an option, for Python may give anything. Refuses all but whole numbers from low to high."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise Refused(Problem("command line", option, f"must be a whole number from {low} to {high}", value))
+    return value

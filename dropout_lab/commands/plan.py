@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from dropout_lab import cost, storage
 from dropout_lab.commands import listing, progress, tracking
-from dropout_lab.commands.names import Options, each, inside
+from dropout_lab.commands.names import Options, inside
 from dropout_lab.commands.result import Result, undrawn, unwritten
 from dropout_lab.data import datasets as data
-from dropout_lab.errors import MOVE_AWAY
+from dropout_lab.errors import MOVE_AWAY, each
 from dropout_lab.execution.layout import Layout
 from dropout_lab.execution.units import Event, Noted, SeedDone, UnitFailed, named
 from dropout_lab.runs import read as runs

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dropout_lab.commands.compare import comparison_directory
-from dropout_lab.commands.names import Look, Options, Where, each, inside, targets
+from dropout_lab.commands.names import Look, Options, Where, inside, targets
 from dropout_lab.commands.result import Result
 from dropout_lab.commands.swept import draw_sweep, sweep_directory
 from dropout_lab.comparison.compare import Comparison
 from dropout_lab.comparison.looks import Looks
 from dropout_lab.data.datasets import at_home
+from dropout_lab.errors import each
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.read import Run
 from dropout_lab.storage import make_directory

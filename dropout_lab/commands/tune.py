@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from dropout_lab.commands import names
 from dropout_lab.commands.names import Options
-from dropout_lab.commands.plan import carry_out, plan, train_missing
+from dropout_lab.commands.plan import announce, carry_out, plan
 from dropout_lab.commands.swept import judge_sweep, sweep_jobs
 from dropout_lab.comparison import compare as comparisons
 from dropout_lab.comparison.compare import Comparison
 from dropout_lab.config import resolve as configs
-from dropout_lab.errors import Problem, Refused, stop_at
+from dropout_lab.errors import Problem, Refused, each, stop_at
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.job import Job
 from dropout_lab.storage import sha256
@@ -67,10 +67,7 @@ def asked(vary: Vary, seeds: int | None, options: Options) -> Tune | None:
     if options.smoke:
         reason = "must be left out of a smoke run, which is too short to choose by"
         raise Refused(Problem("command line", "--tune", reason, "--smoke"))
-    number = SEEDS if seeds is None else seeds
-    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= MOST_SEEDS:
-        reason = f"must be a whole number from 1 to {MOST_SEEDS}"
-        raise Refused(Problem("command line", "--tune-seeds", reason, number))
+    number = names.whole_number("--tune-seeds", SEEDS if seeds is None else seeds, 1, MOST_SEEDS)
     grid = tuple(sweeps.combinations(None, vary, option="--tune"))
     if key := next((key for key in grid[0] if key in FIXED), None):
         reason = f"must be settings that runs may differ in and still be compared, and {key} is none"
@@ -88,7 +85,7 @@ def tuned_jobs(
     A job that chose what its config says already stays as it is. Raises `Refused`, before anything is trained, if two
     jobs differ in nothing but what is tuned.
     """
-    names.each(jobs, Job.unfinished)  # a run that exists with another config
+    each(jobs, Job.unfinished)  # a run that exists with another config
     labels = [names.label(job.path, options) for job in jobs]
     arms = [Arm(label, job.config, short(f"{label}-tune"), {}) for label, job in zip(labels, jobs, strict=True)]
     pairs = [(0, place) for place in range(1, len(jobs))]
@@ -110,10 +107,7 @@ def tuned_sweep(planned: Sweep, tune: Tune, options: Options) -> tuple[Tuning, S
     if key := next((key for key in tune.keys if key in planned.keys), None):
         raise Refused(Problem("command line", "--tune", f"must not be varied as well: {key} is", key))
     arms = [Arm(member.name, member.config, f"{planned.name}-tune", member.settings) for member in planned.members]
-    places = {member.name: place for place, member in enumerate(planned.members)}
-    judged = [member for member in planned.members if member.baseline in places and not member.is_baseline]
-    pairs = [(places[member.baseline or ""], places[member.name]) for member in judged]
-    tuning = tuned(arms, pairs, tune, options)
+    tuning = tuned(arms, planned.pairs, tune, options)
     both = list(zip(planned.members, tuning.choices, strict=True))
     called = {member.name: choice.lines[choice.chosen].member.name for member, choice in both}
     members = tuple(
@@ -148,10 +142,9 @@ def tuned(
     refuse_equals(arms, tune.grid)
     jobs = [job for sweep in planned for job in sweep_jobs(sweep, options)]
     steps = plan(jobs, options)
-    if any(step.missing for step in steps):
-        stop_at(train_missing(jobs, options, sweeps=planned))
-    else:
-        stop_at(carry_out(steps, options))  # nothing to announce, so a dry run goes on to the comparison
+    if any(step.missing for step in steps):  # else a dry run goes on to the comparison
+        announce(steps, options)
+    stop_at(carry_out(steps, options, sweeps=planned))
     choices = tunings.choose(arms, tune.grid, {sweep.name: judge_sweep(sweep, options)[0].lines for sweep in planned})
     shared = tunings.shared_point(arms[0], planned[0], len(tune.grid))
     tuning = Tuning(tune.grid, tune.seeds, choices, shared)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dropout_lab import cost
-from dropout_lab.commands.names import Options
+from dropout_lab.commands.names import Options, whole_number
 from dropout_lab.commands.plan import Step, announce, carry_out, layouts, plan
 from dropout_lab.comparison import compare as comparisons
 from dropout_lab.comparison.compare import Contrast
@@ -113,11 +113,7 @@ def most_seeds(until_decided: bool, max_seeds: int | None, options: Options) -> 
     if options.smoke:
         reason = "must be left out of a smoke run, which has no verdict"
         raise Refused(Problem("command line", "--until-decided", reason, "--smoke"))
-    most = MOST if max_seeds is None else max_seeds
-    low, high = LIMITS
-    if isinstance(most, bool) or not isinstance(most, int) or not low <= most <= high:
-        raise Refused(Problem("command line", "--max-seeds", f"must be a whole number from {low} to {high}", most))
-    return most
+    return whole_number("--max-seeds", MOST if max_seeds is None else max_seeds, *LIMITS)
 
 
 def in_order(first: Iterable[int], most: int) -> tuple[int, ...]:
@@ -169,13 +165,11 @@ def train_until_decided(
 
 
 def pairs_of(sweep: Sweep) -> list[Pair]:
-    """Return the pairs of a sweep: each run with its baseline. Raises `Refused` if there is none."""
-    places = {member.name: place for place, member in enumerate(sweep.members)}
-    judged = [member for member in sweep.members if member.baseline and not member.is_baseline]
-    if not judged:
+    """Return the pairs of a sweep. Raises `Refused` if there is none."""
+    if not sweep.pairs:
         reason = "needs a run and its baseline, at rate 0"
         raise Refused(Problem("command line", "--until-decided", reason, "--no-baseline"))
-    return [(places[member.baseline or ""], places[member.name]) for member in judged]
+    return sweep.pairs
 
 
 def with_seeds(job: Job, seeds: Iterable[int]) -> Job:

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 NOT_CONDITIONS = ("name", "seeds", "device")  # the device that was used is in the environment
 MIN_EFFECT = 0.001  # the smallest difference of accuracies that matters, unless one image is more or one is told
 DOMINATES = 4.0  # times that the spread of the differences shrinks without a seed that is flagged
-OVERFITTING = ("gap", "overfitting")  # what the second sentence is about
 MUST_AGREE = ("data.validation_fraction", "data.validation_from")
 
 Changes = dict[str, tuple[object, object]]  # key -> the baseline's value, the candidate's value
@@ -115,15 +114,19 @@ class Contrast:
         return tuple(row.per_seed or self.candidate.values[self.metric]) if row else ()
 
     @property
+    def known(self) -> tuple[Look, ...]:
+        """The looks at the judged metric of this pair, first to last."""
+        return tuple(look for look in self.looks if look.metric == self.metric)
+
+    @property
     def before(self) -> tuple[Look, ...]:
-        """The looks at the judged metric of this pair that came before, with other seeds than now."""
-        return tuple(look for look in self.looks if look.metric == self.metric and look.seeds != self.judged)
+        """Those of them with other seeds than now."""
+        return tuple(look for look in self.known if look.seeds != self.judged)
 
     @property
     def first_look(self) -> bool:
         """Whether this is what somebody saw first of the judged metric; the same seeds again are no new look."""
-        mine = [look for look in self.looks if look.metric == self.metric]
-        return not mine or mine[0].seeds == self.judged
+        return not self.known or self.known[0].seeds == self.judged
 
     @property
     def looked(self) -> Looked:
@@ -131,8 +134,7 @@ class Contrast:
 
         A pair whose first verdict was sequential stays so: it holds at every number of seeds, whatever came after it.
         """
-        mine = [look for look in self.looks if look.metric == self.metric]
-        if self.sequential or (mine and mine[0].sequential):
+        if self.sequential or (self.known and self.known[0].sequential):
             return "sequential"
         return "first" if self.first_look else "later"
 

@@ -22,7 +22,7 @@ from dropout_lab.comparison.compare import MIN_EFFECT, Comparison, Contrast, unk
 from dropout_lab.comparison.inference import FEWEST
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.comparison.verdict import judgement, spanned
-from dropout_lab.errors import Problem, Refused
+from dropout_lab.errors import Problem, Refused, each
 from dropout_lab.text import named_seeds
 
 NUMBER = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)"
@@ -99,16 +99,7 @@ class Gate:
 
 def parse_gates(texts: Sequence[str], metric: str) -> tuple[Gate, ...]:
     """Read gates, all of which count; `metric` is judged by a word alone. Raises `Refused` with every problem."""
-    gates: list[Gate] = []
-    problems: list[Problem] = []
-    for text in texts:
-        try:
-            gates.append(parse_gate(text, metric))
-        except Refused as refused:
-            problems += refused.problems
-    if problems:
-        raise Refused(*problems)
-    return tuple(gates)
+    return tuple(each(texts, lambda text: parse_gate(text, metric)))
 
 
 def parse_gate(text: str, metric: str = "test_accuracy") -> Gate:

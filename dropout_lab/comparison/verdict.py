@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from dropout_lab.comparison.compare import OVERFITTING, Comparison, Contrast, Side
+from dropout_lab.comparison.compare import Comparison, Contrast, Side
 from dropout_lab.comparison.inference import ALPHA, FEWEST, Interval, MoreSeeds, Verdict, deciding
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.errors import shown
@@ -152,9 +152,9 @@ def new_images(contrast: Contrast) -> str:
 
 def overfitting(contrast: Contrast) -> str:
     """Return whether the candidate overfits less or more: the gap and the rise of val_loss, a family of two."""
-    found = {key: contrast.rows[key] for key in OVERFITTING if key in contrast.rows}
+    found = {key: contrast.rows[key] for key in RISES if key in contrast.rows}
     intervals = {
-        key: deciding(row.difference, contrast.looked, contrast.family * len(OVERFITTING)) for key, row in found.items()
+        key: deciding(row.difference, contrast.looked, contrast.family * len(RISES)) for key, row in found.items()
     }
     if contrast.withheld or any(row.difference.n < FEWEST for row in found.values()) or not any(intervals.values()):
         return ""
@@ -216,9 +216,7 @@ def notes(comparison: Comparison) -> Iterator[str]:
         name = contrast.candidate.name
         if keys := ", ".join(key for key in contrast.beside if key not in comparison.tuned):
             yield f"{name} differs in {keys}: the differences below are not the effect of dropout alone"
-        if contrast.sequential and (
-            fixed := [look for look in contrast.looks if not look.sequential and look.metric == contrast.metric]
-        ):
+        if contrast.sequential and (fixed := [look for look in contrast.known if not look.sequential]):
             numbers = ", ".join(dict.fromkeys(str(len(look.seeds)) for look in fixed))
             yield (
                 f"{name}: compared before at {numbers} seeds, as if their number had been fixed; the interval of this "

@@ -76,6 +76,16 @@ class Sweep:
         """The config keys that vary."""
         return tuple(dict.fromkeys(key for member in self.members for key in member.settings))
 
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """The places of each run's baseline, where it has one here, and of the run."""
+        places = {member.name: place for place, member in enumerate(self.members)}
+        return [
+            (places[member.baseline], places[member.name])
+            for member in self.members
+            if member.baseline in places and not member.is_baseline
+        ]
+
     def to_yaml(self) -> str:
         """Return what sweep.yaml says: the settings of every run and its baseline."""
         runs = (
