@@ -296,6 +296,12 @@ GUARDS = {
         "if True:",
         "test_tracking.py::disk_that_is_full",
     ),
+    "event files are read in the order in which they were begun": Guard(
+        "commands/tracking",
+        "time.sleep(0.05)",
+        "break",
+        "test_tracking.py::come_again",
+    ),
     "Ctrl-C is for the parent": Guard(
         "execution/workers", "signal.SIG_BLOCK, [signal.SIGINT]", "signal.SIG_BLOCK, []", "test_execution.py::ctrl_c"
     ),

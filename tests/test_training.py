@@ -541,6 +541,7 @@ def test_threads_that_do_not_flush_denormals_are_found_out(when: str, flush: str
 TWO = """
 import sys, torch
 from pathlib import Path
+torch.set_num_threads(2)  # it starts with 1 where two cores are two halves of one
 asked, set_num_threads = [], torch.set_num_threads
 torch.set_num_threads = lambda number: (asked.append(number), set_num_threads(number))
 from dropout_lab.config import resolve as configs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -122,6 +123,9 @@ class Events:
         from torch.utils.tensorboard import SummaryWriter
 
         replaced = first if self.path.exists() else None
+        # Files of one second are read in the order of a count in their names, 10 before 9: wait for the next second.
+        while any(f".{int(time.time())}." in file.name for file in self.path.glob("events.*")):
+            time.sleep(0.05)
         with failing(self.path, "written"):
             return SummaryWriter(self.path, purge_step=replaced, flush_secs=FLUSH_SECONDS)
 
