@@ -20,15 +20,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dropout_lab.commands import listing
+from dropout_lab.commands import power as powers
 from dropout_lab.commands.compare import compare as do_compare
 from dropout_lab.commands.evaluate import evaluate as do_evaluate
 from dropout_lab.commands.names import Configured, Look, Named, Options, Seeds, Where, options
 from dropout_lab.commands.plot import draw
 from dropout_lab.commands.result import Result
+from dropout_lab.commands.power import power as do_power
 from dropout_lab.commands.sweep import sweep as do_sweep
 from dropout_lab.commands.train import train as do_train
 from dropout_lab.commands.tune import TunedComparison, TunedTable, introduced
 from dropout_lab.commands.until import most_seeds
+from dropout_lab.commands.variance import variance as do_variance
 from dropout_lab.comparison import compare as comparisons
 from dropout_lab.comparison import tables
 from dropout_lab.data.datasets import at_home
@@ -36,6 +39,7 @@ from dropout_lab.pages import as_html
 from dropout_lab.runs import read as runs
 from dropout_lab.sweeps import judge as sweep_table
 from dropout_lab.sweeps import tuning as tunings
+from dropout_lab.sweeps import spread as spreads
 from dropout_lab.sweeps.plan import Rates, Vary
 from dropout_lab.sweeps.tuning import Tuning
 from dropout_lab.terminal import WIDEST
@@ -78,6 +82,26 @@ class SweepTable(TunedTable):
 
     def _repr_html_(self) -> str:
         return as_html([*_before(self.tuning), *sweep_table.parts(self)])
+
+
+class Variance(spreads.Variance):
+    """Where the spread over networks comes from: the components of every arm, and the value of every network."""
+
+    def __repr__(self) -> str:
+        return spreads.to_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(spreads.parts(self))
+
+
+class Power(powers.Planned):
+    """How many seeds find a difference between two runs; `power` holds the numbers."""
+
+    def __repr__(self) -> str:
+        return powers.to_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(powers.parts(self))
 
 
 def train(
@@ -179,6 +203,47 @@ def sweep(
     return _shown(SweepTable, done)
 
 
+def variance(
+    config: Configured,
+    *overrides: str,
+    levels: int = 5,
+    vary: Vary = (),
+    metric: str = "test_accuracy",
+    name: str | None = None,
+    runs_dir: Where = "runs",
+    data_dir: Where | None = None,
+    device: str | None = None,
+    jobs: int = 1,
+    quiet: bool = True,
+) -> Variance:
+    """Return where the spread over seeds comes from: first weights, batch order, masks, and what else is drawn.
+
+    With L `levels` and S streams, L ** S networks are trained; with `vary`, as many for each combination of values.
+    Raises `Failed` where a network failed or has no value of the metric.
+    """
+    how = _options(runs_dir, data_dir, device, name=name, jobs=jobs, quiet=quiet)
+    done = do_variance(config, overrides, how, levels=levels, vary=vary, metric=metric)
+    if done.error:
+        raise done.error
+    return _shown(Variance, done.value)
+
+
+def power(
+    a: Named,
+    b: Named,
+    *,
+    effects: Sequence[str] = (),
+    metric: str = "test_accuracy",
+    runs_dir: Where = "runs",
+) -> Power:
+    """Return how many seeds find each of `effects`, such as "0.5pp", from the spread of two finished runs.
+
+    Nothing is trained. Raises `Refused` for a run that is not finished, and for fewer than 3 pairs.
+    """
+    done = do_power((a, b), _options(runs_dir), metric=metric, effects=effects)
+    return _shown(Power, done.value)
+
+
 def evaluate(
     run: Drawn,
     samples: int = 50,
@@ -204,7 +269,7 @@ def plot(what: Drawn | Iterable[Drawn] | comparisons.Comparison | sweep_table.Sw
     return draw([*([what] if isinstance(what, runs.Run | str | Path) else what), *more])
 
 
-def _options(runs_dir: Where, data_dir: Where | None, device: str | None = None, **more: Any) -> Options:
+def _options(runs_dir: Where, data_dir: Where | None = None, device: str | None = None, **more: Any) -> Options:
     return options(runs_dir, data_dir, device, note=_warn, **more)
 
 

@@ -38,6 +38,10 @@ class Lane:
     seed: int
     snapshot: Snapshot | None = None
 
+    def seed_of(self, purpose: str) -> int:
+        """Return the seed that the stream `purpose` is drawn from: this lane's, unless its config says another."""
+        return self.config.streams.seed_of(purpose, self.seed)
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -152,13 +156,14 @@ def diverged(losses: Tensor, batch: int, epoch: int, data: Data) -> Outcome:
     return Outcome(DivergedSeed(epoch=epoch, step=step), {}, data.sha256)
 
 
-def split_as(config: DataConfig, count: int, seed: int) -> tuple[Tensor, Tensor]:
+def split_as(config: DataConfig, count: int, seed: int, subset_seed: int | None = None) -> tuple[Tensor, Tensor]:
     """Return the indices of the training images and of the validation images among `count` images (data/split.py)."""
-    return split(count, config.validation_fraction, config.validation_from, config.train_size, seed, config.train_from)
+    chosen = config.validation_fraction, config.validation_from, config.train_size
+    return split(count, *chosen, seed, config.train_from, subset_seed)
 
 
 class Examples:
-    """The examples that lanes learn from and are evaluated on. If all lanes have one seed, one copy stands for all.
+    """The examples that lanes learn from and are evaluated on. If all lanes draw them alike, one copy stands for all.
 
     labels: (lanes or 1, n), of all training images, with label noise. targets: the same, one-hot, (lanes or 1, n,
     padded classes). clean: as many training images as there are validation images. validation: with true labels.
@@ -166,21 +171,22 @@ class Examples:
     """
 
     def __init__(self, lanes: Sequence[Lane], data: Data) -> None:
-        settings, seeds = lanes[0].config.data, [lane.seed for lane in lanes]
-        self.seeds = seeds[:1] if len(set(seeds)) == 1 else seeds
-        splits = [split_as(settings, len(data.images), seed) for seed in self.seeds]
+        settings = lanes[0].config.data
+        drawn = [[lane.seed_of(purpose) for purpose in ("order", "split", "subset", "label noise")] for lane in lanes]
+        self.orders, *seeds = zip(*(drawn[:1] if drawn.count(drawn[0]) == len(drawn) else drawn), strict=True)
+        splits = [split_as(settings, len(data.images), *own) for own in zip(*seeds[:2], strict=True)]
         self.indices = [indices for indices, _ in splits]
         self.steps = -(-len(self.indices[0]) // lanes[0].config.training.batch_size)
         self.labels = data.labels[None]
         if settings.label_noise:
-            self.labels = noisy(data.labels, self.indices, settings.label_noise, data.classes, self.seeds)
+            self.labels = noisy(data.labels, self.indices, settings.label_noise, data.classes, seeds[2])
         self.targets = torch.nn.functional.one_hot(self.labels, padded(data.classes)).to(data.images.dtype)
         self.clean = select(data.images, self.labels, [indices[: len(held_out)] for indices, held_out in splits])
         self.validation = select(data.images, data.labels[None], [held_out for _, held_out in splits])
 
     def shuffled(self, epoch: int) -> Tensor:
         """Return the order of this epoch's images, (lanes or 1, images), from the stream (seed, "order", epoch)."""
-        pairs = zip(self.indices, self.seeds, strict=True)
+        pairs = zip(self.indices, self.orders, strict=True)
         orders = [stream(seed, "order", epoch).permutation(indices.numpy()) for indices, seed in pairs]
         return torch.from_numpy(np.stack(orders))
 
@@ -278,7 +284,7 @@ def noise(
     if not any(rates):
         return None
     shape = (examples if dropout.mask == "example" else 1, DROPOUTS[dropout.kind].units(sizes, layer))
-    return Noise(dropout.kind, rates, [lane.seed for lane in lanes], layer, shape, device, purpose=purpose)
+    return Noise(dropout.kind, rates, [lane.seed_of(purpose) for lane in lanes], layer, shape, device, purpose=purpose)
 
 
 def at_test(lanes: Sequence[Lane], layer: int, device: str) -> Tensor | None:
@@ -313,7 +319,7 @@ class State:
         self.last: list[Row | None] = [lane.snapshot.last if lane.snapshot else None for lane in lanes]
         self.best: list[Row | None] = [lane.snapshot.best if lane.snapshot else None for lane in lanes]
         for index, lane in enumerate(lanes):
-            self.network.initialize(index, config.network.init, lane.seed)
+            self.network.initialize(index, config.network.init, lane.seed_of("init"))
         self.best_parameters = self.parameters.detach().clone()
         self.restore([lane.snapshot.arrays for lane in lanes if lane.snapshot])
 

@@ -24,6 +24,7 @@ from dropout_lab.config import resolve as configs
 from dropout_lab.config.settings import Config
 from dropout_lab.data.datasets import load
 from dropout_lab.execution import execute as execution
+from dropout_lab.execution import units
 from dropout_lab.execution.sources import Here, Processes
 from dropout_lab.network import ACTIVATIONS, Network
 from dropout_lab.runs import read as runs
@@ -65,6 +66,50 @@ def test_other_rates_beside_do_not_matter(tmp_path: Path) -> None:
     for job in jobs:
         alone = run(tmp_path / "alone", job.config, [0], name=job.path.name)
         assert (job.path / "metrics.csv").read_bytes() == alone
+
+
+def rows_of(directory: Path, wanted: Config, seed: int) -> list[Row]:
+    data = load("digits", "unit", directory)
+    return [event.rows[0] for event in train([Lane(wanted, seed)], data) if isinstance(event, Epoch)]
+
+
+FROM_RANDOM = {"train_size": 300, "train_from": "random", "validation_from": "random"}
+DRAWN: dict[str, Any] = {"data": {"dataset": "digits", "label_noise": 0.2, **FROM_RANDOM}}
+STREAMS = ("init", "order", "masks", "subset", "split", "label_noise")
+
+
+def test_a_stream_is_drawn_from_the_seed_that_the_config_names(tmp_path: Path) -> None:
+    """The first weights of seed 3, the rest of seed 5; and with all streams of seed 3, seed 5 is seed 3."""
+    plain, data = config(DRAWN), load("digits", "unit", tmp_path)
+    fixed = config(DRAWN, streams={"init": 3})
+    first, other, mixed = (
+        training.State([lane], data, "cpu").parameters for lane in (Lane(plain, 3), Lane(plain, 5), Lane(fixed, 5))
+    )
+    assert torch.equal(first, mixed) and not torch.equal(other, mixed)
+    here, there = training.Examples([Lane(fixed, 5)], data), training.Examples([Lane(plain, 5)], data)
+    assert torch.equal(here.shuffled(2), there.shuffled(2)) and torch.equal(here.labels, there.labels)
+    everything = config(DRAWN, streams=dict.fromkeys(STREAMS, 3))
+    values = [
+        [tuple(vars(row).values())[1:] for row in rows_of(tmp_path, *lane)] for lane in ((everything, 5), (plain, 3))
+    ]
+    assert values[0] == values[1]
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_each_stream_makes_a_difference_of_its_own(name: str, tmp_path: Path) -> None:
+    assert rows_of(tmp_path, config(DRAWN), 5) == rows_of(tmp_path, config(DRAWN, streams={name: 5}), 5)
+    assert rows_of(tmp_path, config(DRAWN), 5) != rows_of(tmp_path, config(DRAWN, streams={name: 3}), 5)
+
+
+def test_other_streams_beside_do_not_matter(tmp_path: Path) -> None:
+    """Lanes that share some streams, and lanes that share none, have the bytes that they have alone."""
+    chosen = [{}, {"init": 3}, {"order": 3}, {"init": 3, "order": 3}, {"masks": 3}, {"subset": 1, "label_noise": 2}]
+    jobs = [Job(tmp_path / f"{i}", config(DRAWN, streams=own, name=f"{i}")) for i, own in enumerate(chosen)]
+    assert len(units.plan(jobs, lanes=6)) == 1
+    for _ in execution.execute(jobs, Here(tmp_path)):
+        pass
+    for job in jobs:
+        assert (job.path / "metrics.csv").read_bytes() == run(tmp_path / "alone", job.config, [0], name=job.path.name)
 
 
 def test_seeds_at_once_one_by_one_and_in_two_processes(tmp_path: Path) -> None:
@@ -546,6 +591,7 @@ asked, set_num_threads = [], torch.set_num_threads
 torch.set_num_threads = lambda number: (asked.append(number), set_num_threads(number))
 from dropout_lab.config import resolve as configs
 from dropout_lab.execution import execute as execution
+from dropout_lab.execution import units
 from dropout_lab.execution.sources import Here
 from dropout_lab.runs.job import Job
 mapping = {"data": {"dataset": "digits"}, "network": {"hidden": [1024, 1024]}, "training": {"epochs": 1}}

@@ -9,6 +9,8 @@ until     --until-decided: more seeds until the verdict is decided
 train     train
 compare   compare
 sweep     sweep
+variance  variance
+power     power
 evaluate  evaluate
 reproduce  reproduce
 theory    theory

@@ -122,14 +122,18 @@ def question(metric: str = "test_accuracy", min_effect: str | None = None, fail_
     """Read the options of `compare`. Raises `Refused` for an unknown metric, a bad margin or a bad gate."""
     if metric not in METRICS:
         raise Refused(Problem("command line", "--metric", comparisons.unknown_metric(metric), metric))
+    margin = None if min_effect is None else amount(min_effect, metric, "--min-effect")
+    return Question(metric, margin, parse_gates(fail_if, metric))
+
+
+def amount(text: str, metric: str, option: str) -> float:
+    """Return a difference of `metric`, such as "0.1pp", in its stored unit. Raises `Refused`, naming the option."""
     percent = METRICS[metric].unit == "%"
-    given = min_effect if min_effect is not None else "0pp" if percent else "0"
-    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(pp)?", given, re.ASCII)
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(pp)?", text, re.ASCII)
     if match is None or bool(match[2]) != percent:
         reason = f"must be a number{' with pp, such as 0.1pp' if percent else ' without a unit, such as 0.01'}"
-        raise Refused(Problem("command line", "--min-effect", reason, given))
-    margin = None if min_effect is None else float(match[1]) / (100 if percent else 1)
-    return Question(metric, margin, parse_gates(fail_if, metric))
+        raise Refused(Problem("command line", option, reason, text))
+    return float(match[1]) / (100 if percent else 1)
 
 
 def check_alike(jobs: Sequence[Job]) -> None:

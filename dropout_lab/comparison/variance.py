@@ -24,7 +24,7 @@ Streams = tuple[str, ...]
 class Component:
     """What a set of streams contributes: its sd with a 95 % interval, in the unit of the values, and its share.
 
-    share: of the whole variance, 0 to 1. An estimate below 0 counts as 0.
+    share: of the sum of all components, 0 to 1. An estimate below 0 counts as 0.
     """
 
     streams: Streams
@@ -35,7 +35,11 @@ class Component:
 
 @dataclass(frozen=True)
 class Components:
-    """Every component of a crossing of `levels` seeds for each stream, and the sd of one network in all."""
+    """Every component of a crossing of `levels` seeds for each stream, and the sd of one network in all.
+
+    total: its square has no bias. It is the sum of all estimates, also of those below 0, so it can be less than the sum
+    of what `parts` show.
+    """
 
     levels: int
     mean: float
@@ -75,14 +79,16 @@ def components(values: NDArray[Any], streams: Sequence[str]) -> Components:
     freedom = {chosen: (levels - 1) ** len(chosen) for chosen in sets}
     generator = stream(0, "evaluation", levels, len(streams))
     drawn = {chosen: squares[chosen] * freedom[chosen] / generator.chisquare(freedom[chosen], DRAWS) for chosen in sets}
-    found = {chosen: max(0.0, float(component(squares, chosen, levels, len(streams)))) for chosen in sets}
-    total = math.fsum(found.values())
+    estimates = {chosen: float(component(squares, chosen, levels, len(streams))) for chosen in sets}
+    found = {chosen: max(0.0, estimate) for chosen, estimate in estimates.items()}
+    whole = math.fsum(found.values())
     parts = []
     for chosen in sets:
         ends = np.percentile(component(drawn, chosen, levels, len(streams)), [2.5, 97.5]).clip(min=0)
         low, high = map(float, np.sqrt(ends))
         names = tuple(streams[axis] for axis in chosen)
-        parts.append(Component(names, math.sqrt(found[chosen]), (low, high), found[chosen] / total if total else 0.0))
+        parts.append(Component(names, math.sqrt(found[chosen]), (low, high), found[chosen] / whole if whole else 0.0))
+    total = max(0.0, math.fsum(estimates.values()))  # a sum of mean squares with weights of 0 or more, but for rounding
     return Components(levels, float(values.mean()), math.sqrt(total), tuple(parts))
 
 

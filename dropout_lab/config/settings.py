@@ -208,6 +208,22 @@ class TrainingConfig(Section):
     )
 
 
+class StreamsConfig(Section):
+    """The seed that each stream of random numbers is drawn from, where it is not the seed of the network."""
+
+    init: int | None = setting(None, "seed of the first weights; null: each seed's own", ge=0, le=MAX_SEED)
+    order: int | None = setting(None, "seed of the batch order; null: each seed's own", ge=0, le=MAX_SEED)
+    masks: int | None = setting(None, "seed of the masks; null: each seed's own", ge=0, le=MAX_SEED)
+    subset: int | None = setting(None, "seed of train_from: random; null: each seed's own", ge=0, le=MAX_SEED)
+    split: int | None = setting(None, "seed of validation_from: random; null: each seed's own", ge=0, le=MAX_SEED)
+    label_noise: int | None = setting(None, "seed of the labels made wrong; null: each seed's own", ge=0, le=MAX_SEED)
+
+    def seed_of(self, purpose: str, seed: int) -> int:
+        """Return the seed that the network of `seed` draws the stream `purpose` from (streams.py names them)."""
+        fixed: int | None = getattr(self, purpose.replace(" ", "_"), None)
+        return seed if fixed is None else fixed
+
+
 class Config(Section):
     """The config of one run. Make it with `load` or `resolve`, which also check the rules between several keys."""
 
@@ -217,6 +233,7 @@ class Config(Section):
     dropout: DropoutConfig = setting(DropoutConfig(), "what is dropped, and where")
     regularization: RegularizationConfig = setting(RegularizationConfig(), "what else holds the weights back")
     training: TrainingConfig = setting(TrainingConfig(), "how the weights are found")
+    streams: StreamsConfig = setting(StreamsConfig(), "what is drawn from another seed")
     seeds: tuple[Seed, ...] = setting(
         (0,),
         "one network is trained for each",

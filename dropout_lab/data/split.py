@@ -14,7 +14,13 @@ from dropout_lab.streams import stream
 
 
 def split(
-    count: int, fraction: float, how: str, train_size: int | None, seed: int, train_from: str = "head"
+    count: int,
+    fraction: float,
+    how: str,
+    train_size: int | None,
+    seed: int,
+    train_from: str = "head",
+    subset_seed: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the indices (int64) of the training images and of the validation images among `count` images.
 
@@ -23,7 +29,7 @@ def split(
     them are a random sample.
 
     `train_size` keeps so many training images (None: all), chosen by `train_from`. "head": the first ones. "random": a
-    sample drawn by `seed`; with the same seed, a smaller sample is part of a larger one.
+    sample drawn by `subset_seed` (None: by `seed`); with the same seed, a smaller sample is part of a larger one.
 
     Raises Refused where either side would be empty, or fewer than `train_size` training images are left.
     """
@@ -43,7 +49,7 @@ def split(
         raise ValueError(f"unknown split {how!r}")
     training = indices[:cut]
     if train_from == "random":
-        training = stream(seed, "subset").permutation(training)
+        training = stream(seed if subset_seed is None else subset_seed, "subset").permutation(training)
     return torch.from_numpy(training[:train_size]), torch.from_numpy(indices[cut:])
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from dropout_lab import cost
-from dropout_lab.config.settings import Config
+from dropout_lab.config.settings import Config, StreamsConfig
 from dropout_lab.data import datasets as data
 from dropout_lab.dropout import DROPOUTS
 from dropout_lab.execution import machine
@@ -122,7 +122,7 @@ def units_of(config: Config, count: int, workers: int = 1, lanes: int | None = N
 
 @lru_cache(maxsize=4096)
 def lane_key(config: Config) -> str:
-    """Return what lanes must share to train side by side: all settings except rates, seeds, names and devices.
+    """Return what lanes must share to train side by side: all settings except rates, seeds, streams, names and devices.
 
     A network with `widen` counts by its final widths. With dropout of weights, layers of rate 0 are computed
     differently, so the key also says which layers these are.
@@ -130,7 +130,7 @@ def lane_key(config: Config) -> str:
     rate = DROPOUTS[config.dropout.kind].shared_by_lanes(config.rates)
     dropout = config.dropout.model_copy(update={"rate": rate, "input_rate": 0.0})
     network = config.network.model_copy(update={"hidden": config.widths, "widen": False})
-    return config.model_copy(update={"dropout": dropout, "network": network}).identity
+    return config.model_copy(update={"dropout": dropout, "network": network, "streams": StreamsConfig()}).identity
 
 
 def suitable_lanes(config: Config, device: str = "cpu") -> int:

@@ -177,7 +177,7 @@ def heatmap(
         entries.append((frame, "framed: chosen on validation"))
     if not error:
         entries = [(Patch(fill=False), "-: no finished seed")]
-    return compose(figure, f"{name}: {down} and {across}", _shared(list(runs.values())), CELLS, entries)
+    return compose(figure, f"{name}: {down} and {across}", shared_conditions(list(runs.values())), CELLS, entries)
 
 
 def _scales(axis: Axes, cells: Grid) -> None:
@@ -247,7 +247,7 @@ def sweep(
         entries |= _points(axis, drawn, measure, listed, against.margin if against else 0.0)
     legend = [(artist, text) for text, artist in entries.items()]
     title = f"{name}: {setting}" + (f". Differences with {against.intervals}" if against else "")
-    return compose(figure, title, _shared(runs), notes, legend)
+    return compose(figure, title, shared_conditions(runs), notes, legend)
 
 
 @styled
@@ -276,7 +276,7 @@ def data_sizes(runs: Sequence[Run]) -> Figure:
         place.set_major_formatter("{x:,g}")
         place.set_minor_formatter(NullFormatter())
     name = "Dropout and the size of the data"
-    return compose(figure, name, _shared(runs), f"{BARS} All are measured with dropout off.", entries)
+    return compose(figure, name, shared_conditions(runs), f"{BARS} All are measured with dropout off.", entries)
 
 
 @styled
@@ -378,7 +378,7 @@ def _facts(runs: Sequence[Run]) -> tuple[str, list[str]]:
     return " · ".join(said), apart
 
 
-def _shared(runs: Sequence[Run]) -> str:
+def shared_conditions(runs: Sequence[Run]) -> str:
     """Return the conditions that all runs share, and how many seeds they have, also if that differs."""
     text, _ = _facts(runs)
     return text if len({_seeds([run]) for run in runs}) == 1 else f"{text} · {_seeds(runs)}"

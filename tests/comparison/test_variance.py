@@ -51,6 +51,12 @@ def test_known_components_are_found_without_bias() -> None:
         assert mean == pytest.approx(sd**2, abs=0.05)
 
 
+def test_the_whole_variance_is_found_without_bias_also_where_most_components_are_zero() -> None:
+    random = np.random.default_rng(4)
+    totals = [components(random.normal(0, 1, (3, 3, 3)), STREAMS).total ** 2 for _ in range(200)]
+    assert np.mean(totals) == pytest.approx(1.0, abs=0.06)
+
+
 def test_the_intervals_cover_the_truth() -> None:
     random, hits = np.random.default_rng(2), 0
     for _ in range(150):

@@ -64,7 +64,8 @@ def test_units_share_a_lane_key_and_a_first_epoch(tmp_path: Path) -> None:
     assert plan([]) == group([]) == []
 
 
-def test_lanes_must_share_all_but_rates() -> None:
+def test_lanes_must_share_all_but_rates_and_streams() -> None:
+    assert len({lane_key(variant(streams=own)) for own in ({}, {"init": 1}, {"order": 0, "masks": 2})}) == 1
     assert len({lane_key(variant(dropout={"rate": rate})) for rate in (0, 0.5, [0.1, 0.2])}) == 1
     widened = {"network": {"hidden": [12, 24], "widen": True}}
     assert len({lane_key(variant(widened | {"dropout": {"rate": rate}})) for rate in (0, 0.25, 0.5)}) == 3
