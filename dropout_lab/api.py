@@ -25,8 +25,8 @@ from dropout_lab.commands.compare import compare as do_compare
 from dropout_lab.commands.evaluate import evaluate as do_evaluate
 from dropout_lab.commands.names import Configured, Look, Named, Options, Seeds, Where, options
 from dropout_lab.commands.plot import draw
-from dropout_lab.commands.result import Result
 from dropout_lab.commands.power import power as do_power
+from dropout_lab.commands.result import Result
 from dropout_lab.commands.sweep import sweep as do_sweep
 from dropout_lab.commands.train import train as do_train
 from dropout_lab.commands.tune import TunedComparison, TunedTable, introduced
@@ -38,8 +38,8 @@ from dropout_lab.data.datasets import at_home
 from dropout_lab.pages import as_html
 from dropout_lab.runs import read as runs
 from dropout_lab.sweeps import judge as sweep_table
-from dropout_lab.sweeps import tuning as tunings
 from dropout_lab.sweeps import spread as spreads
+from dropout_lab.sweeps import tuning as tunings
 from dropout_lab.sweeps.plan import Rates, Vary
 from dropout_lab.sweeps.tuning import Tuning
 from dropout_lab.terminal import WIDEST
@@ -225,7 +225,7 @@ def variance(
     done = do_variance(config, overrides, how, levels=levels, vary=vary, metric=metric)
     if done.error:
         raise done.error
-    return _shown(Variance, done.value)
+    return _shown(Variance, done)
 
 
 def power(
@@ -241,7 +241,7 @@ def power(
     Nothing is trained. Raises `Refused` for a run that is not finished, and for fewer than 3 pairs.
     """
     done = do_power((a, b), _options(runs_dir), metric=metric, effects=effects)
-    return _shown(Power, done.value)
+    return _shown(Power, done)
 
 
 def evaluate(

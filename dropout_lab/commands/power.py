@@ -6,24 +6,27 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dropout_lab.commands import names
 from dropout_lab.commands.compare import amount, check_alike, comparison_directory, question
 from dropout_lab.commands.names import Named, Options
-from dropout_lab.commands.result import Result
+from dropout_lab.commands.result import Result, undrawn, unwritten
 from dropout_lab.comparison import compare as comparisons
 from dropout_lab.comparison import power as powers
 from dropout_lab.comparison.compare import Contrast
 from dropout_lab.comparison.inference import FEWEST, POWER
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.comparison.power import SEEDS, Power
-from dropout_lab.errors import Problem, Refused
+from dropout_lab.errors import Problem, Refused, each
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.job import Job
 from dropout_lab.runs.read import Run
 from dropout_lab.storage import as_json, atomic_write, make_directory
 from dropout_lab.text import Line, Parts, as_markdown, as_text, count, labelled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SCHEMA_VERSION = 1
 
@@ -54,23 +57,30 @@ def power(
     if len(jobs) > 2:
         raise Refused(Problem("command line", "runs", "must be two: a baseline and a candidate", len(jobs)))
     check_alike(jobs)
-    loaded = names.each(list(zip(named, jobs, strict=True)), lambda pair: _finished(*pair))
+    loaded = each(list(zip(named, jobs, strict=True)), lambda pair: _finished(*pair))
     (contrast,) = comparisons.compare(loaded, metric=metric).contrasts
     before, after = loaded
     found = Planned(before.name, after.name, bool(contrast.common), _power(contrast, asked))
     directory = comparison_directory(jobs, options)
-    from dropout_lab.figures import plots, spread
 
-    make_directory(directory)
-    atomic_write(directory / "power.json", as_json(to_json_dict(found)).encode())
-    title = f"{found.candidate} against {found.baseline}: seeds for an effect on {METRICS[metric].title}"
-    plots.save(spread.power(found.power, title, _seen(found)), directory / "power.png")
+    def write() -> None:
+        make_directory(directory)
+        atomic_write(directory / "power.json", as_json(to_json_dict(found)).encode())
+
+    def draw(_: Any) -> Figure:
+        from dropout_lab.figures import spread
+
+        title = f"{found.candidate} against {found.baseline}: seeds for an effect on {METRICS[metric].title}"
+        return spread.power(found.power, title, _seen(found))
+
+    lost = unwritten(directory, write) or undrawn(directory / "power.png", draw)
     return Result(
         found,
         lambda width: to_text(found, width),
         lambda: to_json_dict(found),
         markdown=lambda: as_markdown(parts(found)),
         written=f"{directory}: power.json, power.png",
+        lost=lost,
     )
 
 
