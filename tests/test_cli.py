@@ -124,7 +124,7 @@ def test_every_option_of_one_value_is_refused_when_it_is_given_twice(words: tupl
 REFUSED = [
     # the command line
     ("", "command: is missing"),
-    ("trian", "command: no such command 'trian', did you mean 'train'?"),
+    ("trian", "command: no such command 'trian', did you mean 'train'"),
     ("data fetsh", "command: no such command 'fetsh', did you mean 'fetch'?"),
     ("train", "CONFIG: is missing"),
     ("compare", "A B [C ...] [KEY=VALUE ...]: is missing"),
@@ -135,7 +135,7 @@ REFUSED = [
     ),
     ("train tiny.yaml --seed=42", "--seeds 42..42"),
     ("train tiny.yaml training.nesterov=yes", "training.nesterov: must be true or false (got yes)"),
-    ("help trian", "command: no such command 'trian', did you mean 'train'?"),
+    ("help trian", "command: no such command 'trian', did you mean 'train'"),
     ("schema extra", "command: got unexpected extra argument"),
     ("sweep --rates", "--rates: option '--rates' requires an argument"),
     ("sweep --rates 0.1 --jobs 0", "--jobs: "),
