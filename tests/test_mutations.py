@@ -296,6 +296,15 @@ GUARDS = {
         "if True:",
         "test_tracking.py::disk_that_is_full",
     ),
+    "a confirmation has its own looks": Guard(
+        "commands/sweep", "fresh, confirms=True)", "fresh)", "test_sweep.py::confirmed_on_seeds"
+    ),
+    "what was seen is not fresh": Guard(
+        "comparison/compare",
+        "or look.confirms or not {*look.seeds}.isdisjoint(self.judged)",
+        "or look.confirms",
+        "test_looks.py::experiment_of_its_own",
+    ),
     "event files are read in the order in which they were begun": Guard(
         "commands/tracking",
         "time.sleep(0.05)",

@@ -161,6 +161,7 @@ def write(
     note: Callable[[str], None],
     seeds: Sequence[int] | None = None,
     way: Way | None = None,
+    confirms: bool = False,
 ) -> tuple[Comparison, list[str]]:
     """Compare the finished runs of `jobs` (on `seeds`, if given) and write their files.
 
@@ -180,6 +181,7 @@ def write(
         min_effect=asked.min_effect,
         looks=looks,
         sequential=way is not None,
+        confirms=confirms,
         tuned=asked.tuned,
     )
     remembered: dict[str, object] = {}

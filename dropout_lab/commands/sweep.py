@@ -132,4 +132,5 @@ def confirmation(
     folder = options.runs / table.sweep.name
     jobs = [Job(folder / config.name, config) for config in changed]
     stop_at(train_missing(jobs, options))
-    return comparing.write(jobs, comparing.question(), folder / "_confirm", Looks(options.runs), options.note, fresh)
+    asked, looks = comparing.question(), Looks(options.runs)
+    return comparing.write(jobs, asked, folder / "_confirm", looks, options.note, fresh, confirms=True)

@@ -13,7 +13,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dropout_lab.comparison import inference as statistics
 from dropout_lab.comparison.inference import (
@@ -91,6 +91,7 @@ class Contrast:
     family: int = 1  # how many candidates are judged together
     looks: tuple[Look, ...] = ()  # at this pair, before this one
     sequential: bool = False  # whether seeds are added until the verdict is decided, as was declared beforehand
+    confirms: bool = False  # whether it confirms a choice on fresh seeds
 
     @property
     def common(self) -> tuple[int, ...]:
@@ -115,8 +116,14 @@ class Contrast:
 
     @property
     def known(self) -> tuple[Look, ...]:
-        """The looks at the judged metric of this pair, first to last."""
-        return tuple(look for look in self.looks if look.metric == self.metric)
+        """The looks at the judged metric of this pair that count, first to last.
+
+        A confirmation is an experiment of its own: a look that had none of its seeds counts only if it confirmed too.
+        """
+        counted = (look for look in self.looks if look.metric == self.metric)
+        return tuple(
+            look for look in counted if not self.confirms or look.confirms or not {*look.seeds}.isdisjoint(self.judged)
+        )
 
     @property
     def before(self) -> tuple[Look, ...]:
@@ -249,19 +256,21 @@ def compare(
     min_effect: float | None = None,
     looks: Looks | None = None,
     sequential: bool = False,
+    confirms: bool = False,
     tuned: Sequence[str] = (),
 ) -> Comparison:
     """Compare every later run with the first one, and judge the primary `metric` by the margin `min_effect`.
 
     `min_effect` is in the metric's stored unit: 0.001 of an accuracy is 0.1 percentage points, and the default there,
     unless one image is more. `looks` remembers what was printed of these pairs before; `sequential` says that seeds are
-    added until the verdict is decided; `tuned` are the config keys that each run chose for itself. Raises `Refused`,
-    naming every problem, for fewer than two runs, an unknown metric, a margin below 0, other data or another validation
-    split.
+    added until the verdict is decided, `confirms` that a choice is confirmed on fresh seeds; `tuned` are the config
+    keys that each run chose for itself. Raises `Refused`, naming every problem, for fewer than two runs, an unknown
+    metric, a margin below 0, other data or another validation split.
     """
     check(runs, metric, min_effect)
     pairs = [(runs[0], run) for run in runs[1:]]
-    found = contrasts(pairs, metric=metric, min_effect=min_effect, looks=looks, sequential=sequential)
+    how: dict[str, Any] = {"looks": looks, "sequential": sequential, "confirms": confirms}
+    found = contrasts(pairs, metric=metric, min_effect=min_effect, **how)
     first, *others = [surroundings(run) for run in runs]
     same = {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
     return Comparison(metric, found[0].min_effect, found[0].baseline, found, same, tuple(tuned))
@@ -274,6 +283,7 @@ def contrasts(
     min_effect: float | None = None,
     looks: Looks | None = None,
     sequential: bool = False,
+    confirms: bool = False,
     metrics: Collection[str] = METRICS,
 ) -> tuple[Contrast, ...]:
     """Compare the runs of each pair, baseline and candidate, as one family; `metrics` are those that are measured.
@@ -307,6 +317,7 @@ def contrasts(
             family=len(pairs),
             looks=tuple(looks.at(pair(a, b))),
             sequential=sequential,
+            confirms=confirms,
         )
         for (a, b), table, p in zip(pairs, tables, holm(tables, metric), strict=True)
     )
@@ -318,7 +329,9 @@ def remember(found: Comparison, runs: Sequence[Run], looks: Looks) -> dict[str, 
     for contrast, run in zip(found.contrasts, runs[1:], strict=True):
         name = pair(runs[0], run)
         if len(contrast.judged) >= FEWEST:
-            looks.remember(name, Look(contrast.metric, contrast.judged, contrast.looked == "sequential"))
+            looks.remember(
+                name, Look(contrast.metric, contrast.judged, contrast.looked == "sequential", contrast.confirms)
+            )
         noted[contrast.candidate.name] = as_dict(looks.at(name))
     return noted
 

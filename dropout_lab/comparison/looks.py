@@ -20,18 +20,21 @@ from dropout_lab.storage import as_json, atomic_write, make_directory, read_file
 
 FOLDER = "_looks"  # in the runs directory
 FORMAT = 1
+FLAGS = ("sequential", "confirms")  # of a look; the file names those that are true
 
 
 @dataclass(frozen=True)
 class Look:
     """One verdict that was printed: the metric that was judged, and the seeds that it was judged on, in order.
 
-    sequential: whether it was declared beforehand that seeds are added until the verdict is decided.
+    sequential: whether it was declared beforehand that seeds are added until the verdict is decided. confirms: whether
+    it confirms a choice, on seeds that had no part in the choice.
     """
 
     metric: str
     seeds: tuple[int, ...]
     sequential: bool = False
+    confirms: bool = False
 
 
 def pair(a: Run, b: Run) -> str:
@@ -56,7 +59,11 @@ class Looks:
         with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
             found = json.loads(read_file(file))["looks"] if file else []
             return [
-                Look(str(look["metric"]), tuple(map(int, look["seeds"])), look.get("sequential") is True)
+                Look(
+                    str(look["metric"]),
+                    tuple(map(int, look["seeds"])),
+                    **{flag: look.get(flag) is True for flag in FLAGS},
+                )
                 for look in found
             ]
         return []
@@ -73,7 +80,7 @@ class Looks:
 def as_dict(looks: Sequence[Look]) -> dict[str, object]:
     """Return looks as the file holds them."""
     found = [
-        {"metric": look.metric, "seeds": list(look.seeds)} | ({"sequential": True} if look.sequential else {})
+        {"metric": look.metric, "seeds": list(look.seeds)} | {flag: True for flag in FLAGS if getattr(look, flag)}
         for look in looks
     ]
     return {"format": FORMAT, "looks": found}

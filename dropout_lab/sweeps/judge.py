@@ -198,7 +198,10 @@ def parts(result: SweepTable, *, marks: bool = False) -> Parts:
             found.append(labelled("looks", said))
         again = [contrast for contrast in judged if contrast.looked == "later"]
         if before := sorted({len(look.seeds) for contrast in again for look in contrast.before}):
-            said = f"compared before at {', '.join(map(str, before))} seeds, so the intervals hold whenever you stop"
+            which = "" if len(again) == len(judged) else f"{', '.join(one.candidate.name for one in again)}: "
+            said = (
+                f"{which}compared before at {', '.join(map(str, before))} seeds; the interval holds whenever you stop"
+            )
             found.append(labelled("looks", said))
     if result.chosen and result.chosen.test:
         name, test = result.chosen.member.name, result.chosen.test

@@ -64,6 +64,22 @@ def test_other_seeds_of_the_same_number_are_a_new_look(runs: tuple[Run, Run], tm
     assert not contrast.first_look
 
 
+def test_a_confirmation_on_fresh_seeds_is_an_experiment_of_its_own(runs: tuple[Run, Run], tmp_path: Path) -> None:
+    """Its first look has the t interval; confirmed again, or on seeds that somebody has seen, it has not."""
+    looks = Looks(tmp_path)
+    look(runs, 3, looks)
+
+    def confirmed(*seeds: int) -> Contrast:
+        (contrast,) = compare([run.only(seeds) for run in runs], looks=looks, confirms=True).contrasts
+        return contrast
+
+    assert confirmed(3, 4, 5).looked == "first" and confirmed(2, 3, 4).looked == "later"
+    looks.remember(pair(*runs), Look("test_accuracy", (3, 4, 5), confirms=True))
+    assert confirmed(3, 4, 5).looked == "first", "the same again is no new look"
+    assert confirmed(6, 7).looked == "later", "what did not confirm is not tried again on other seeds"
+    assert look(runs, 8, looks).looked == "later"
+
+
 def test_a_pair_is_known_by_what_was_trained_not_by_name_or_place(runs: tuple[Run, Run], tmp_path: Path) -> None:
     after = [accuracy + shift / 1000 for accuracy, shift in zip(BEFORE, SHIFTS, strict=True)]
     elsewhere = write_run(tmp_path / "x", "c", BEFORE), write_run(tmp_path / "x", "d", after, rate=0.5)
@@ -212,7 +228,7 @@ def test_json_has_both_questions_and_the_looks(runs: tuple[Run, Run], tmp_path: 
     (candidate,) = to_json_dict(comparison)["candidates"]
     verdict, images = candidate["verdict"], candidate["new_images"]
     assert verdict["first_look"] is False and verdict["looks"] == [
-        {"metric": "test_accuracy", "seeds": [0, 1, 2, 3, 4], "sequential": False}
+        {"metric": "test_accuracy", "seeds": [0, 1, 2, 3, 4], "sequential": False, "confirms": False}
     ]
     assert verdict["interval"][0] < verdict["fixed_interval"][0] < verdict["fixed_interval"][1] < verdict["interval"][1]
     assert images["verdict"]["word"] and images["images"] == 1000 and images["interval"]

@@ -671,14 +671,15 @@ def test_a_choice_is_confirmed_on_seeds_that_it_has_not_seen(
 ) -> None:
     by_rate = Metric("rate", "the rate", "%", True, lambda run: dict.fromkeys(run.seeds, sign * run.config.rates[0]))
     monkeypatch.setattr(sweep_table, "SELECTION", by_rate)
-    line = "sweep tiny.yaml --rates 0.5 --seeds 2 --confirm"
+    line = "sweep tiny.yaml --rates 0.5 --seeds 3 --confirm"
     outcome, report = lab(line), json.loads(lab(line, "--json").out)
     assert outcome.code == 0
     assert report["chosen"] == ("rate-0.5" if sign == 1 else "rate-0")
-    assert [run["seeds"] for run in report["runs"]] == [[0, 1]] * 2
+    assert [run["seeds"] for run in report["runs"]] == [[0, 1, 2]] * 2
     if sign == 1:
-        assert "candidate rate-0.5  2 seeds (2-3)" in outcome.out and "verdict" in outcome.out
-        assert report["confirmation"]["candidates"][0]["seeds"] == [2, 3]
+        assert "candidate rate-0.5  3 seeds (3-5)" in outcome.out and "verdict" in outcome.out
+        assert report["confirmation"]["candidates"][0]["seeds"] == [3, 4, 5]
+        assert "compared before" not in outcome.out, "the sweep's verdict was about other seeds"
     else:
         assert "nothing to confirm" in outcome.err and report["confirmation"] is None
 
