@@ -106,7 +106,7 @@ def train(
         "compare configs/digits-baseline.yaml configs/digits-dropout.yaml training.epochs=30 --seeds 5",
         "compare a.yaml b.yaml --seeds 10 --tune training.learning_rate=0.0003,0.001,0.003",
         'compare mnist-baseline mnist-dropout --fail-if worse --fail-if "test_accuracy: drop > 0.2pp"',
-        "compare mnist-baseline mnist-dropout --explain",
+        "compare mnist-baseline mnist-dropout --metric test_loss --min-effect 0.01 --explain",
         "compare mnist-baseline mnist-dropout --until-decided --max-seeds 30",
     )
 )
@@ -164,7 +164,7 @@ def compare(
 
 @app.command(
     epilog=example(
-        "sweep --rates 0.1..0.5 --seeds 3",
+        "sweep --rates 0.1..0.5 --seeds 3 --confirm",
         'sweep configs/digits-dropout.yaml --rates 0.2,0.5 --vary "network.hidden=[64],[256]" --jobs 2',
         "sweep configs/digits-dropout.yaml --rates 0.2,0.5 --tune training.learning_rate=0.0003,0.001,0.003",
         "sweep configs/digits-dropout.yaml --rates 0.2,0.5 --until-decided --max-seeds 30",
