@@ -46,6 +46,7 @@ Smoke = Annotated[bool, Option("--smoke", help="A quick check for CI: 2 seeds, 1
 DryRun = Annotated[bool, Option("--dry-run", help="Print the plan and stop.")]
 Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]
 Track = Annotated[str | None, Option(help="Write events while networks train: tensorboard.", metavar="TOOL")]
+Live = Annotated[bool, Option("--live", help="Draw the losses in the terminal while networks train.")]
 Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress.")]
 Form = Annotated[Literal["png", "svg", "pdf"], Option("--format", help="File format of the pictures.")]
 Style = Annotated[Literal["light", "dark"], Option(help="Style of the pictures; dark is the articles' style.")]
@@ -74,7 +75,11 @@ def root(
     shell.require_command(context)
 
 
-@app.command(epilog=example("train configs/mnist-dropout.yaml training.epochs=3 --seeds 5"))
+@app.command(
+    epilog=example(
+        "train configs/mnist-dropout.yaml training.epochs=3 --seeds 5", "train configs/digits-dropout.yaml --live"
+    )
+)
 def train(
     config: Annotated[Path, Argument(help="The config of the run, a YAML file.", metavar="CONFIG")],
     overrides: Overrides = None,
@@ -88,6 +93,7 @@ def train(
     fresh: Annotated[bool, Option("--fresh", help="Move an existing run of this name aside, and start anew.")] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
+    live: Live = False,
     quiet: Quiet = False,
 ) -> None:
     """Train one run: a config, with one or more seeds.
@@ -97,7 +103,9 @@ def train(
     from dropout_lab.commands.train import train
 
     with Screen(json=as_json, dry_run=dry_run, smoke=smoke) as screen:
-        options = screen.options(runs_dir, data_dir, device, seeds=seeds, name=name, track=track, quiet=quiet)
+        options = screen.options(
+            runs_dir, data_dir, device, seeds=seeds, name=name, track=track, live=live, quiet=quiet
+        )
         screen.show(train(config, overrides or (), options, fresh=fresh))
 
 
@@ -141,6 +149,7 @@ def compare(
     as_json: Json = False,
     as_csv: Annotated[bool, Option("--csv", help="Print the result as CSV.")] = False,
     markdown: Annotated[bool, Option("--md", help="Print the result as Markdown.")] = False,
+    live: Live = False,
     quiet: Quiet = False,
 ) -> None:
     """Compare runs over paired seeds; the first is the baseline.
@@ -154,7 +163,7 @@ def compare(
     from dropout_lab.commands.until import most_seeds
 
     with Screen(json=as_json, csv=as_csv, md=markdown, dry_run=dry_run, smoke=smoke) as screen:
-        options = screen.options(runs_dir, data_dir, device, seeds=seeds, track=track, quiet=quiet)
+        options = screen.options(runs_dir, data_dir, device, seeds=seeds, track=track, live=live, quiet=quiet)
         runs, overrides = apart(words)
         asked: dict[str, Any] = {"metric": metric, "min_effect": min_effect, "fail_if": fail_if or (), "out": out}
         asked |= {"tune": tune or (), "tune_seeds": tune_seeds, "explain": explain}

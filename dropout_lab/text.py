@@ -6,12 +6,15 @@ A labelled text is one string: its label, padded to LABEL columns, then the text
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 LABEL = 10  # columns that a label takes at the beginning of a line
 GAP = 2  # spaces between the columns of a table
+BLOCKS = "▁▂▃▄▅▆▇█"
+SPARKS = 20  # characters of a sparkline
 APART = 6  # spaces between two labelled texts on one line
 
 Line = tuple[str, ...]  # the cells of one line of a table
@@ -114,6 +117,17 @@ def cut(text: str, size: int) -> str:
 def count(number: int, noun: str) -> str:
     """Return "1 seed" or "5 seeds"."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Return the values as at most 20 small bars, lowest to highest; a gap where one is not finite."""
+    step = max(1, len(values) / SPARKS)
+    chosen = [values[int(at * step)] for at in range(min(len(values), SPARKS))]
+    finite = [value for value in chosen if math.isfinite(value)]
+    low = min(finite, default=0)
+    span = max(finite, default=0) - low or 1
+    heights = ((value - low) / span * (len(BLOCKS) - 1) for value in chosen)
+    return "".join(BLOCKS[int(height)] if math.isfinite(height) else " " for height in heights)
 
 
 def shown_seeds(seeds: Sequence[int]) -> str:

@@ -322,7 +322,7 @@ def test_training_is_done_once_and_its_result_can_be_read(lab: Lab) -> None:
     first = lab("train tiny.yaml --seeds 2")
     assert first.code == 0
     assert first.err.splitlines()[0] == "plan: 1 run, 2 networks to train"
-    assert re.search(r"^epoch 2/2  2 networks  loss \d\.\d+  val loss .* 0 s left$", first.err, re.MULTILINE)
+    assert re.search(r"^epoch 2/2  tiny, 2 seeds  loss \d\.\d+, .* 0 s left$", first.err, re.MULTILINE)
     assert re.search(r"^test accuracy % +\d+\.\d\d ±\d+\.\d\d +\d+\.\d\d ±\d+\.\d\d$", first.out, re.MULTILINE)
     files = re.search(r"^files +(runs/tiny): (.*)$", first.out, re.MULTILINE)
     assert files and all((Path(files[1]) / name).is_file() for name in files[2].split(", "))

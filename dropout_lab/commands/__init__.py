@@ -21,5 +21,6 @@ doctor    doctor
 data      data fetch, data verify, data where
 listing   list; one run's result; the plan
 progress  what a person sees while networks train
+chart     losses drawn in a terminal
 tracking  events for TensorBoard
 """

@@ -23,11 +23,9 @@ from dropout_lab.runs.find import find, state
 from dropout_lab.runs.read import Run
 from dropout_lab.runs.summary import RESULTS, Results, check_hash, read_summary
 from dropout_lab.storage import read_file
-from dropout_lab.text import Line, Parts, count, flow, labelled, named_seeds, shown_seeds, table
+from dropout_lab.text import SPARKS, Line, Parts, count, flow, labelled, named_seeds, shown_seeds, sparkline, table
 
 SCHEMA_VERSION = 1
-BLOCKS = "▁▂▃▄▅▆▇█"
-SPARKS = 20  # characters of a sparkline
 UNFOLDED = 10_000  # columns: the lines of a plan are wrapped later, not cut into blocks
 
 
@@ -150,17 +148,6 @@ def _line(entry: dict[str, Any]) -> Line:
         "-" if accuracy is None else f"{100 * accuracy:.2f}",
         sparkline(entry["val_loss"]).ljust(SPARKS),
     )
-
-
-def sparkline(values: Sequence[float]) -> str:
-    """Return the values as at most 20 small bars, lowest to highest; a gap where one is not finite."""
-    step = max(1, len(values) / SPARKS)
-    chosen = [values[int(at * step)] for at in range(min(len(values), SPARKS))]
-    finite = [value for value in chosen if math.isfinite(value)]
-    low = min(finite, default=0)
-    span = max(finite, default=0) - low or 1
-    heights = ((value - low) / span * (len(BLOCKS) - 1) for value in chosen)
-    return "".join(BLOCKS[int(height)] if math.isfinite(height) else " " for height in heights)
 
 
 def plan_as_text(

@@ -59,6 +59,7 @@ class Options:
     jobs: int | None = None
     lanes: int | None = None
     quiet: bool = False
+    live: bool = False  # draw charts in the terminal while networks train
     fail_fast: bool = False
     track: str | None = None
     note: Callable[[str], None] = say_note

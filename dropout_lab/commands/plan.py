@@ -89,7 +89,7 @@ def carry_out(
                 set_aside(job.path)
         epochs = {job.path: len(missing) * job.config.training.epochs for job, missing in todo}
         work_all = sum(len(missing) * cost.seconds(job.config) for job, missing in todo)
-        shown = progress.shown(sum(epochs.values()), options.quiet, epochs, work_all)
+        shown = progress.shown(sum(epochs.values()), options.quiet, epochs, work_all, options.live)
         watching = shown, tracking.tracked(options.track)
         with watching[0] as show, watching[1] as track, contextlib.closing(work):
             for event in work:

@@ -20,13 +20,12 @@ from rich.console import Console
 
 from dropout_lab import cost, terminal
 from dropout_lab.commands import listing, progress
-from dropout_lab.commands.listing import sparkline
 from dropout_lab.config import resolve as configs
 from dropout_lab.execution.layout import Layout
 from dropout_lab.runs.find import is_run
 from dropout_lab.runs.row import Row
 from dropout_lab.runs.summary import DivergedSeed, FinishedSeed, Results
-from dropout_lab.text import as_text
+from dropout_lab.text import BLOCKS, as_text, sparkline
 
 
 def ages(lab: Lab, *names: str) -> None:
@@ -128,7 +127,7 @@ def test_an_empty_list_says_what_to_do(lab: Lab) -> None:
 def test_a_sparkline_goes_from_lowest_to_highest_and_is_never_long() -> None:
     assert sparkline([]) == ""
     assert sparkline([3.0]) == sparkline([3.0, 3.0])[:1] == "▁"
-    assert sparkline([0, 1, 2, 3, 4, 5, 6, 7]) == listing.BLOCKS
+    assert sparkline([0, 1, 2, 3, 4, 5, 6, 7]) == BLOCKS
     assert sparkline([1.0, math.nan, 0.0, math.inf]) == "█ ▁ "
     assert sparkline([math.nan]) == " "
     for count in (19, 20, 21, 59, 1000):
@@ -245,7 +244,7 @@ def board(runs: int, training: int, done: int) -> progress.Board:
 
 def lines(made: progress.Board, width: int = 60, height: int = 30) -> list[str]:
     screen = Console(width=width, file=io.StringIO(), color_system=None)
-    screen.print(made.picture(height))
+    screen.print(made.picture(height, width))
     return [line.rstrip() for line in screen.file.getvalue().splitlines()]  # type: ignore[attr-defined]
 
 
@@ -281,7 +280,7 @@ def test_who_does_what_on_a_cluster_and_failures_are_told_at_once(capsys: pytest
         show(there)
         show(UnitFailed((task(3, "run-3"),), "out of memory"))
         told = capsys.readouterr().err.splitlines()
-    assert "run-0 on node-7/worker-3  loss" in told[0] and told[1] == "failed  run-3 seed 3  out of memory"
+    assert "run-0, 1 seed on node-7/worker-3  loss" in told[0] and told[1] == "failed  run-3 seed 3  out of memory"
 
 
 def test_of_many_runs_the_board_shows_those_in_training_and_the_last_that_ended() -> None:
@@ -302,7 +301,7 @@ def test_the_board_and_the_bar_fit(width: int, monkeypatch: pytest.MonkeyPatch) 
             for done in range(1, 5):
                 show(epoch({0: done, 1: done}, name=next(iter(runs)).name))
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "\n", re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()))
-    for words in ("8/24 epochs", "val accuracy 90.00 %", " 8/8 ", " done", " waiting", " 0/8 "):
+    for words in ("8/24 epochs", "epoch 4/4", " 8/8 ", " done", " waiting", " 0/8 "):
         assert words in text
     assert max(map(len, re.split(r"[\r\n]+", text))) <= width
 
@@ -313,11 +312,43 @@ def test_plain_lines_are_few_and_end_with_the_last_epoch(capsys: pytest.CaptureF
             show(epoch({0: done, 1: done}))
     out, err = capsys.readouterr()
     assert not out
-    assert [line.split("  ")[0] for line in err.splitlines()] == ["epoch 1/4", "epoch 4/4"]
-    assert "2 networks  loss 0.5000  val loss 0.3000  val accuracy 90.00 %  1.00 s  0 s left" in err.splitlines()[1]
+    assert [line.split("  ")[0] for line in err.splitlines()] == [f"epoch {number}/4" for number in range(1, 5)]
+    assert "x, 2 seeds  loss 0.5000, 80.00 %  val 0.3000, 90.00 %  1.00 s  0 s left" in err.splitlines()[-1]
     with progress.shown(8, quiet=True) as show:
         show(epoch({0: 1}))
     assert capsys.readouterr() == ("", "")
+
+
+def test_charts_of_few_runs_and_the_table_of_many_are_drawn_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = on_terminal(monkeypatch, 100)
+    for runs, drawn in [(2, True), (progress.FEW + 1, False)]:
+        plan = {Path(f"runs/run-{n}"): 4 for n in range(runs)}
+        with progress.shown(4 * runs, runs=plan, charts=True) as show:
+            for n in range(runs):
+                show(epoch({0: 1}, name=f"run-{n}"))
+        assert ("epochs 1-4" in screen.getvalue()) == drawn and (" 1/4 " in screen.getvalue()) != drawn
+        screen.truncate(0)
+
+
+def test_many_short_epochs_have_a_line_for_every_fiftieth_of_the_work(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.shown(2000) as show:
+        for number in range(500):
+            for done in range(1, 5):
+                show(epoch({number: done}))
+    told = capsys.readouterr().err.splitlines()
+    assert 48 <= len(told) <= 52 and told[-1].endswith("  0 s left")
+
+
+def test_long_epochs_have_a_line_every_ten_seconds(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    with progress.shown(4000) as show:  # so that an epoch is less than a fiftieth of the work
+        for number in range(20):
+            now += 4.0
+            show(epoch({number: 1}))
+    assert len(capsys.readouterr().err.splitlines()) == 7, "after 4, 16, 28, .. seconds"
 
 
 @pytest.mark.parametrize("colour", [True, False])
@@ -329,7 +360,7 @@ def test_a_bar_moves_on_a_terminal_only_and_without_colour_where_none_is_wanted(
         monkeypatch.setenv("NO_COLOR", "1")
     with progress.shown(8) as show:
         show(epoch({0: 1, 1: 1}))
-    assert "2/8 epochs" in screen.getvalue() and "val accuracy 90.00 %" in screen.getvalue()
+    assert "2/8 epochs" in screen.getvalue() and "epoch 1/4" in screen.getvalue()
     assert ("\x1b[36m" in screen.getvalue()) == colour
 
 
