@@ -2,8 +2,8 @@
 
     import dropout_lab as lab
 
-    baseline = lab.train("configs/digits-baseline.yaml", seeds=5)
-    dropout = lab.train("configs/digits-dropout.yaml", "dropout.rate=0.3", seeds=5)
+    baseline = lab.train("digits-baseline", seeds=5)
+    dropout = lab.train("digits-dropout", "dropout.rate=0.3", seeds=5)
     lab.compare(baseline, dropout)
 
 Runs are kept in `runs_dir` and follow the rules of the command line: what is finished is not trained again, what was

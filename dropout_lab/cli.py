@@ -24,7 +24,7 @@ def example(*lines: str) -> str:
 
 app = shell.Commands(
     help="What does dropout do to this network, on this data, and can we trust the answer?",
-    epilog=example("compare configs/digits-baseline.yaml configs/digits-dropout.yaml --seeds 5"),
+    epilog=example("compare digits-baseline digits-dropout --seeds 5"),
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -34,6 +34,8 @@ app.add_typer(data_app, name="data", help="Fetch, verify or locate the data sets
 
 # Options that several commands share
 
+SHIPPED = "a config of the package, such as digits-dropout"
+A_CONFIG = "a YAML file, or the name of " + SHIPPED
 COUNT = {"min": 1, "max": 256}
 RunsDir = Annotated[Path, Option(envvar="DROPOUT_LAB_RUNS", help="The runs directory.", metavar="DIR")]
 DATA = "The data directory; default: DROPOUT_LAB_DATA, else the user's cache."
@@ -75,13 +77,9 @@ def root(
     shell.require_command(context)
 
 
-@app.command(
-    epilog=example(
-        "train configs/mnist-dropout.yaml training.epochs=3 --seeds 5", "train configs/digits-dropout.yaml --live"
-    )
-)
+@app.command(epilog=example("train mnist-dropout training.epochs=3 --seeds 5", "train digits-dropout --live"))
 def train(
-    config: Annotated[Path, Argument(help="The config of the run, a YAML file.", metavar="CONFIG")],
+    config: Annotated[Path, Argument(help=f"The config of the run: {A_CONFIG}.", metavar="CONFIG")],
     overrides: Overrides = None,
     seeds: Seeds = None,
     name: Name = None,
@@ -111,7 +109,7 @@ def train(
 
 @app.command(
     epilog=example(
-        "compare configs/digits-baseline.yaml configs/digits-dropout.yaml training.epochs=30 --seeds 5",
+        "compare digits-baseline digits-dropout training.epochs=30 --seeds 5",
         "compare a.yaml b.yaml --seeds 10 --tune training.learning_rate=0.0003,0.001,0.003",
         'compare mnist-baseline mnist-dropout --fail-if worse --fail-if "test_accuracy: drop > 0.2pp"',
         "compare mnist-baseline mnist-dropout --metric test_loss --min-effect 0.01 --explain",
@@ -122,7 +120,8 @@ def compare(
     words: Annotated[
         list[str],
         Argument(
-            help="Run directories, names of runs, or configs; and overrides, such as training.epochs=3.",
+            help=f"Runs or configs, looked for in this order: a path, a run in the runs directory, {SHIPPED}; "
+            "and overrides, such as training.epochs=3.",
             metavar="A B [C ...] [KEY=VALUE ...]",
         ),
     ],
@@ -174,13 +173,15 @@ def compare(
 @app.command(
     epilog=example(
         "sweep --rates 0.1..0.5 --seeds 3 --confirm",
-        'sweep configs/digits-dropout.yaml --rates 0.2,0.5 --vary "network.hidden=[64],[256]" --jobs 2',
-        "sweep configs/digits-dropout.yaml --rates 0.2,0.5 --tune training.learning_rate=0.0003,0.001,0.003",
-        "sweep configs/digits-dropout.yaml --rates 0.2,0.5 --until-decided --max-seeds 30",
+        'sweep digits-dropout --rates 0.2,0.5 --vary "network.hidden=[64],[256]" --jobs 2',
+        "sweep digits-dropout --rates 0.2,0.5 --tune training.learning_rate=0.0003,0.001,0.003",
+        "sweep digits-dropout --rates 0.2,0.5 --until-decided --max-seeds 30",
     )
 )
 def sweep(
-    config: Annotated[Path | None, Argument(help="Default: the article's network.", metavar="CONFIG")] = None,
+    config: Annotated[
+        Path | None, Argument(help=f"The config: {A_CONFIG}; default: the article's network.", metavar="CONFIG")
+    ] = None,
     overrides: Overrides = None,
     rates: Annotated[str | None, Option(help="Rates: 0.1..0.5, 0..0.5:0.05, or 0,0.2..0.5.", metavar="RATES")] = None,
     vary: Annotated[
@@ -237,12 +238,12 @@ def sweep(
 
 @app.command(
     epilog=example(
-        "variance configs/digits-dropout.yaml",
-        "variance configs/digits-dropout.yaml --levels 3 --vary dropout.rate=0.2,0.5 --metric test_loss",
+        "variance digits-dropout",
+        "variance digits-dropout --levels 3 --vary dropout.rate=0.2,0.5 --metric test_loss",
     )
 )
 def variance(
-    config: Annotated[Path, Argument(help="The config whose networks are varied.", metavar="CONFIG")],
+    config: Annotated[Path, Argument(help=f"The config whose networks are varied: {A_CONFIG}.", metavar="CONFIG")],
     overrides: Overrides = None,
     levels: Annotated[int, Option(help="Seeds of each stream, 2 to 100.", metavar="N")] = 5,
     vary: Annotated[
@@ -411,9 +412,10 @@ def list_(runs_dir: RunsDir = RUNS, as_json: Json = False) -> None:
     screen.show(listing(screen.options(runs_dir)))
 
 
-@app.command(epilog=example("validate configs/mnist-dropout.yaml dropout.rate=0.3"))
+@app.command(epilog=example("validate mnist-dropout dropout.rate=0.3"))
 def validate(
-    config: Annotated[Path, Argument(help="The config to check.", metavar="CONFIG")], overrides: Overrides = None
+    config: Annotated[Path, Argument(help=f"The config to check: {A_CONFIG}.", metavar="CONFIG")],
+    overrides: Overrides = None,
 ) -> None:
     """Check a config, and print it with every default filled in."""
     from dropout_lab.config import resolve
@@ -421,17 +423,29 @@ def validate(
     result(resolve.to_yaml(resolve.load(config, overrides or ())))
 
 
-@app.command(epilog=example("init my-experiment && dropout-lab train my-experiment.yaml"))
+@app.command(
+    epilog=example(
+        "init my-experiment && dropout-lab train my-experiment.yaml",
+        "init mine --from digits-dropout --pair && dropout-lab compare mine-baseline.yaml mine-dropout.yaml",
+    )
+)
 def init(
-    name: Annotated[str, Argument(help="Name of the run and of the file.", metavar="NAME")] = "experiment",
+    name: Annotated[
+        str | None, Argument(help="Name of the run and the file; default: experiment.", metavar="NAME")
+    ] = None,
+    source: Annotated[
+        str | None, Option("--from", help="A config that comes with the package: digits-dropout.", metavar="CONFIG")
+    ] = None,
+    pair: Annotated[bool, Option("--pair", help="Write a baseline without dropout, and a candidate with it.")] = False,
 ) -> None:
     """Write NAME.yaml, with every key explained.
 
-    The JSON Schema for editors is written beside it.
+    The JSON Schema for editors is written beside it. With --from the file is one of the configs that come with the
+    package.
     """
-    from dropout_lab.config import resolve
+    from dropout_lab.commands.init import init
 
-    result("\n".join(map(str, resolve.init(name))))
+    Screen().show(init(name, source, pair))
 
 
 @app.command(epilog=example("schema > dropout-lab.schema.json"))

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from mutated import damage, mutate
 
 from dropout_lab.config import resolve as configs
-from dropout_lab.config.settings import SETTINGS
+from dropout_lab.config.settings import SETTINGS, json_schema
 from dropout_lab.config.strict_yaml import written
 from dropout_lab.errors import Refused
 from dropout_lab.runs import read as runs
@@ -107,7 +107,7 @@ WRONG = (
     {"a": 1},
     "a" * 99,
 )
-SCHEMA = jsonschema.Draft202012Validator(configs.json_schema())
+SCHEMA = jsonschema.Draft202012Validator(json_schema())
 CRAFTED = [
     (at, value)
     for at in SETTINGS

@@ -41,6 +41,22 @@ GUARDS = {
     "what is confirmed is each at its best": Guard(
         "sweeps/judge", "        if self.fair:\n", "        if False:\n", "test_sweep.py::best_without_is_one_line"
     ),
+    "a file comes before a shipped config": Guard(
+        "config/resolve", "path if os.path.lexists(path) else ", "", "test_shipped.py::a_path_comes_first"
+    ),
+    "a run comes before a shipped config": Guard(
+        "commands/names",
+        "    for directory in (path, options.runs / path):\n        if is_run(directory):\n            return Job(",
+        "    for directory in () if shipped.file(str(path)) else (path, options.runs / path):\n"
+        "        if is_run(directory):\n            return Job(",
+        "test_shipped.py::a_path_comes_first",
+    ),
+    "configs are looked for in the package": Guard(
+        "config/shipped", "inside if inside.is_dir() else ", "", "test_shipped.py::in_the_package_first"
+    ),
+    "a pair needs dropout": Guard(
+        "commands/init", "if baseline.identity == dropout.identity:", "if False:", "test_init.py::cannot_be_written"
+    ),
     "nohup is heeded": Guard("shell", "if stopping != signal.SIGHUP or", "if True or", "test_cli.py::nohup"),
     "the seal of summary.json": Guard(
         "runs/summary", "if not is_sealed_json(data) and", "if False and", "test_record.py::no_flipped_bit_in_a_summary"

@@ -18,6 +18,7 @@ from pathlib import Path
 from dropout_lab import cost as costs
 from dropout_lab.claims.definition import Arm, Claim
 from dropout_lab.claims.registry import CLAIMS, GROUPS
+from dropout_lab.config import shipped
 from dropout_lab.config.resolve import load, resolve
 from dropout_lab.config.rules import did_you_mean, nearest
 from dropout_lab.config.settings import Config
@@ -29,7 +30,6 @@ from dropout_lab.sweeps.files import read_sweep
 from dropout_lab.sweeps.plan import LONGEST, Member, Sweep, run_name
 
 FOLDER = "claims"  # in the runs directory
-CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
 QUICK = 420.0  # seconds of one core's training that `--quick` may cost: less than 5 minutes on two
 PASS = 10_000 * 4 * 2 * 2  # operations for each weight and sample: images, passes, 2 a product, as many for the masks
 
@@ -125,8 +125,8 @@ def speed_here(seconds: float = 0.2) -> float:
 
 @cache
 def config(arm: Arm) -> Config:
-    """Return the config of an arm. Raises `Refused` if its file is missing: only a checkout has configs/."""
-    return load(CONFIGS / f"{arm.config}.yaml", arm.changes)
+    """Return the config of an arm."""
+    return load(shipped.FOLDER / f"{arm.config}.yaml", arm.changes)
 
 
 def plan(

@@ -18,6 +18,7 @@ plot      plot
 report    report
 export    export
 doctor    doctor
+init      init
 data      data fetch, data verify, data where
 listing   list; one run's result; the plan
 progress  what a person sees while networks train

@@ -83,7 +83,7 @@ def listing(options: Options) -> Result[list[dict[str, Any]]]:
         entries,
         lambda width: list_as_text(entries, width) if entries else "",
         lambda: {"schema_version": SCHEMA_VERSION, "runs": entries},
-        hint=f"no runs in {options.runs}; make one with `dropout-lab train configs/digits-dropout.yaml`",
+        hint=f"no runs in {options.runs}; make one with `dropout-lab train digits-dropout`",
     )
 
 

@@ -13,6 +13,7 @@ from dropout_lab import terminal
 from dropout_lab.commands import tracking
 from dropout_lab.commands.result import Audience
 from dropout_lab.config import resolve as configs
+from dropout_lab.config import shipped
 from dropout_lab.config.ranges import parse_seeds
 from dropout_lab.config.settings import Config
 from dropout_lab.data import datasets as data
@@ -155,7 +156,10 @@ def targets(
 
 
 def target(given: Named, options: Options, words: Sequence[str], changes: Mapping[str, object]) -> Job:
-    """Return the job of one run, name or config; a finished run whose config would change is refused when planned."""
+    """Return the job of one run, name or config; a finished run whose config would change is refused when planned.
+
+    A path comes before the name of a run, and that before the name of a config that comes with the package.
+    """
     path = given.path if isinstance(given, Run) else data.at_home(given) if isinstance(given, str | Path) else given
     if not isinstance(path, Path) or path.suffix in (".yaml", ".yml") or os.path.isfile(path):
         asked = config(path, words, changes)
@@ -163,8 +167,11 @@ def target(given: Named, options: Options, words: Sequence[str], changes: Mappin
     for directory in (path, options.runs / path):
         if is_run(directory):
             return Job(directory, configs.load(directory / "config.yaml", words, changes, check_files=False))
-    configs_here = [str(file) for file in Path("configs").glob("*.yaml")]
-    raise _nobody(str(path), [*_runs(options), *configs_here], "run and no config file", options)
+    if shipped.file(str(path)):
+        asked = config(path, words, changes)
+        return Job(options.runs / asked.name, asked)
+    configs_here = [*shipped.names(), *map(str, Path("configs").glob("*.yaml"))]
+    raise _nobody(str(path), [*_runs(options), *configs_here], "run and no config", options)
 
 
 def sound(texts: Sequence[str], options: Options) -> tuple[list[str], list[Problem]]:

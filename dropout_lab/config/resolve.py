@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from dropout_lab.config.check import COMMAND_LINE, Draft, dotted, problem_of
+from dropout_lab.config import shipped
+from dropout_lab.config.check import Draft, dotted, problem_of
 from dropout_lab.config.rules import did_you_mean, found, nearest_file
-from dropout_lab.config.settings import RUN_NAME, SETTINGS, Config, json_schema, schema_of
+from dropout_lab.config.settings import SETTINGS, Config, schema_of
 from dropout_lab.config.strict_yaml import MAX_BYTES, BadYaml, Fault, Keys, read, written
 from dropout_lab.data.datasets import at_home
 from dropout_lab.errors import Problem, Refused
-from dropout_lab.storage import as_json, atomic_write
 
 NONE: Mapping[str, object] = MappingProxyType({})  # no values
 NOTE_COLUMN = 38  # where the comments of the commented file begin
@@ -25,11 +25,13 @@ def load(
 ) -> Config:
     """Return the config in the file at `path`, changed by `words` such as "training.epochs=3" and then by `values`.
 
+    If there is no such file, `path` may be the name of a config that comes with the package, such as digits-dropout.
     `values` are Python objects by dotted key: {"training.epochs": 3}. The later change wins. The name defaults to the
     file's stem. Raises Refused with every problem found. Without `check_files` the user's own .npz file need not be
     there, so that a finished run can be read after its data have moved.
     """
     where, path = str(path), at_home(path)
+    path = path if os.path.lexists(path) else shipped.file(where) or path
     try:
         document = read(_contents(path))
     except BadYaml as error:
@@ -80,28 +82,9 @@ def to_yaml(config: Config) -> str:
     return "\n".join(_yaml_lines(config.model_dump())) + "\n"
 
 
-def commented_yaml(name: str) -> str:
-    """Return the text of `name`.yaml: every key, its default and its meaning. Raises Refused if it can name no run."""
-    defaults = resolve({}, where=COMMAND_LINE, name=name).model_dump() | {"name": None}
-    head = f"""# yaml-language-server: $schema=./dropout-lab.schema.json
-# Train it with: dropout-lab train {name}.yaml
-# Every key is here with its default; leave out what you do not change.
-"""
-    return "\n".join((head, *_yaml_lines(defaults, notes=True))) + "\n"
-
-
-def init(name: str) -> list[Path]:
-    """Write <name>.yaml and the schema beside it, and return both paths. Raises `Refused` if the config exists."""
-    name = re.sub(r"\.ya?ml$", "", name)
-    if not RUN_NAME.fullmatch(name):
-        reason = "must be 1 to 64 of A-Z a-z 0-9 . _ - with a letter or digit first, and no folder"
-        raise Refused(Problem(COMMAND_LINE, "NAME", reason, name))
-    config, schema = Path(f"{name}.yaml"), Path("dropout-lab.schema.json")
-    if config.exists():
-        raise Refused(Problem(str(config), "file", "exists already; choose another name", name))
-    atomic_write(schema, as_json(json_schema()).encode())
-    atomic_write(config, commented_yaml(name).encode())
-    return [config, schema]
+def commented_yaml(config: Config) -> str:
+    """Return the whole config as YAML, each key with its meaning. The name is left to the name of the file."""
+    return "\n".join(_yaml_lines(config.model_dump() | {"name": None}, notes=True)) + "\n"
 
 
 def _yaml_lines(values: Mapping[str, Any], above: Keys = (), notes: bool = False) -> Iterator[str]:

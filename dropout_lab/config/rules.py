@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from dropout_lab.config import shipped
 from dropout_lab.config.strict_yaml import is_text, written
 
 MAX_FILES = 1000  # looked through for a similar name
@@ -58,8 +59,8 @@ def did_you_mean(near: str | None) -> str:
 
 
 def nearest_file(path: Path, suffixes: tuple[str, ...]) -> str | None:
-    """Return the file in the folder of `path` or in configs/ with the most similar name, with or without its suffix."""
-    known: dict[str, str] = {}
+    """Return what has the most similar name: a file in the folder of `path` or in configs/, or a shipped config."""
+    known = {spelled: name for name in shipped.names() for spelled in (name, f"{name}.yaml")}
     for folder in Path("configs"), path.parent:
         try:
             files = [file for file in islice(folder.iterdir(), MAX_FILES) if file.suffix in suffixes]

@@ -14,6 +14,7 @@ from dropout_lab.config import resolve as configs
 from dropout_lab.config.ranges import distinct, expand_numbers, expand_values
 from dropout_lab.config.settings import Config, DropoutConfig
 from dropout_lab.config.strict_yaml import written
+from dropout_lab.data.datasets import DATASETS
 from dropout_lab.dropout import CUT, DROPOUTS
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.sweeps.files import PlannedRun, SameRun, SweepFile
@@ -156,8 +157,13 @@ def shown(value: object) -> str:
 
 
 def article(words: Sequence[str] = (), values: Mapping[str, object] = configs.NONE) -> Config:
-    """Return the config of a sweep that names none: the article's network on MNIST, changed by words and values."""
-    return configs.resolve(ARTICLE, words, values, where="the article's config", name="mnist")
+    """Return the config of a sweep that names none: the article's network on MNIST, changed by words and values.
+
+    Without a name it has that of its data set.
+    """
+    config = configs.resolve(ARTICLE, words, values, where="the article's config", name="mnist")
+    named = config.name == "mnist" and config.data.dataset in DATASETS
+    return configs.changed(config, {"name": config.data.dataset}) if named else config
 
 
 def title(base: Config, name: str | None) -> str:

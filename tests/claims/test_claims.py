@@ -44,6 +44,7 @@ from dropout_lab.claims.judge import Judged, judge
 from dropout_lab.claims.papers import AMOUNTS, CELLS, FAMILIES, HALVES, KEPT, SHAPES, TRIED
 from dropout_lab.claims.registry import CLAIMS, GROUPS
 from dropout_lab.config import resolve as configs
+from dropout_lab.config import shipped
 from dropout_lab.data.scale import SCALES
 from dropout_lab.errors import Refused
 from dropout_lab.evaluation.figures import FIGURES
@@ -556,7 +557,7 @@ def passes_disagree(e: Evidence) -> Rulings:
 def toys(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
     """Two claims about a tiny network, one with an evaluation; they share a run."""
     (lab.path / "configs/toy.yaml").write_text("# toy" + TOY)
-    monkeypatch.setattr(reproduction, "CONFIGS", lab.path / "configs")
+    monkeypatch.setattr(shipped, "FOLDER", lab.path / "configs")
     reproduction.config.cache_clear()  # it may hold the toy of another test
     arms = {"plain": Arm("toy", ("dropout.rate=0",)), "dropout": Arm("toy", ("dropout.rate=0.5",))}
     toy = {
@@ -591,9 +592,10 @@ from dropout_lab import cli
 from dropout_lab.claims import registry as claims
 from dropout_lab.claims import experiment as reproduction
 from dropout_lab.claims.definition import Arm, Claim
+from dropout_lab.config import shipped
 from pathlib import Path
 
-reproduction.CONFIGS = Path("configs")
+shipped.FOLDER = Path("configs")
 arms = {name: Arm("toy", (f"dropout.rate={rate}",)) for name, rate in (("plain", 0), ("dropout", 0.5))}
 toy = Claim("S1", "a source", "Plain is better.", lambda e: (), arms, 3)
 reproduction.CLAIMS = claims.CLAIMS = {"S1": toy}
@@ -759,7 +761,7 @@ def test_the_sum_counts_claims_by_all_of_their_readings() -> None:
 
 
 def test_papers_come_in_two_sizes_and_say_what_to_expect() -> None:
-    folder = reproduction.CONFIGS / "papers"
+    folder = shipped.FOLDER / "papers"
     names = sorted(path.stem for path in folder.glob("*.yaml"))
     papers = {name.rpartition("-")[0] for name in names}
     assert names == sorted(f"{paper}-{size}" for paper in papers for size in ("full", "reduced"))

@@ -84,3 +84,26 @@ def test_every_option_that_a_help_names_exists(name: str, lab: Lab) -> None:
 def test_only_a_command_with_seeds_is_told_of_them(lab: Lab) -> None:
     write_run(lab.runs, "base", [0.9])
     assert "--seeds" not in lab("evaluate base --seed 3").err
+
+
+def test_no_help_and_no_message_needs_a_checkout(lab: Lab) -> None:
+    """They name shipped configs, which are there after `pip install` too; the pages of claims name their files."""
+    for name in options():
+        group = ["data"] if name in ("fetch", "verify", "where") else []
+        assert "configs/" not in lab("", *group, name, "--help").out, name
+    for file in sorted((ROOT / "dropout_lab").rglob("*.py")):
+        said = [text for text in texts(ast.parse(file.read_text(encoding="utf-8"))) if ".yaml" in text]
+        assert not [text for text in said if "configs/" in text] or file.name == "page.py", file
+
+
+def test_the_examples_of_help_can_be_planned_in_an_empty_directory(lab: Lab) -> None:
+    """Those that train, as they are printed, but for those about runs or files of the user's own."""
+    (lab.path / "configs").rename(lab.path / "aside")
+    seen = 0
+    for command in "train", "compare", "sweep", "validate":
+        for line in re.findall(r"^ +dropout-lab (.*)$", lab(f"{command} --help").out, re.MULTILINE):
+            if not any(word in line for word in ("a.yaml", "--tune")):
+                seen += 1
+                said = lab(line + " --dry-run" * (command != "validate"))
+                assert said.code == 0, (line, said.err)
+    assert seen > 5

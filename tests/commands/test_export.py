@@ -166,7 +166,7 @@ def test_other_targets_are_refused(target: str, unchanged: Lab) -> None:
     ("line", "reason"),
     [
         (f"export half {TO}", "runs/half: run: has no finished run (no summary.json) (got runs/half)"),
-        (f"export nothing {TO}", "command line: run: no run and no config file has this name"),
+        (f"export nothing {TO}", "command line: run: no run and no config has this name"),
         ("export toy --to mlflow:sqlite:///text.db", "--to: must be an SQLite database, or a new file"),
         ("export toy --to mlflow:sqlite:///runs", "--to: cannot be read: Is a directory"),
         ("export toy --to mlflow:sqlite:///file/x.db", "--to: "),

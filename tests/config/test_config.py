@@ -15,9 +15,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dropout_lab.config import resolve as configs
-from dropout_lab.config.resolve import commented_yaml, flatten, load, resolve, to_yaml
-from dropout_lab.config.settings import SETTINGS, Config, TrainingConfig, json_schema, schema_of
+from dropout_lab.config.resolve import flatten, load, resolve, to_yaml
+from dropout_lab.config.settings import RUN_NAME, SETTINGS, Config, TrainingConfig, json_schema, schema_of
 from dropout_lab.data.datasets import DATASETS
 from dropout_lab.data.split import split
 from dropout_lab.dropout import DROPOUTS
@@ -397,7 +396,7 @@ class TestFile:
     def test_missing_with_the_nearest_file(self) -> None:
         Path("configs").mkdir()
         Path("configs/mnist-dropout.yaml").touch()
-        for typed in "mnist-droput.yaml", "mnist-dropout", "configs/MNIST-dropout.yml":
+        for typed in "mnist-droput.yaml", "mnist-droput", "configs/MNIST-dropout.yml":
             with pytest.raises(Refused) as caught:
                 load(Path(typed))
             hint = "no such file, did you mean configs/mnist-dropout.yaml?"
@@ -626,7 +625,7 @@ CONFIGS = st.builds(
     training__momentum=finite(0, 1, exclude_max=True),
     training__precision=st.sampled_from(["float32", "bfloat16"]),
     seeds=st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=5, unique=True),
-    name=st.from_regex(configs.RUN_NAME, fullmatch=True),
+    name=st.from_regex(RUN_NAME, fullmatch=True),
     device=st.sampled_from(["auto", "cpu", "cuda", "cuda:0", "cuda:15"]),
 )
 
@@ -659,27 +658,6 @@ class TestYaml:
         assert "network:\n  hidden: [128, 128]\n" in text
         assert "  learning_rate: 1.0e-05\n" in text
         assert text.endswith("seeds: [0]\ndevice: auto\n")
-
-    def test_the_commented_file_loads_to_the_defaults(self) -> None:
-        text = commented_yaml("toy")
-        Path("toy.yaml").write_text(text)
-        assert flatten(load(Path("toy.yaml"))) == DEFAULTS
-        head = [
-            "# yaml-language-server: $schema=./dropout-lab.schema.json",
-            "# Train it with: dropout-lab train toy.yaml",
-        ]
-        assert text.splitlines()[:2] == head
-        assert max(map(len, text.splitlines())) <= 120
-
-    def test_the_commented_file_shows_every_key_with_its_meaning(self) -> None:
-        lines = commented_yaml("toy").splitlines()[4:]
-        for keys in SETTINGS:
-            alike = [line for line in lines if line.strip().startswith(f"{keys[-1]}: ")]  # of two sections, at most
-            assert any(line.endswith(f"# {schema_of(keys)['description']}") for line in alike)
-
-    def test_the_commented_file_needs_a_run_name(self) -> None:
-        with pytest.raises(Refused, match="command line: name: "):
-            commented_yaml("../x\nseeds: [9]")
 
 
 def is_for_editors(line: str) -> bool:

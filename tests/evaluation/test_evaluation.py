@@ -324,7 +324,7 @@ def test_what_cannot_be_evaluated_is_refused(lab: Lab) -> None:
         ("lost", "seeds: all diverged: there is no network to evaluate"),
         ("tiny.yaml", "run: has no finished run"),
         ("tiny --samples 0", "--samples"),
-        ("nothing", "no run and no config file has this name"),
+        ("nothing", "no run and no config has this name"),
     ):
         refused = lab(f"evaluate {words}")
         assert refused.code == 2 and reason in refused.err and not refused.out
