@@ -85,8 +85,8 @@ def described(claim: Claim) -> dict[str, Any]:
 
 
 def sources(claim: Claim) -> str:
-    """Return the source of a claim and the config files of its experiment."""
-    return "; ".join([claim.source, *(f"configs/{name}.yaml" for name in configs(claim))])
+    """Return the source of a claim and the configs of its experiment, as `validate` knows them."""
+    return "; ".join([claim.source, *(f"config {name}" for name in configs(claim))])
 
 
 def configs(claim: Claim) -> list[str]:
