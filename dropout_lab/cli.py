@@ -49,6 +49,10 @@ DryRun = Annotated[bool, Option("--dry-run", help="Print the plan and stop.")]
 Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]
 Track = Annotated[str | None, Option(help="Write events while networks train: tensorboard.", metavar="TOOL")]
 Live = Annotated[bool, Option("--live", help="Draw the losses in the terminal while networks train.")]
+LivePage = Annotated[
+    Path | None,
+    Option(help="Show the curves on a page while networks train; then it is the report.", metavar="FILE.html"),
+]
 Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress.")]
 Form = Annotated[Literal["png", "svg", "pdf"], Option("--format", help="File format of the pictures.")]
 Style = Annotated[Literal["light", "dark"], Option(help="Style of the pictures; dark is the articles' style.")]
@@ -92,6 +96,7 @@ def train(
     dry_run: DryRun = False,
     as_json: Json = False,
     live: Live = False,
+    live_page: LivePage = None,
     quiet: Quiet = False,
 ) -> None:
     """Train one run: a config, with one or more seeds.
@@ -101,9 +106,8 @@ def train(
     from dropout_lab.commands.train import train
 
     with Screen(json=as_json, dry_run=dry_run, smoke=smoke) as screen:
-        options = screen.options(
-            runs_dir, data_dir, device, seeds=seeds, name=name, track=track, live=live, quiet=quiet
-        )
+        shown: dict[str, Any] = {"live": live, "live_page": live_page, "quiet": quiet}
+        options = screen.options(runs_dir, data_dir, device, seeds=seeds, name=name, track=track, **shown)
         screen.show(train(config, overrides or (), options, fresh=fresh))
 
 
@@ -149,6 +153,7 @@ def compare(
     as_csv: Annotated[bool, Option("--csv", help="Print the result as CSV.")] = False,
     markdown: Annotated[bool, Option("--md", help="Print the result as Markdown.")] = False,
     live: Live = False,
+    live_page: LivePage = None,
     quiet: Quiet = False,
 ) -> None:
     """Compare runs over paired seeds; the first is the baseline.
@@ -162,7 +167,8 @@ def compare(
     from dropout_lab.commands.until import most_seeds
 
     with Screen(json=as_json, csv=as_csv, md=markdown, dry_run=dry_run, smoke=smoke) as screen:
-        options = screen.options(runs_dir, data_dir, device, seeds=seeds, track=track, live=live, quiet=quiet)
+        shown: dict[str, Any] = {"live": live, "live_page": live_page, "quiet": quiet}
+        options = screen.options(runs_dir, data_dir, device, seeds=seeds, track=track, **shown)
         runs, overrides = apart(words)
         asked: dict[str, Any] = {"metric": metric, "min_effect": min_effect, "fail_if": fail_if or (), "out": out}
         asked |= {"tune": tune or (), "tune_seeds": tune_seeds, "explain": explain}
@@ -213,6 +219,7 @@ def sweep(
     fail_fast: Annotated[bool, Option("--fail-fast", help="Stop at the first run that fails.")] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
+    live_page: LivePage = None,
     quiet: Quiet = False,
 ) -> None:
     """Train one run per rate, and the baseline; compare them.
@@ -228,8 +235,9 @@ def sweep(
     given = {"--runs-dir": runs_dir if runs_dir != RUNS else None, "--data-dir": data_dir}
     places = [f"{option}={path}" for option, path in given.items() if path]
     with Screen(json=as_json, dry_run=dry_run, smoke=smoke) as screen:
-        training = {"jobs": jobs, "lanes": lanes, "track": track, "fail_fast": fail_fast, "quiet": quiet}
-        options = screen.options(runs_dir, data_dir, device, seeds=seeds, name=name, **training)
+        training: dict[str, Any] = {"jobs": jobs, "lanes": lanes, "track": track, "fail_fast": fail_fast}
+        shown: dict[str, Any] = {"live_page": live_page, "quiet": quiet}
+        options = screen.options(runs_dir, data_dir, device, seeds=seeds, name=name, **training, **shown)
         then: dict[str, Any] = {"baseline": not no_baseline, "confirm": confirm, "cluster": cluster, "places": places}
         then |= {"overrides": [*words, *(overrides or ())], "tune": tune or (), "tune_seeds": tune_seeds}
         most = most_seeds(until_decided, max_seeds, options)

@@ -23,5 +23,6 @@ data      data fetch, data verify, data where
 listing   list; one run's result; the plan
 progress  what a person sees while networks train
 chart     losses drawn in a terminal
+live_page  --live-page: a page of the curves while networks train
 tracking  events for TensorBoard
 """

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dropout_lab.commands import names, until
+from dropout_lab.commands import live_page, names, until
 from dropout_lab.commands import tune as tuning
 from dropout_lab.commands.names import Named, Options, Where
 from dropout_lab.commands.plan import train_missing
@@ -111,7 +111,7 @@ def compare(
         lambda: tables.to_csv(found),
         lambda: as_markdown([*before, *tables.parts(found), *said]) + (f"\n{terms.to_markdown()}" if explain else ""),
         written=f"{directory}: comparison.json, comparison.csv, curves.png, looks.json" + ", interval.png" * bool(way),
-        lost=lost,
+        lost=lost + live_page.finished(options, [job.path for job in jobs]),
         remarks=["terms     compare --explain says what every term means"] * new_here,
         tripped=tripped,
         error=failed(left_out if tripped else left_out + diverged),

@@ -61,6 +61,7 @@ class Options:
     lanes: int | None = None
     quiet: bool = False
     live: bool = False  # draw charts in the terminal while networks train
+    live_page: Path | None = None  # show the curves on this page while networks train
     fail_fast: bool = False
     track: str | None = None
     note: Callable[[str], None] = say_note
@@ -74,6 +75,8 @@ class Options:
 
     def __post_init__(self) -> None:
         check_directory("--runs-dir", self.runs)
+        if self.live_page is not None:
+            check_page("--live-page", self.live_page, (".html",))
         if self.track is not None:
             tracking.check(self.track)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dropout_lab import cost, storage
-from dropout_lab.commands import listing, progress, tracking
+from dropout_lab.commands import listing, live_page, progress, tracking
 from dropout_lab.commands.names import Options, inside
 from dropout_lab.commands.result import Result, undrawn, unwritten
 from dropout_lab.data import datasets as data
@@ -90,11 +90,12 @@ def carry_out(
         epochs = {job.path: len(missing) * job.config.training.epochs for job, missing in todo}
         work_all = sum(len(missing) * cost.seconds(job.config) for job, missing in todo)
         shown = progress.shown(sum(epochs.values()), options.quiet, epochs, work_all, options.live)
-        watching = shown, tracking.tracked(options.track)
-        with watching[0] as show, watching[1] as track, contextlib.closing(work):
+        watching = shown, tracking.tracked(options.track), live_page.watched(options)
+        with watching[0] as show, watching[1] as track, watching[2] as draw, contextlib.closing(work):
             for event in work:
                 show(event)
                 track(event)
+                draw(event)
                 failures += heed(event, options.note)
                 if failures and options.fail_fast:
                     break

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from dropout_lab.cluster import join as clusters
 from dropout_lab.commands import compare as comparing
+from dropout_lab.commands import live_page, until
 from dropout_lab.commands import names as given
 from dropout_lab.commands import tune as tuning
-from dropout_lab.commands import until
 from dropout_lab.commands.names import Configured, Options
 from dropout_lab.commands.plan import train_missing
 from dropout_lab.commands.result import Result, failed
@@ -107,7 +107,7 @@ def sweep(
         ),
         markdown=lambda: as_markdown([*before, *judging.parts(table), *said]),
         written=f"{options.runs / planned.name}: sweep.csv, sweep.png, sweep.yaml and the run directories",
-        lost=lost + more,
+        lost=lost + more + live_page.finished(options, [options.runs / planned.name]),
         error=failed(failures),
         remarks=[f"next      {why}:\n  {command}" for why, command in steps],
     )
@@ -131,6 +131,6 @@ def confirmation(
     changed = [configs.changed(member.config, {"seeds": fresh}) for member in pair]
     folder = options.runs / table.sweep.name
     jobs = [Job(folder / config.name, config) for config in changed]
-    stop_at(train_missing(jobs, options))
+    stop_at(train_missing(jobs, replace(options, live_page=None)))  # the page stays that of the sweep
     asked, looks = comparing.question(), Looks(options.runs)
     return comparing.write(jobs, asked, folder / "_confirm", looks, options.note, fresh, confirms=True)

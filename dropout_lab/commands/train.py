@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dropout_lab.commands import listing
+from dropout_lab.commands import listing, live_page
 from dropout_lab.commands import names as given
 from dropout_lab.commands import plan as plans
 from dropout_lab.commands.names import Configured, Options
@@ -40,5 +40,6 @@ def train(
         lambda width: as_text(listing.parts(run), width),
         lambda: listing.run_as_dict(run),
         markdown=lambda: as_markdown(listing.parts(run)),
+        lost=live_page.finished(options, [run.path]),
         error=failed(failures + [advice] * bool(run.diverged)),
     )

@@ -9,10 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dropout_lab.figures.plots import averaged
+from dropout_lab.errors import printable
+from dropout_lab.figures.plots import BAND, GAP, averaged
 from dropout_lab.runs.read import Run
+from dropout_lab.text import Line
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MEASURES = {
     "val_loss": "validation loss",
@@ -65,13 +70,42 @@ class Curves:
 
 def curves(run: Run) -> Curves:
     """Average the rows of a run over its seeds, at about POINTS epochs at most, evenly spaced, and the last one."""
-    rows = averaged(run)
+    return over_seeds(averaged(run))
+
+
+def over_seeds(rows: pd.DataFrame) -> Curves:
+    """Average rows, which have a gap too, over their seeds, as `curves` does."""
     rows = rows.assign(val_accuracy=100 * rows["val_accuracy"])
     over = rows.groupby("epoch")[list(MEASURES)].agg(["mean", "min", "max"])
     step = max(1, math.ceil(len(over) / POINTS))
     over = over.iloc[sorted({*range(0, len(over), step), *range(len(over))[-1:]})]
     values = {key: tuple(over[key][column].tolist() for column in ("mean", "min", "max")) for key in MEASURES}
     return Curves([int(epoch) for epoch in over.index], values)
+
+
+def section(named: Sequence[tuple[str, Curves]]) -> dict[str, Any]:
+    """Return what templates/curves.html shows of runs, given by name: the charts, and the table that is their legend.
+
+    `data` is what report.js reads.
+    """
+    drawn = [(printable(name), look(number), averaged) for number, (name, averaged) in enumerate(named)]
+    lines: list[Line] = [("run", *MEASURES.values()), *((name, *_last(averaged)) for name, averaged in named)]
+    for_script = [{"name": name, "look": classes, **averaged.as_dict()} for name, classes, averaged in drawn]
+    return {
+        "about_curves": f"{BAND} {GAP}",
+        "area": AREA,
+        "charts": [chart(measure, [averaged for *_, averaged in drawn]) for measure in MEASURES] if drawn else [],
+        "looks": [classes for _, classes, _ in drawn],
+        "last_values": lines,
+        "data": {"measures": MEASURES, "runs": for_script},
+    }
+
+
+def _last(curves: Curves) -> list[str]:
+    if not curves.epochs:
+        return ["-"] * len(MEASURES)
+    ends = [[values[-1] for values in curves.values[key]] for key in MEASURES]
+    return [f"{mean:.4g}" + (f" [{low:.4g}, {high:.4g}]" if low != high else "") for mean, low, high in ends]
 
 
 def look(number: int) -> str:

@@ -23,9 +23,9 @@ from dropout_lab.comparison.verdict import about, condition, differences, notes,
 from dropout_lab.config.resolve import to_yaml
 from dropout_lab.config.strict_yaml import written
 from dropout_lab.data.datasets import test_images
-from dropout_lab.errors import Problem, Refused, printable
-from dropout_lab.figures.plots import BAND, GAP, conditions
-from dropout_lab.report.curves import AREA, MEASURES, Curves, chart, curves, look
+from dropout_lab.errors import Problem, Refused
+from dropout_lab.figures.plots import conditions
+from dropout_lab.report.curves import curves, section
 from dropout_lab.report.images import grey, hardest, picture
 from dropout_lab.report.runs import Gathered, gather
 from dropout_lab.runs.find import is_run
@@ -65,7 +65,7 @@ def page(gathered: Gathered, data_directory: Path, looks: Looks | None = None) -
         **_verdict(comparison, refused, gathered),
         conditions=_conditions(gathered, comparison),
         comparison=_comparison(comparison, gathered.sweeps),
-        **_curves(shown),
+        **section([(run.name, curves(run)) for run in shown]),
         results=_results(shown),
         every_seed=_every_seed(shown),
         pairs=_pairs(comparison) if comparison else None,
@@ -134,28 +134,6 @@ def _comparison(comparison: Comparison | None, sweeps: Sequence[SweepTable]) -> 
         headed = (*head[:-1], "verdict")  # which needs no head on a terminal
         shown.append((f"{candidates} against baseline {about(comparison.baseline)}", [headed, *body]))
     return shown
-
-
-def _curves(shown: Sequence[Run]) -> dict[str, Any]:
-    """Return the charts, the table below them, which is their legend, and what report.js reads."""
-    drawn = [(printable(run.name), look(number), curves(run)) for number, run in enumerate(shown)]
-    last = [(run.name, *_last(averaged)) for run, (*_, averaged) in zip(shown, drawn, strict=True)]
-    for_script = [{"name": name, "look": classes, **averaged.as_dict()} for name, classes, averaged in drawn]
-    return {
-        "about_curves": f"{BAND} {GAP}",
-        "area": AREA,
-        "charts": [chart(measure, [averaged for *_, averaged in drawn]) for measure in MEASURES],
-        "looks": [classes for _, classes, _ in drawn],
-        "last_values": [("run", *MEASURES.values()), *last],
-        "data": {"measures": MEASURES, "runs": for_script},
-    }
-
-
-def _last(curves: Curves) -> list[str]:
-    if not curves.epochs:
-        return ["-"] * len(MEASURES)
-    ends = [[values[-1] for values in curves.values[key]] for key in MEASURES]
-    return [f"{mean:.4g}" + (f" [{low:.4g}, {high:.4g}]" if low != high else "") for mean, low, high in ends]
 
 
 def _results(shown: Sequence[Run]) -> list[Line]:
