@@ -103,6 +103,8 @@ def options(
     if more.get("smoke") and seeds is not None:
         raise Refused(Problem("command line", "--seeds", "must be left out: a smoke run has the seeds 0 and 1", seeds))
     chosen = parse_seeds(str(seeds)) if isinstance(seeds, int | str) else None if seeds is None else tuple(seeds)
+    if page := more.get("live_page"):
+        more["live_page"] = data.at_home(page)
     return Options(data.at_home(runs_dir), place, device, chosen, **more)
 
 

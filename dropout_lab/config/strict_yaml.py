@@ -7,11 +7,13 @@ text), with one exception: numbers must be plain decimal, and text that looks li
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import yaml
@@ -75,7 +77,8 @@ def read(data: bytes) -> Document:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise BadYaml(Fault((), line, "must be UTF-8 text", f"byte 0x{data[error.start]:02x}")) from None
-    return _parse(text)
+    document = _parse(text)
+    return replace(document, value=copy.deepcopy(document.value))
 
 
 def read_values(text: str) -> list[object]:
@@ -153,6 +156,7 @@ def written(value: object) -> str:
     return repr(value)
 
 
+@lru_cache(maxsize=2048)  # a command reads the config of each run several times
 def _parse(text: str) -> Document:
     """Read `text`. Every error that PyYAML raises becomes a BadYaml with its line."""
     reader = None

@@ -22,6 +22,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
@@ -45,6 +46,7 @@ FORMATS: dict[str, dict[str, None]] = {  # and the metadata to leave out, which 
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
 PANEL, SPACE = 2.9, 0.12  # inches: the least height of a panel, and the space between blocks of text
+NAMED, COLUMNS = 24, 8  # entries of a legend, and its columns, at most
 SMALLEST = 0.6  # of its size: text around the panels of a slide shrinks no further
 SCALED: Any = ("font.size", "figure.titlesize", "figure.labelsize", "axes.titlesize", "axes.labelsize")
 SCALED += ("xtick.labelsize", "ytick.labelsize", "legend.fontsize")
@@ -180,10 +182,15 @@ def _text(figure: Figure, text: str, points: float, weight: str | int = "normal"
 
 
 def _legend(figure: Figure, entries: Entries, points: float) -> Legend:
-    """Write the legend outside the axes, in as many columns as fit into the width of the figure."""
+    """Write the legend outside the axes, in as many columns as fit into the width of the figure.
+
+    Of more entries than a reader can tell apart the first are written, and how many are left out.
+    """
+    if more := len(entries) - NAMED if len(entries) > NAMED + 1 else 0:
+        entries = [*entries[:NAMED], (Line2D([], [], linestyle="none"), f"and {more} more")]
     artists, labels = [artist for artist, _ in entries], [textwrap.fill(label(text), 80) for _, text in entries]
     place: dict[str, Any] = {"loc": "upper center", "borderaxespad": 0, "borderpad": 0, "fontsize": points}
-    for columns in range(len(entries), 0, -1):
+    for columns in range(min(len(entries), COLUMNS), 0, -1):
         legend = figure.legend(artists, labels, ncols=columns, **place)
         if columns == 1 or size(legend)[0] <= figure.get_figwidth() - 2 * SPACE:
             break

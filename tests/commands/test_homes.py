@@ -21,6 +21,9 @@ from dropout_lab.errors import Refused
 LINES = {
     "train config": ("train ~/own.yaml --dry-run", "own.yaml"),
     "train runs_dir": ("train tiny.yaml --runs-dir=~/new --quiet", "new/tiny/summary.json"),
+    "train live_page": ("train tiny.yaml --name x --quiet --live-page=~/train.html", "train.html"),
+    "compare live_page": ("compare base drop --runs-dir=~/runs --live-page=~/compare.html", "compare.html"),
+    "sweep live_page": ("sweep tiny.yaml --rates 0.2 --quiet --live-page=~/sweep.html", "sweep.html"),
     "compare out": ("compare base drop --runs-dir=~/runs --out=~/out", "out/comparison.json"),
     "sweep config": ("sweep ~/own.yaml --rates 0.2 --dry-run", "own.yaml"),
     "reproduce out": ("reproduce T1 --quiet --out=~/claims.html", "claims.html"),

@@ -572,3 +572,14 @@ def test_the_users_matplotlib_settings_neither_leak_in_nor_out(toy: Toys, tmp_pa
         save(plots.curves(run), tmp_path / "theirs.png")
         assert dict(matplotlib.rcParams) == before
     assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "theirs.png").read_bytes()
+
+
+def test_a_legend_names_the_first_runs_and_says_how_many_it_leaves_out() -> None:
+    most = figures.NAMED
+    runs = [toy(f"run-{number}", seeds=1, epochs=2) for number in range(most + 3)]
+    (legend,) = comparison(runs).legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert [name.split(" ")[0] for name in names[:-1]] == [f"run-{number}" for number in range(most)]
+    assert names[-1] == "and 3 more"
+    (whole,) = comparison(runs[: most + 1]).legends
+    assert whole.get_texts()[-1].get_text().startswith(f"run-{most}"), "one more has the place of the words"
