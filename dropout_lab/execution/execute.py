@@ -9,15 +9,16 @@ import contextlib
 from collections import defaultdict, deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from dropout_lab.config.settings import DataConfig
+from dropout_lab.data.datasets import check_parts
 from dropout_lab.execution.units import EpochDone, Event, Noted, SeedDone, Task, Unit, UnitFailed, group
 from dropout_lab.execution.workers import Message, Progress, dataset
 from dropout_lab.runs.job import Job
 from dropout_lab.runs.record import RunWriter, writing
 from dropout_lab.storage import atomic_write
-from dropout_lab.training import Ended, Lane, split_as
+from dropout_lab.training import Ended, Lane
 
 Messages = Generator[tuple[Unit, Message], None, None]  # each with the unit that it is about
 
@@ -54,15 +55,24 @@ def execute(jobs: Iterable[Job], source: Source) -> Generator[Event, None, None]
         yield from writers.noted()
 
 
-def check_data(jobs: Iterable[Job], source: Source) -> dict[DataConfig, str]:
-    """Load and split the data of all jobs; return the SHA-256 of each. Raises `Refused` if they are missing or bad."""
-    distinct = dict.fromkeys(job.config.data for job in jobs)
-    digests = {}
-    for config in sorted(distinct, key=lambda data: (data.dataset, data.scale)):  # so that each is loaded once
-        data = dataset(config.dataset, config.scale, source.data, source.checks_on)
-        split_as(config, len(data.images), seed=0)
-        digests[config] = data.sha256
-    return digests
+class Checked(NamedTuple):
+    """What a check of data found: their SHA-256, and remarks for the user."""
+
+    sha256: str
+    notes: tuple[str, ...]
+
+
+def check_data(jobs: Iterable[Job], source: Source) -> dict[DataConfig, Checked]:
+    """Load and divide the data of all jobs. Raises `Refused` if they are missing, bad, or lack a class in training."""
+    seeds: dict[DataConfig, set[int]] = defaultdict(set)
+    for job in jobs:
+        seeds[job.config.data].update(job.config.seeds)
+    checked = {}
+    for config in sorted(seeds, key=lambda data: (data.dataset, data.scale)):  # so that each is loaded once
+        data = dataset(config, source.data, source.checks_on, min(seeds[config]))
+        notes = check_parts(data, config.parts, sorted(seeds[config]))
+        checked[config] = Checked(data.sha256, (*data.notes, *notes))
+    return checked
 
 
 class Writers:
@@ -90,7 +100,7 @@ class Writers:
         """Return the writer of a job's run directory. Opens the directory if it is not open yet."""
         if job.path not in self.open:
             stack = contextlib.ExitStack()
-            writer = stack.enter_context(writing(job, self.data[job.config.data]))
+            writer = stack.enter_context(writing(job, self.data[job.config.data].sha256))
             self.open[job.path] = writer, stack
             self.notes += [note for note in writer.checkpoints.notes if note not in self.told]
             self.told.update(writer.checkpoints.notes)

@@ -13,6 +13,7 @@ from functools import lru_cache
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 from pathlib import Path
 
+from dropout_lab.config.settings import DataConfig
 from dropout_lab.data.datasets import Data, load
 from dropout_lab.errors import LabError
 from dropout_lab.runs.row import Row, Snapshot
@@ -67,8 +68,7 @@ def work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Message]:
 
 
 def _work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Message]:
-    config = lanes[0].config.data
-    data = dataset(config.dataset, config.scale, settings.data_directory, settings.device)
+    data = dataset(lanes[0].config.data, settings.data_directory, settings.device, lanes[0].seed)
     for event in train(lanes, data, settings.device, settings.threads):
         if isinstance(event, Ended):
             yield event
@@ -76,10 +76,12 @@ def _work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Message]:
             yield Progress(event.rows, event.seconds, {lane: event.snapshot(lane) for lane in event.rows})
 
 
-@lru_cache(maxsize=1)
-def dataset(name: str, scale: str, directory: Path, device: str) -> Data:
-    """Load a data set. The last one stays in memory for the next unit."""
-    return load(name, scale, directory, device)
+def dataset(config: DataConfig, directory: Path, device: str, seed: int) -> Data:
+    """Load the data of one seed. The last data stay in memory for the next unit."""
+    return _kept(config.dataset, config.scale, directory, device, config.parts_of_numbers, config.numbers_of(seed))
+
+
+_kept = lru_cache(maxsize=1)(load)
 
 
 class Worker:
