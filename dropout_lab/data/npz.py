@@ -80,10 +80,10 @@ def read(path: Path, parts: split.Parts = split.AS_ALWAYS) -> Stored:
     Raises Refused with every problem found in one of three steps: the headers (so that a small file cannot ask for much
     memory), the bytes, the numbers. Each step needs the one before it.
     """
-    import numpy as np
-
     if not os.path.isfile(path):
         raise Refused(Problem(str(path), "file", "is not there or not a file", path.name))
+    import numpy as np
+
     findings: list[Finding] = []
     try:
         archive = zipfile.ZipFile(path)

@@ -331,13 +331,13 @@ def test_an_old_run_with_a_relative_path_finds_its_data(tmp_path: Path, monkeypa
 
 
 def test_clean_metrics_of_own_data_are_of_a_random_sample(tmp_path: Path) -> None:
-    given(tmp_path)
-    for how in ("stratified", "random"):
+    given(tmp_path, "", np.concatenate([np.repeat([0, 1, 2], 60), np.arange(30) % 3]))
+    for how in ("stratified", "random", "tail"):
         settings = {"dataset": str(tmp_path / "own.npz"), "validation_from": how}
         config = resolve({"data": settings}, where="here", name="toy")
         loaded = data.load(config.data.dataset, "unit", tmp_path, parts=config.data.parts)
         images, labels = Examples([Lane(config, 0)], loaded).clean
-        assert len(set(labels[0].tolist())) == 3 and images.shape[1] == len(labels[0]) == 15
+        assert len(set(labels[0].tolist())) == 3 and images.shape[1] == len(labels[0]) == 17
     indices = torch.arange(100, 150)
     drawn = sample(indices, 10)
     assert len(set(drawn.tolist())) == 10 and set(drawn.tolist()) <= set(indices.tolist())
