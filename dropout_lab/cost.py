@@ -22,8 +22,9 @@ def seconds(config: Config, speed: float = SPEED) -> float:
     `MOVED` seconds for each weight. At its end an epoch evaluates the validation images and as many training images: 2
     operations for each weight and image. Trainings took 0.75 to 1.2 times the result (docs/log.md).
     """
-    of, size, images = config.data.size, weights(config), config.data.training_images
-    validation = of.train - config.data.parts.left(of.train, of.held_out)
+    of, size = config.data.size, weights(config)
+    validation = of.held_out or of.train * config.data.validation_fraction
+    images = min(config.data.train_size or of.train, of.train - validation)
     step = STEP + size * (6 * config.training.batch_size / speed + MOVED)
     evaluated = 2 * size * (validation + min(images, validation)) / speed
     return config.training.epochs * (math.ceil(images / config.training.batch_size) * step + evaluated)

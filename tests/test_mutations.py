@@ -210,8 +210,8 @@ GUARDS = {
     ),
     "an endless path is no file": Guard(
         "config/check",
-        "not os.path.isfile(at_home(dataset)):",
-        '__import__("pathlib").Path(dataset).stat():',
+        "if not os.path.isfile(path):",
+        "if not path.stat():",
         "test_fuzzing.py::nasty",
     ),
     "an empty key has a name": Guard(
@@ -494,7 +494,7 @@ GUARDS = {
     ),
     "a scale learns from the training part": Guard(
         "data/datasets",
-        "parts.divide(labels, stored.held_out, seed)[0].numpy()",
+        "parts.divide(labels, stored.held_out, draw)[0].numpy()",
         "np.arange(len(images))",
         "test_own_data.py::standardize_learns",
     ),
@@ -502,7 +502,7 @@ GUARDS = {
         "data/scale", "if not 0 <= low <= high <= 1:", "if False:", "test_own_data.py::unit_takes"
     ),
     "seeds with numbers of their own share no lanes": Guard(
-        "execution/units", "config.data.numbers_of(task.seed)", "0", "test_own_data.py::never_share_lanes"
+        "execution/units", "config.draw_of_numbers(task.seed)", "(0, 0)", "test_own_data.py::never_share_lanes"
     ),
     "clean metrics of own data are of a sample": Guard(
         "training",

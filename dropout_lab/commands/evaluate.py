@@ -38,7 +38,9 @@ def evaluate(named: Run | Where, samples: int, options: Options, look: Look) -> 
     if (needed := TORCH + 4 * 4 * samples * of.test * of.classes * 2) > machine.available_memory():
         reason = f"needs about {needed / machine.GIB:.1f} GiB of memory, more than is free; average fewer passes"
         raise Refused(Problem("command line", "--samples", reason, samples))
-    loaded = data.load(dataset, settings.scale, options.data, parts=settings.parts)
+    loaded = data.load(
+        dataset, settings.scale, options.data, parts=settings.parts, draw=run.config.draw_of_numbers(run.seeds[0])
+    )
     if loaded.sha256 != run.summary.data_sha256:
         reason = "has changed since the run was trained; to train on what it is now, " + MOVE_AWAY
         raise Refused(Problem(str(run.path), dataset, reason, loaded.sha256))
@@ -79,7 +81,7 @@ def refuse_other_numbers(run: Run) -> None:
     if run.outdated:
         reason = "was trained by an earlier version, which scaled such data otherwise; to train it anew, " + MOVE_AWAY
         raise Refused(Problem(str(run.path), "data.scale", reason, run.config.data.scale))
-    if run.config.data.numbers_of(1):
+    if len({run.config.draw_of_numbers(seed) for seed in run.seeds}) > 1:
         reason = (
             "gives every seed numbers of its own here, and evaluate reads one data set; use validation_from stratified"
         )

@@ -130,9 +130,8 @@ def prepare(todo: Sequence[Step], options: Options) -> Generator[Event, None, No
     for device, steps in by_device(todo, options.place.device).items():
         source = options.place.source(options.data, device, layout(steps, device, options), options.lanes)
         parts.append(([job for job, _ in steps], source))
-    notes = [checked.notes for part in parts for checked in execution.check_data(*part).values()]
-    for note in dict.fromkeys(note for of_data in notes for note in of_data):
-        options.note(note)
+    for jobs, source in parts:
+        execution.check_data(jobs, source, options.note)
     return (event for jobs, source in parts for event in execution.execute(jobs, source))
 
 

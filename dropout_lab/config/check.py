@@ -58,7 +58,7 @@ class Draft:
         return config
 
     def place(self, dataset: str) -> str:
-        """Return the full path of a user's own data, which must be there.
+        """Return the path of a user's own data, which must be there, from the current directory.
 
         In a file it is relative to the folder of that file; on the command line and in Python, to the current one.
         """
@@ -67,7 +67,7 @@ class Draft:
         if not os.path.isfile(path):
             looked = "" if str(path) == dataset else f" (looked for {shown(str(path))})"
             self.report([key], f"no such file{looked}{did_you_mean(nearest_file(path, ('.npz',)))}", dataset)
-        return os.path.abspath(path)
+        return str(path)
 
     def merged(
         self, mapping: Mapping[str, object], words: Sequence[str], values: Mapping[str, object]

@@ -27,8 +27,8 @@ def load(
 
     If there is no such file, `path` may be the name of a config that comes with the package, such as digits-dropout.
     `values` are Python objects by dotted key: {"training.epochs": 3}. The later change wins. The name defaults to the
-    file's stem. Raises Refused with every problem found. A user's own data are found from the folder of the file, and
-    the config has their full path. Without `check_files` it is the config of a run: its data need not be there, and
+    file's stem. Raises Refused with every problem found. A user's own data are found from the folder of the file.
+    Without `check_files` it is the config of a run: its data need not be there, and
     are looked for again if they or the run have moved.
     """
     where, path = str(path), at_home(path)

@@ -23,8 +23,8 @@ from pydantic_core import CoreSchema, core_schema
 from dropout_lab.config.ranges import MAX_SEED, MAX_VALUES
 from dropout_lab.config.rules import Schema
 from dropout_lab.config.strict_yaml import Keys, written
-from dropout_lab.data.datasets import DATASETS, Dimensions, dimensions
-from dropout_lab.data.split import FIRST, Draw, Parts
+from dropout_lab.data.datasets import DATASETS, Dimensions, at_home, dimensions
+from dropout_lab.data.split import Parts
 from dropout_lab.dropout import CUT, DROPOUTS, SCHEDULES
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -301,6 +301,21 @@ class Config(Section):
         if self.data.is_own or self.data.scale == "standardize":
             decisive["revision"] = REVISION
         return hashlib.sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    def draw(self, seed: int) -> Draw:
+        """Return the seeds by which the network of `seed` draws its validation and its training images."""
+        return self.streams.seed_of("split", seed), self.streams.seed_of("subset", seed)
+
+    def draw_of_numbers(self, seed: int) -> Draw:
+        """Return the draw that decides the scaled numbers of the images; the same one where they are equal for all."""
+        return self.draw(seed) if self.data.scale == "standardize" and self.data.parts.by_seed else FIRST
+
+    def kept(self) -> Config:
+        """Return the config as a run keeps it: with the full path of a user's own data."""
+        if not self.data.is_own:
+            return self
+        data = self.data.model_copy(update={"dataset": os.path.abspath(at_home(self.data.dataset))})
+        return self.model_copy(update={"data": data})
 
     @property
     def rates(self) -> tuple[float, ...]:

@@ -118,9 +118,16 @@ def dimensions(dataset: str, parts: Parts = AS_ALWAYS) -> Dimensions:
     entry = _registered(dataset)
     if entry:
         return Dimensions(entry.train_count, entry.test_count, math.prod(entry.shape), entry.classes)
+    return _npz_dimensions(at_home(dataset), parts, version(dataset))
+
+
+def version(dataset: str) -> tuple[int, ...]:
+    """Return what tells a user's own file from what it was before, or from another file of the same name."""
     path = at_home(dataset)
-    facts = path.stat() if os.path.isfile(path) else None
-    return _npz_dimensions(path, parts, facts and (facts.st_mtime_ns, facts.st_size, facts.st_ino))
+    if dataset in DATASETS or not os.path.isfile(path):
+        return ()
+    facts = path.stat()
+    return facts.st_mtime_ns, facts.st_size, facts.st_ino
 
 
 @lru_cache
@@ -136,8 +143,8 @@ def load(
     """Return the data set called `dataset`, or in the .npz file at that path: files verified, images scaled.
 
     `scale` is a key of SCALES, `directory` is where data sets are kept. What a scale learns of the numbers it learns
-    from the images that are trained on, as `parts` and `draw` divide them. Raises Refused for missing, corrupt or unsuitable
-    data.
+    from the images that are trained on, as `parts` and `draw` divide them. Raises Refused for missing, corrupt or
+    unsuitable data.
     """
     import numpy as np
     import torch

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict, deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, Protocol, Self
 
 from dropout_lab.config.settings import DataConfig
 from dropout_lab.data.datasets import check_parts
 from dropout_lab.execution.units import EpochDone, Event, Noted, SeedDone, Task, Unit, UnitFailed, group
-from dropout_lab.execution.workers import Message, Progress, dataset
+from dropout_lab.execution.workers import Message, Progress, dataset_of
 from dropout_lab.runs.job import Job
 from dropout_lab.runs.record import RunWriter, writing
 from dropout_lab.storage import atomic_write
@@ -55,24 +55,25 @@ def execute(jobs: Iterable[Job], source: Source) -> Generator[Event, None, None]
         yield from writers.noted()
 
 
-class Checked(NamedTuple):
-    """What a check of data found: their SHA-256, and remarks for the user."""
+def check_data(
+    jobs: Iterable[Job], source: Source, note: Callable[[str], None] = lambda text: None
+) -> dict[DataConfig, str]:
+    """Load and divide the data of all jobs; return the SHA-256 of each. `note` takes remarks on them.
 
-    sha256: str
-    notes: tuple[str, ...]
-
-
-def check_data(jobs: Iterable[Job], source: Source) -> dict[DataConfig, Checked]:
-    """Load and divide the data of all jobs. Raises `Refused` if they are missing, bad, or lack a class in training."""
-    seeds: dict[DataConfig, set[int]] = defaultdict(set)
+    Raises `Refused` if they are missing, bad, or a class is missing where it must not be.
+    """
+    lanes: dict[DataConfig, list[Lane]] = defaultdict(list)
     for job in jobs:
-        seeds[job.config.data].update(job.config.seeds)
-    checked = {}
-    for config in sorted(seeds, key=lambda data: (data.dataset, data.scale)):  # so that each is loaded once
-        data = dataset(config, source.data, source.checks_on, min(seeds[config]))
-        notes = check_parts(data, config.parts, sorted(seeds[config]))
-        checked[config] = Checked(data.sha256, (*data.notes, *notes))
-    return checked
+        lanes[job.config.data] += [Lane(job.config, seed) for seed in job.config.seeds]
+    digests, notes = {}, dict[str, None]()
+    for config in sorted(lanes, key=lambda data: (data.dataset, data.scale)):  # so that each is loaded once
+        data = dataset_of(lanes[config][0], source.data, source.checks_on)
+        draws = dict.fromkeys(lane.config.draw(lane.seed) for lane in lanes[config])
+        notes |= dict.fromkeys([*data.notes, *check_parts(data, config.parts, draws)])
+        digests[config] = data.sha256
+    for text in notes:
+        note(text)
+    return digests
 
 
 class Writers:
@@ -100,7 +101,7 @@ class Writers:
         """Return the writer of a job's run directory. Opens the directory if it is not open yet."""
         if job.path not in self.open:
             stack = contextlib.ExitStack()
-            writer = stack.enter_context(writing(job, self.data[job.config.data].sha256))
+            writer = stack.enter_context(writing(job, self.data[job.config.data]))
             self.open[job.path] = writer, stack
             self.notes += [note for note in writer.checkpoints.notes if note not in self.told]
             self.told.update(writer.checkpoints.notes)

@@ -13,8 +13,8 @@ from functools import lru_cache
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 from pathlib import Path
 
-from dropout_lab.config.settings import DataConfig
-from dropout_lab.data.datasets import Data, load
+from dropout_lab.data.datasets import Data, load, version
+from dropout_lab.data.split import Draw, Parts
 from dropout_lab.errors import LabError
 from dropout_lab.runs.row import Row, Snapshot
 from dropout_lab.training import Ended, Lane, train
@@ -68,7 +68,7 @@ def work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Message]:
 
 
 def _work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Message]:
-    data = dataset(lanes[0].config.data, settings.data_directory, settings.device, lanes[0].seed)
+    data = dataset_of(lanes[0], settings.data_directory, settings.device)
     for event in train(lanes, data, settings.device, settings.threads):
         if isinstance(event, Ended):
             yield event
@@ -76,12 +76,19 @@ def _work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Message]:
             yield Progress(event.rows, event.seconds, {lane: event.snapshot(lane) for lane in event.rows})
 
 
-def dataset(config: DataConfig, directory: Path, device: str, seed: int) -> Data:
-    """Load the data of one seed. The last data stay in memory for the next unit."""
-    return _kept(config.dataset, config.scale, directory, device, config.parts_of_numbers, config.numbers_of(seed))
+def dataset_of(lane: Lane, directory: Path, device: str) -> Data:
+    """Load the data of a lane, with the numbers that its images have for its seed."""
+    of = lane.config.data
+    how = of.parts_of_numbers, lane.config.draw_of_numbers(lane.seed)
+    return dataset(of.dataset, of.scale, directory, device, *how, version=version(of.dataset))
 
 
-_kept = lru_cache(maxsize=1)(load)
+@lru_cache(maxsize=1)
+def dataset(
+    name: str, scale: str, directory: Path, device: str, parts: Parts, draw: Draw, version: tuple[int, ...]
+) -> Data:
+    """Load a data set. The last one stays in memory for the next unit, unless its file is another one by then."""
+    return load(name, scale, directory, device, parts, draw)
 
 
 class Worker:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,8 @@ class Job:
         if recorded.lasting_identity == self.config.lasting_identity:
             return recorded
         old, new = configs.flatten(recorded), configs.flatten(self.config)
+        if os.path.basename(recorded.data.dataset) == os.path.basename(self.config.data.dataset):
+            old["data.dataset"] = new["data.dataset"]  # the digest tells files of one name apart
         differing = [key for key in new if old[key] != new[key] and key not in ("name", "seeds", "device")]
         reason = "this run exists with another value ({}); choose another name, or " + MOVE_AWAY
         raise Refused(*(Problem(str(self.path), key, reason.format(shown(old[key])), new[key]) for key in differing))

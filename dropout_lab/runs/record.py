@@ -57,7 +57,7 @@ class RunWriter:
         self.records = self.checkpoints.read()
         finished = finished_records(self.path, origin)
         self.records.update(finished)
-        self.config = job.with_seeds(self.records)
+        self.config = job.with_seeds(self.records).kept()
         self.data_sha256 = data_sha256
         if not self.finished:
             self._begin(finished)

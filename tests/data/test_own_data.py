@@ -19,7 +19,7 @@ from generated import refused, save
 import dropout_lab as api
 from dropout_lab.config.resolve import resolve
 from dropout_lab.data import datasets as data
-from dropout_lab.data.split import FIXED, Parts, a_fifth, check_classes, in_proportion, sample, split
+from dropout_lab.data.split import FIRST, Parts, a_fifth, check_classes, in_proportion, sample, split
 from dropout_lab.errors import Refused
 from dropout_lab.runs import read as runs
 from dropout_lab.streams import stream
@@ -73,13 +73,13 @@ def test_a_fifth_of_each_class_tests_and_a_tenth_of_the_rest_validates() -> None
     assert len(tests) == len(SORTED) // 5 and np.bincount(SORTED[tests]).tolist() in ([12, 14, 9], [12, 13, 10])
     rest = np.delete(SORTED, tests)
     for seed in (0, 1):
-        training, validation = STRATIFIED.divide(rest, 0, seed)
+        training, validation = STRATIFIED.divide(rest, 0, (seed, seed))
         assert len(training) == int(len(rest) * 0.9) and torch.equal(
             torch.cat([training, validation]).sort().values, torch.arange(len(rest))
         )
         assert np.abs(np.bincount(rest[validation]) - 0.1 * np.bincount(rest)).max() < 1
-        assert torch.equal(validation, STRATIFIED.divide(rest, 0, FIXED)[1])  # the same for every seed
-    small = Parts(validation_from="stratified", train_size=9).divide(rest, 0, 0)[0]
+        assert torch.equal(validation, STRATIFIED.divide(rest, 0, FIRST)[1])  # the same for every seed
+    small = Parts(validation_from="stratified", train_size=9).divide(rest, 0, FIRST)[0]
     assert set(rest[small]) == {0, 1, 2}
 
 
@@ -151,7 +151,7 @@ def test_a_class_that_only_validation_or_test_lack_is_noted(lab: Lab) -> None:
 def test_many_missing_classes_are_cut_short() -> None:
     labels = np.repeat(np.arange(40), 3)
     with pytest.raises(Refused, match=r"the classes 4, 5, 6, 7, 8, 9, 10, 11, 12, 13 and 26 more to train on"):
-        check_classes(Parts(train_size=12), labels, labels, 0, [0])
+        check_classes(Parts(train_size=12), labels, labels, 0, [FIRST])
 
 
 # ------------------------------------------------------------------------------------------------------------- scales
@@ -161,17 +161,17 @@ def test_standardize_learns_from_the_training_part_alone(tmp_path: Path) -> None
     x = np.random.default_rng(1).normal(50, 20, (100, 3)).astype(np.float32)
     x[:, 1] = 7
     own = {"x_train": x, "y_train": np.arange(100) % 2, "x_test": x[:9], "y_test": np.arange(9) % 2}
-    for parts, seed in ((STRATIFIED, 0), (Parts(validation_from="random"), 5), (Parts(train_size=20), 0)):
+    for parts, draw in ((STRATIFIED, FIRST), (Parts(validation_from="random"), (5, 0)), (Parts(train_size=20), FIRST)):
         path = save(tmp_path / "own.npz", **own)
-        first = data.load(path, "standardize", tmp_path, parts=parts, seed=seed)
-        training, validation = parts.divide(own["y_train"], 0, seed)
+        first = data.load(path, "standardize", tmp_path, parts=parts, draw=draw)
+        training, validation = parts.divide(own["y_train"], 0, draw)
         assert first.images[training][:, [0, 2]].mean(0).abs().max() < 1e-5
         assert (first.images[training][:, [0, 2]].std(0, correction=0) - 1).abs().max() < 1e-5
         assert not first.images[:, 1].any() and not first.test_images[:, 1].any()
         changed = x.copy()
         changed[validation] = 1e6
         path = save(tmp_path / "own.npz", **own | {"x_train": changed})
-        again = data.load(path, "standardize", tmp_path, parts=parts, seed=seed)
+        again = data.load(path, "standardize", tmp_path, parts=parts, draw=draw)
         assert torch.equal(again.images[training], first.images[training])
 
 
@@ -221,7 +221,7 @@ def test_validation_arrays_validate(kind: str, lab: Lab) -> None:
     outcome = lab("train own.yaml --quiet")
     assert (outcome.code, notes(outcome)) == (0, [])
     loaded = data.load(str(lab.path / "own.npz"), "unit", lab.path, parts=STRATIFIED)
-    training, validation = STRATIFIED.divide(loaded.labels.numpy(), loaded.held_out, 0)
+    training, validation = STRATIFIED.divide(loaded.labels.numpy(), loaded.held_out, FIRST)
     assert np.array_equal(loaded.images[validation].numpy(), x[::5] / 2) and len(training) == len(x)
     assert set(training.tolist()) == set(range(len(x)))
     for how in ("tail", "random"):
@@ -260,7 +260,7 @@ def test_bad_validation_arrays_are_refused(arrays: dict[str, Any], expected: str
 def test_arrays_that_are_not_used_are_named(lab: Lab) -> None:
     given(lab.path, "", weights=np.ones(3), groups=np.ones(3))
     outcome = lab("train own.yaml --quiet")
-    assert outcome.code == 0 and notes(outcome) == [f"{lab.path}/own.npz: not used: weights, groups"]
+    assert outcome.code == 0 and notes(outcome) == ["own.npz: not used: weights, groups"]
 
 
 # ------------------------------------------------------------------------------------------------------------- places
@@ -284,7 +284,10 @@ def test_a_path_that_is_typed_or_in_python_is_relative_to_where_you_are(lab: Lab
     outcome = lab("train project/own.yaml data.dataset=own.npz --name other")
     assert outcome.code == 2 and "command line: data.dataset: no such file (got own.npz)" in outcome.err
     config = {"data": {"dataset": "project/own.npz"}, "network": {"hidden": [8]}, "training": {"epochs": 1}}
-    assert Path(api.train(config).config.data.dataset) == lab.path / "project" / "own.npz"
+    run = api.train(config)
+    assert Path(run.config.data.dataset) == lab.path / "project" / "own.npz"
+    given(lab.path / "project", "", SORTED[:100])
+    assert api.train(config, name="anew").summary.data_sha256 != run.summary.data_sha256  # none is kept in memory
 
 
 def test_a_message_says_where_it_looked(lab: Lab) -> None:
