@@ -12,7 +12,7 @@ import math
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -24,7 +24,7 @@ from dropout_lab.config.ranges import MAX_SEED, MAX_VALUES
 from dropout_lab.config.rules import Schema
 from dropout_lab.config.strict_yaml import Keys, written
 from dropout_lab.data.datasets import DATASETS, Dimensions, at_home, dimensions
-from dropout_lab.data.split import Parts
+from dropout_lab.data.split import FIRST, Draw, Parts
 from dropout_lab.dropout import CUT, DROPOUTS, SCHEDULES
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -120,8 +120,12 @@ class DataConfig(Section):
 
     @property
     def parts_of_numbers(self) -> Parts:
-        """The parts as far as the loaded numbers depend on them: what is equal is loaded once."""
-        return self.parts if self.is_own or self.scale == "standardize" else Parts()
+        """The parts as far as the loaded numbers depend on them: what is equal is loaded once.
+
+        A scale learns from all images that validation leaves, also where fewer are trained on.
+        """
+        whole = replace(self.parts, train_size=None, train_from="head")
+        return whole if self.is_own or self.scale == "standardize" else Parts()
 
     @property
     def size(self) -> Dimensions:
@@ -308,7 +312,8 @@ class Config(Section):
 
     def draw_of_numbers(self, seed: int) -> Draw:
         """Return the draw that decides the scaled numbers of the images; the same one where they are equal for all."""
-        return self.draw(seed) if self.data.scale == "standardize" and self.data.parts.by_seed else FIRST
+        by_seed = self.data.scale == "standardize" and self.data.validation_from == "random"
+        return (self.draw(seed)[0], 0) if by_seed else FIRST
 
     def kept(self) -> Config:
         """Return the config as a run keeps it: with the full path of a user's own data."""

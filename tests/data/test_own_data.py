@@ -161,7 +161,7 @@ def test_standardize_learns_from_the_training_part_alone(tmp_path: Path) -> None
     x = np.random.default_rng(1).normal(50, 20, (100, 3)).astype(np.float32)
     x[:, 1] = 7
     own = {"x_train": x, "y_train": np.arange(100) % 2, "x_test": x[:9], "y_test": np.arange(9) % 2}
-    for parts, draw in ((STRATIFIED, FIRST), (Parts(validation_from="random"), (5, 0)), (Parts(train_size=20), FIRST)):
+    for parts, draw in ((STRATIFIED, FIRST), (Parts(validation_from="random"), (5, 0))):
         path = save(tmp_path / "own.npz", **own)
         first = data.load(path, "standardize", tmp_path, parts=parts, draw=draw)
         training, validation = parts.divide(own["y_train"], 0, draw)
