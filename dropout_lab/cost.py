@@ -6,7 +6,6 @@ import math
 from itertools import pairwise
 
 from dropout_lab.config.settings import Config
-from dropout_lab.data import datasets as data
 from dropout_lab.dropout import DROPOUTS
 
 SPEED = 1e11  # floating-point operations per second of a core in a training's products
@@ -23,8 +22,8 @@ def seconds(config: Config, speed: float = SPEED) -> float:
     `MOVED` seconds for each weight. At its end an epoch evaluates the validation images and as many training images: 2
     operations for each weight and image. Trainings took 0.75 to 1.2 times the result (docs/log.md).
     """
-    of, size = data.dimensions(config.data.dataset), weights(config)
-    validation = of.train * config.data.validation_fraction
+    of, size = config.data.size, weights(config)
+    validation = of.held_out or of.train * config.data.validation_fraction
     images = min(config.data.train_size or of.train, of.train - validation)
     step = STEP + size * (6 * config.training.batch_size / speed + MOVED)
     evaluated = 2 * size * (validation + min(images, validation)) / speed
@@ -33,15 +32,15 @@ def seconds(config: Config, speed: float = SPEED) -> float:
 
 def weights(config: Config) -> int:
     """Return how many weights a network has on its data, biases not counted."""
-    of = data.dimensions(config.data.dataset)
+    of = config.data.size
     return sum(a * b for a, b in pairwise((of.features, *config.widths, of.classes)))
 
 
 def memory(config: Config, lanes: int) -> int:
     """Return about how many bytes a process holds while it trains `lanes` networks of `config` side by side."""
-    of, hidden, batch = data.dimensions(config.data.dataset), config.widths, config.training.batch_size
+    of, hidden, batch = config.data.size, config.widths, config.training.batch_size
     own = "random" in (config.data.validation_from, config.data.train_from)  # then each lane evaluates its own images
-    held_out = int(2 * config.data.validation_fraction * of.train) * (lanes if own else 1)
+    held_out = 2 * (of.train - config.data.parts.left(of.train, of.held_out)) * (lanes if own else 1)
     images = 4 * of.features * (of.train * 1.25 + of.test * 1.25 + held_out)  # stored as bytes, used as float32
     parameters = 4 * weights(config) * 8  # weights, gradients, two moments, best weights, copies to save
     logits = 4 * max(16, of.classes) * 4 * of.train  # of one epoch, with the arrays computed from them

@@ -20,6 +20,7 @@ PURPOSES = {
     "label noise": 5,
     "evaluation": 6,
     "calibration": 7,
+    "division": 8,
 }
 
 

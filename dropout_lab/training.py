@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dropout_lab.config.settings import Config, DataConfig
+from dropout_lab.config.settings import Config
 from dropout_lab.cost import CHUNK, FEWEST_ROWS
 from dropout_lab.data.datasets import Data
-from dropout_lab.data.split import noisy, split
+from dropout_lab.data.split import noisy, sample
 from dropout_lab.dropout import DROPOUTS, MASKS, NONE, Draw, Noise, shares
 from dropout_lab.network import ALIGNMENT, Network, cross_entropy, empty, empty_like, padded
 from dropout_lab.optimizer import Optimizer, learning_rate_and_momentum
@@ -156,32 +156,28 @@ def diverged(losses: Tensor, batch: int, epoch: int, data: Data) -> Outcome:
     return Outcome(DivergedSeed(epoch=epoch, step=step), {}, data.sha256)
 
 
-def split_as(config: DataConfig, count: int, seed: int, subset_seed: int | None = None) -> tuple[Tensor, Tensor]:
-    """Return the indices of the training images and of the validation images among `count` images (data/split.py)."""
-    chosen = config.validation_fraction, config.validation_from, config.train_size
-    return split(count, *chosen, seed, config.train_from, subset_seed)
-
-
 class Examples:
     """The examples that lanes learn from and are evaluated on. If all lanes draw them alike, one copy stands for all.
 
     labels: (lanes or 1, n), of all training images, with label noise. targets: the same, one-hot, (lanes or 1, n,
-    padded classes). clean: as many training images as there are validation images. validation: with true labels.
-    steps: of one epoch.
+    padded classes). clean: as many training images as there are validation images, the first ones; of a user's own
+    data, whose file may be in order, a random sample. validation: with true labels. steps: of one epoch.
     """
 
     def __init__(self, lanes: Sequence[Lane], data: Data) -> None:
         settings = lanes[0].config.data
         drawn = [[lane.seed_of(purpose) for purpose in ("order", "split", "subset", "label noise")] for lane in lanes]
         self.orders, *seeds = zip(*(drawn[:1] if drawn.count(drawn[0]) == len(drawn) else drawn), strict=True)
-        splits = [split_as(settings, len(data.images), *own) for own in zip(*seeds[:2], strict=True)]
+        true_labels = data.labels.cpu().numpy()
+        splits = [settings.parts.divide(true_labels, data.held_out, own) for own in zip(*seeds[:2], strict=True)]
         self.indices = [indices for indices, _ in splits]
         self.steps = -(-len(self.indices[0]) // lanes[0].config.training.batch_size)
         self.labels = data.labels[None]
         if settings.label_noise:
             self.labels = noisy(data.labels, self.indices, settings.label_noise, data.classes, seeds[2])
         self.targets = torch.nn.functional.one_hot(self.labels, padded(data.classes)).to(data.images.dtype)
-        self.clean = select(data.images, self.labels, [indices[: len(held_out)] for indices, held_out in splits])
+        first = sample if settings.is_own else lambda indices, count: indices[:count]
+        self.clean = select(data.images, self.labels, [first(indices, len(held_out)) for indices, held_out in splits])
         self.validation = select(data.images, data.labels[None], [held_out for _, held_out in splits])
 
     def shuffled(self, epoch: int) -> Tensor:

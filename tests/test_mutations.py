@@ -210,8 +210,8 @@ GUARDS = {
     ),
     "an endless path is no file": Guard(
         "config/check",
-        "not os.path.isfile(at_home(dataset)):",
-        '__import__("pathlib").Path(dataset).stat():',
+        "if not os.path.isfile(path):",
+        "if not path.stat():",
         "test_fuzzing.py::nasty",
     ),
     "an empty key has a name": Guard(
@@ -454,10 +454,82 @@ GUARDS = {
         "test_homes.py::every_path_of_python or every_path_of_the",
     ),
     "a data set of one's own begins at home": Guard(
+        "config/check", ") / at_home(dataset)", ") / dataset", "test_homes.py::every_path_of_the"
+    ),
+    "a path in a config is relative to the config": Guard(
+        "config/check",
+        "(Path() if key in self.overridden else self.folder)",
+        "Path()",
+        "test_own_data.py::path_in_a_file",
+    ),
+    "data that moved are found again": Guard(
         "data/datasets",
-        "npz.read(at_home(dataset)) if entry",
-        "npz.read(Path(dataset)) if entry",
-        "test_homes.py::every_path_of_the",
+        "if os.path.isfile(place := above",
+        "if False and (place := above",
+        "test_own_data.py::moves or old_run",
+    ),
+    "a class that training lacks is refused": Guard(
+        "data/split",
+        "if (missing := np.setdiff1d(classes, training)).size:",
+        "if (missing := np.setdiff1d(classes, training)).size > 99:",
+        "test_own_data.py::training_or_validation_lacks",
+    ),
+    "a class that a tail that validates lacks is refused": Guard(
+        "data/split",
+        'if parts.validation_from == "tail" and not held_out:',
+        "if False:",
+        "test_own_data.py::training_or_validation_lacks",
+    ),
+    "a class that a tail that tests has alone is refused": Guard(
+        "data/npz",
+        "if (missing := np.setdiff1d(y_test, y)).size:",
+        "if (missing := np.setdiff1d(y_test, y)).size > 99:",
+        "test_own_data.py::training_or_validation_lacks",
+    ),
+    "a split by class leaves one of each": Guard(
+        "data/split", " + (number == of_class - 1)", "", "test_own_data.py::every_beginning"
+    ),
+    "a constant feature becomes 0": Guard(
+        "data/scale", "block[:, ~varies] = 0", "pass", "test_data.py::standardize_knows"
+    ),
+    "a scale learns from the training part": Guard(
+        "data/datasets",
+        "parts.divide(labels, stored.held_out, draw)[0].numpy()",
+        "np.arange(len(images))",
+        "test_own_data.py::standardize_learns",
+    ),
+    "numbers that unit does not fit are refused": Guard(
+        "data/scale", "if not 0 <= low <= high <= 1:", "if False:", "test_own_data.py::unit_takes"
+    ),
+    "seeds with numbers of their own share no lanes": Guard(
+        "execution/units", "config.draw_of_numbers(task.seed)", "(0, 0)", "test_own_data.py::never_share_lanes"
+    ),
+    "clean metrics of own data are of a sample": Guard(
+        "training",
+        "sample if settings.is_own else lambda",
+        "lambda",
+        "test_own_data.py::random_sample",
+    ),
+    "numbers that changed change the identity": Guard(
+        "config/settings", 'decisive["revision"] = REVISION', "pass", "test_own_data.py::are_other_runs"
+    ),
+    "old and new numbers are not compared": Guard(
+        "comparison/compare",
+        "if baseline.outdated != run.outdated",
+        "if False",
+        "test_own_data.py::earlier_standardize",
+    ),
+    "old and new numbers are no one run": Guard(
+        "runs/job",
+        "if missing and summary and summary.identity",
+        "if False and summary.identity",
+        "test_own_data.py::earlier_st",
+    ),
+    "validation arrays are used or refused": Guard(
+        "data/datasets", "if data.given and parts", "if False and parts", "test_own_data.py::arrays_validate"
+    ),
+    "arrays that are not used are named": Guard(
+        "data/npz", "if name not in headers]", "if False]", "test_own_data.py::not_used_are_named"
     ),
     "a database begins at home": Guard(
         "commands/export", "at_home(match[1])", "Path(match[1])", "test_homes.py::database_of_an_export"

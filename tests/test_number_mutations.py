@@ -442,7 +442,7 @@ NUMBERS = {
         "test_training.py::scored_at",
     ),
     "clean training images are the first": Guard(
-        "training", "indices[: len(held_out)]", "indices[1 : len(held_out) + 1]", "test_training.py::columns_are_called"
+        "training", "indices[:count]", "indices[1 : count + 1]", "test_training.py::columns_are_called"
     ),
     "relu's slope": Guard(
         "network",

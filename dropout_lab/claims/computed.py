@@ -39,7 +39,7 @@ def scaled_pixels(evidence: object) -> Rulings:
     raw = stream(0, "init").integers(0, 256, (50, 28, 28)).astype(np.float32)
     raw[:, :, :4] = 0  # columns without ink
     images = raw.copy()
-    SCALES["column-l2"](images, images[:0], 255)
+    SCALES["column-l2"](images, images[:0], 255, np.arange(50))
     norms = np.sqrt((images.astype(np.float64) ** 2).sum(1))
     error, every = float(np.abs(norms[raw.any(1)] - 1).max()), "every inked column must have length 1"
     span = f"values from {images.min():.0f} to {images.max():.2f}"

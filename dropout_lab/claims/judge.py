@@ -66,7 +66,8 @@ def judge(experiment: Experiment, directory: Path, show: Callable[[str], None] =
             if key not in evaluated:
                 from dropout_lab.evaluation.evaluate import evaluate
 
-                images = load(run.config.data.dataset, run.config.data.scale)
+                of = run.config.data
+                images = load(of.dataset, of.scale, parts=of.parts_of_numbers)
                 evaluated[key] = evaluate(run, images, claim.samples, show)
             evaluations[name] = evaluated[key]
         rulings = claim.judge(Evidence(by_arm, evaluations) if complete else Evidence({}))

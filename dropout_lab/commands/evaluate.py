@@ -31,13 +31,16 @@ def evaluate(named: Run | Where, samples: int, options: Options, look: Look) -> 
     run = runs.load(job.path)
     if len(run.diverged) == len(run.seeds):
         raise Refused(Problem(str(run.path), "seeds", "all diverged: there is no network to evaluate", len(run.seeds)))
-    dataset, scale = run.config.data.dataset, run.config.data.scale
+    settings, dataset = run.config.data, run.config.data.dataset
+    refuse_other_numbers(run)
     data.check(dataset, options.data)
-    of = data.dimensions(dataset)
+    of = settings.size
     if (needed := TORCH + 4 * 4 * samples * of.test * of.classes * 2) > machine.available_memory():
         reason = f"needs about {needed / machine.GIB:.1f} GiB of memory, more than is free; average fewer passes"
         raise Refused(Problem("command line", "--samples", reason, samples))
-    loaded = data.load(dataset, scale, options.data)
+    loaded = data.load(
+        dataset, settings.scale, options.data, parts=settings.parts, draw=run.config.draw_of_numbers(run.seeds[0])
+    )
     if loaded.sha256 != run.summary.data_sha256:
         reason = "has changed since the run was trained; to train on what it is now, " + MOVE_AWAY
         raise Refused(Problem(str(run.path), dataset, reason, loaded.sha256))
@@ -71,3 +74,15 @@ def evaluate(named: Run | Where, samples: int, options: Options, look: Look) -> 
         written=f"{directory}: evaluation.json, scores.csv, images.csv and pictures",
         lost=lost,
     )
+
+
+def refuse_other_numbers(run: Run) -> None:
+    """Refuse a run whose images had other numbers than they would be given now: an earlier version scaled otherwise."""
+    if run.outdated:
+        reason = "was trained by an earlier version, which scaled such data otherwise; to train it anew, " + MOVE_AWAY
+        raise Refused(Problem(str(run.path), "data.scale", reason, run.config.data.scale))
+    if len({run.config.draw_of_numbers(seed) for seed in run.seeds}) > 1:
+        reason = (
+            "gives every seed numbers of its own here, and evaluate reads one data set; use validation_from stratified"
+        )
+        raise Refused(Problem(str(run.path), "data.scale", reason, run.config.data.scale))

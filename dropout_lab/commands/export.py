@@ -99,7 +99,7 @@ def _add(client: MlflowClient, experiment: str, run: Run, seed: int) -> bool:
 
     facts = run.summary.seeds[seed]
     rows = run.metrics[run.metrics["seed"] == seed]
-    content = [run.config.identity, run.summary.data_sha256, seed, facts.model_dump(), rows.to_csv(index=False)]
+    content = [run.summary.identity, run.summary.data_sha256, seed, facts.model_dump(), rows.to_csv(index=False)]
     digest = sha256(json.dumps(content).encode())
     for same in client.search_runs([experiment], f"tags.`{DIGEST}` = '{digest}'"):
         if same.info.status != "RUNNING":
@@ -107,7 +107,7 @@ def _add(client: MlflowClient, experiment: str, run: Run, seed: int) -> bool:
         client.delete_run(same.info.run_id)
     tags = {
         DIGEST: digest,
-        "dropout_lab.identity": run.config.identity,
+        "dropout_lab.identity": run.summary.identity,
         "dropout_lab.data_sha256": run.summary.data_sha256,
         "dropout_lab.seed": str(seed),
         "dropout_lab.status": facts.status,

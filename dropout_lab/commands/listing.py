@@ -35,7 +35,7 @@ def run_as_dict(run: Run) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "name": run.name,
         "path": str(run.path),
-        "identity": run.config.identity,
+        "identity": run.summary.identity,
         "seeds": {seed: facts.model_dump() for seed, facts in run.summary.seeds.items()},
         "mean": {
             when: {key: estimate.mean for key, estimate in _estimates(run, when).items()} for when in ("last", "best")
@@ -179,7 +179,11 @@ def _conditions(config: Config) -> tuple[str, str, str]:
     hidden = "-".join(map(str, config.widths)) or "no hidden layer"
     what = [f"{dropout.kind} {written(dropout.rate)} {dropout.manner}".rstrip()] * any(config.rates)
     what += [f"input {written(dropout.input_rate)}"] * bool(dropout.input_rate)
-    return f"{config.data.dataset} {hidden}", ", ".join(what) or "no dropout", count(config.training.epochs, "epoch")
+    return (
+        f"{Path(config.data.dataset).name} {hidden}",
+        ", ".join(what) or "no dropout",
+        count(config.training.epochs, "epoch"),
+    )
 
 
 def _left(config: Config, missing: Sequence[int]) -> str:

@@ -121,9 +121,8 @@ def smoke(config: Config) -> Config:
     mapping = config.model_dump(mode="json")
     mapping |= {"name": f"{config.name[:58]}-smoke", "seeds": [0, 1]}
     mapping["training"]["epochs"] = 1
-    count = data.dimensions(config.data.dataset).train
-    if count * (1 - config.data.validation_fraction) > SMOKE_IMAGES:
-        mapping["data"]["train_size"] = min(config.data.train_size or SMOKE_IMAGES, SMOKE_IMAGES)
+    if config.data.training_images > SMOKE_IMAGES:
+        mapping["data"]["train_size"] = SMOKE_IMAGES
     return configs.resolve(mapping, where="the smoke run", name=config.name)
 
 

@@ -107,13 +107,18 @@ def carry_out(
 
 
 def notice_other_data(finished: Iterable[Job], note: Callable[[str], None]) -> None:
-    """Note each finished run whose .npz file has changed since the run was trained."""
+    """Note each finished run whose .npz file has changed since the run was trained, or whose settings mean others."""
     for job in finished:
+        if runs.load(job.path).outdated:
+            note(
+                f"{job.path}: an earlier version trained it on numbers scaled otherwise; to train it anew, {MOVE_AWAY}"
+            )
         dataset = job.config.data.dataset
         if dataset not in data.DATASETS and os.path.isfile(data.at_home(dataset)):
-            (report,) = data.verify(dataset, Path())[:1]
+            (report,) = data.verify(dataset, Path(), job.config.data.parts)[:1]
             if report.sha256 != runs.load(job.path).summary.data_sha256:
-                note(f"{job.path}: {dataset} has changed since; to train on what it is now, {MOVE_AWAY}")
+                name = os.path.basename(dataset)
+                note(f"{job.path}: {name} has changed since; to train on what it is now, {MOVE_AWAY}")
 
 
 def prepare(todo: Sequence[Step], options: Options) -> Generator[Event, None, None]:
@@ -126,7 +131,7 @@ def prepare(todo: Sequence[Step], options: Options) -> Generator[Event, None, No
         source = options.place.source(options.data, device, layout(steps, device, options), options.lanes)
         parts.append(([job for job, _ in steps], source))
     for jobs, source in parts:
-        execution.check_data(jobs, source)
+        execution.check_data(jobs, source, options.note)
     return (event for jobs, source in parts for event in execution.execute(jobs, source))
 
 

@@ -366,6 +366,12 @@ def unlike(baseline: Run, run: Run) -> list[Problem]:
     for key in MUST_AGREE:
         if before[key] != after[key]:
             problems.append(Problem(str(run.path), key, f"must be {before[key]} as in {baseline.path}", after[key]))
+    if baseline.outdated != run.outdated and after["data.scale"] == before["data.scale"]:
+        old, reason = (
+            baseline if baseline.outdated else run,
+            "meant other numbers when this run was trained; train it anew",
+        )
+        problems.append(Problem(str(old.path), "data.scale", reason, after["data.scale"]))
     return problems
 
 

@@ -29,6 +29,7 @@ WORDS: dict[str, str] = {
     "looks": "verdicts shown before; then the interval holds whenever you stop",
     "seeds": "how many more would answer the open question in 80 % of cases",
     "on new images too": "the same verdict if other test images were drawn as well",
+    "label noise": "the gap's training loss counts the labels trained on, wrong ones included",
     "overfit": "whether gap and overfitting changed; not the judged metric",
     "McNemar": "one seed: whether two networks, not methods, differ on these images",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,17 +13,18 @@ from dropout_lab.config.ranges import MAX_VALUES
 from dropout_lab.config.rules import did_you_mean, found, item_rule, nearest, nearest_file, rule
 from dropout_lab.config.settings import SECTIONS, SETTINGS, Config, findings, schema_of
 from dropout_lab.config.strict_yaml import BadYaml, Fault, Keys, read_value
-from dropout_lab.data.datasets import DATASETS, at_home
+from dropout_lab.data.datasets import DATASETS, at_home, found_again
 from dropout_lab.errors import Problem, Refused, shown
 
 COMMAND_LINE = "command line"
+OF_OWN_DATA = {"validation_from": "stratified", "test_from": "stratified"}  # defaults: no order of a file is trusted
 
 
 class Draft:
     """A config that is being checked: its `problems` so far, its `broken` keys, and where each key was given."""
 
-    def __init__(self, where: str, name: str, lines: Mapping[Keys, int]) -> None:
-        self.where, self.name, self.lines = where, name, lines
+    def __init__(self, where: str, name: str, lines: Mapping[Keys, int], folder: Path = Path()) -> None:
+        self.where, self.name, self.lines, self.folder = where, name, lines, folder
         self.problems: list[Problem] = []
         self.broken: set[Keys] = set()
         self.overridden: set[Keys] = set()
@@ -30,10 +32,16 @@ class Draft:
     def config(
         self, mapping: Mapping[str, object], words: Sequence[str], values: Mapping[str, object], check_files: bool
     ) -> Config:
-        """Return the config, or raise Refused with all problems. Broken keys do not stop the other checks."""
+        """Return the config, or raise Refused with all problems. Broken keys do not stop the other checks.
+
+        Without `check_files` it is the config of a run: what was not a setting yet when it was made has its default.
+        """
         given = self.merged(mapping, words, values)
         if given.get("name") is None:
             given["name"] = self.name
+        data = given.get("data")
+        if check_files and isinstance(data, dict) and data.get("dataset", "mnist") not in DATASETS:
+            given["data"] = OF_OWN_DATA | data
         try:
             config = Config.model_validate(self.sound(given))
         except ValidationError as error:
@@ -42,13 +50,24 @@ class Draft:
         for keys, reason, value in findings(config):
             if not any(key in self.broken or key[:1] in self.broken for key in keys):
                 self.report(keys, reason, value)
-        dataset = config.data.dataset
-        if check_files and dataset not in DATASETS and not os.path.isfile(at_home(dataset)):
-            near = did_you_mean(nearest_file(at_home(dataset), (".npz",)))
-            self.report([("data", "dataset")], f"no such file{near}", dataset)
+        if config.data.is_own:
+            place = self.place(config.data.dataset) if check_files else found_again(config.data.dataset, self.folder)
+            config = config.model_copy(update={"data": config.data.model_copy(update={"dataset": place})})
         if self.problems:
             raise Refused(*sorted(self.problems, key=lambda problem: (problem.where != self.where, problem.line or 0)))
         return config
+
+    def place(self, dataset: str) -> str:
+        """Return the path of a user's own data, which must be there, from the current directory.
+
+        In a file it is relative to the folder of that file; on the command line and in Python, to the current one.
+        """
+        key = ("data", "dataset")
+        path = (Path() if key in self.overridden else self.folder) / at_home(dataset)
+        if not os.path.isfile(path):
+            looked = "" if str(path) == dataset else f" (looked for {shown(str(path))})"
+            self.report([key], f"no such file{looked}{did_you_mean(nearest_file(path, ('.npz',)))}", dataset)
+        return str(path)
 
     def merged(
         self, mapping: Mapping[str, object], words: Sequence[str], values: Mapping[str, object]

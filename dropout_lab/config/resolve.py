@@ -27,8 +27,9 @@ def load(
 
     If there is no such file, `path` may be the name of a config that comes with the package, such as digits-dropout.
     `values` are Python objects by dotted key: {"training.epochs": 3}. The later change wins. The name defaults to the
-    file's stem. Raises Refused with every problem found. Without `check_files` the user's own .npz file need not be
-    there, so that a finished run can be read after its data have moved.
+    file's stem. Raises Refused with every problem found. A user's own data are found from the folder of the file.
+    Without `check_files` it is the config of a run: its data need not be there, and
+    are looked for again if they or the run have moved.
     """
     where, path = str(path), at_home(path)
     path = path if os.path.lexists(path) else shipped.file(where) or path
@@ -36,7 +37,7 @@ def load(
         document = read(_contents(path))
     except BadYaml as error:
         raise Refused(*(problem_of(where, fault) for fault in error.faults)) from None
-    draft = Draft(where, path.stem, document.lines)
+    draft = Draft(where, path.stem, document.lines, path.parent)
     for fault in document.faults:
         draft.refuse(problem_of(where, fault), fault.at)
     if isinstance(document.value, dict):

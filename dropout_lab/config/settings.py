@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -22,13 +23,15 @@ from pydantic_core import CoreSchema, core_schema
 from dropout_lab.config.ranges import MAX_SEED, MAX_VALUES
 from dropout_lab.config.rules import Schema
 from dropout_lab.config.strict_yaml import Keys, written
-from dropout_lab.data.datasets import DATASETS
+from dropout_lab.data.datasets import DATASETS, Dimensions, at_home, dimensions
+from dropout_lab.data.split import FIRST, Draw, Parts
 from dropout_lab.dropout import CUT, DROPOUTS, SCHEDULES
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_RULE = "1 to 64 of A-Z a-z 0-9 . _ - with a letter or digit first, in quotes where it is a number"
 MAX_PARAMETERS = 100_000_000  # of one network
 MAX_EPOCHS = 10_000_000  # of one run, over all of its seeds
+REVISION = 2  # of own data (whose clean metrics are of a random sample) and of standardize (which is by feature)
 
 Finding = tuple[tuple[Keys, ...], str, object]  # keys whose values break a rule together, the rule, the first's value
 
@@ -88,11 +91,14 @@ class DataConfig(Section):
 
     dataset: Dataset = setting("mnist", "mnist, fashion-mnist, kmnist, digits (bundled), or the path of your own .npz")
     validation_fraction: float = setting(0.1, "share of the training images set aside for validation", gt=0, le=0.9)
-    validation_from: Literal["tail", "random"] = setting(
-        "tail", "tail: the last images of the file, as Keras does; random: drawn by seed"
+    validation_from: Literal["tail", "random", "stratified"] = setting(
+        "tail", "tail: the last, as Keras; random: drawn by seed; stratified: by class (own data)"
+    )
+    test_from: Literal["tail", "random", "stratified"] = setting(
+        "tail", "of own data without a test split: stratified (their default), random, tail"
     )
     scale: Literal["unit", "column-l2", "standardize"] = setting(
-        "unit", "unit: /255; column-l2: keras.utils.normalize(axis=1); standardize: mean 0, sd 1"
+        "unit", "unit: /255; column-l2: keras.utils.normalize(axis=1); standardize: by feature"
     )
     train_size: int | None = setting(None, "train on only N of the images that validation leaves; null: on all", ge=1)
     train_from: Literal["head", "random"] = setting(
@@ -101,6 +107,37 @@ class DataConfig(Section):
     label_noise: float = setting(
         0.0, "fraction of the training labels replaced by another class, drawn by seed", ge=0, le=1
     )
+
+    @property
+    def is_own(self) -> bool:
+        """Whether these are a user's own data, and not a data set that the lab knows by name."""
+        return self.dataset not in DATASETS
+
+    @property
+    def parts(self) -> Parts:
+        """How the images become training, validation and test images."""
+        return Parts(**{field.name: getattr(self, field.name) for field in fields(Parts)})
+
+    @property
+    def parts_of_numbers(self) -> Parts:
+        """The parts as far as the loaded numbers depend on them: what is equal is loaded once.
+
+        A scale learns from all images that validation leaves, also where fewer are trained on.
+        """
+        whole = replace(self.parts, train_size=None, train_from="head")
+        return whole if self.is_own or self.scale == "standardize" else Parts()
+
+    @property
+    def size(self) -> Dimensions:
+        """The size of the data set. Reads a user's own data; raises Refused if they are missing or bad."""
+        return dimensions(self.dataset, self.parts)
+
+    @property
+    def training_images(self) -> int:
+        """How many images a network trains on."""
+        of = self.size
+        left = self.parts.left(of.train, of.held_out)
+        return min(self.train_size or left, left)
 
 
 class NetworkConfig(Section):
@@ -249,9 +286,41 @@ class Config(Section):
         """The SHA-256, in hexadecimal, of all settings that decide the numbers: all except name, seeds and device.
 
         Settings at their defaults are left out, so that a setting added later does not change the identity of old runs.
+        REVISION changes it where the same settings once meant other numbers.
         """
+        return self._digest(self.data.dataset)
+
+    @property
+    def lasting_identity(self) -> str:
+        """The identity by which a run on disk is known: without the directory of a user's own data, which may move.
+
+        The run's digest of the data tells files of one name apart.
+        """
+        return self._digest(os.path.basename(self.data.dataset))
+
+    def _digest(self, dataset: str) -> str:
         decisive = self.model_dump(exclude={"name", "seeds", "device"}, exclude_defaults=True)
+        if self.data.is_own:
+            decisive["data"]["dataset"] = dataset
+        if self.data.is_own or self.data.scale == "standardize":
+            decisive["revision"] = REVISION
         return hashlib.sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    def draw(self, seed: int) -> Draw:
+        """Return the seeds by which the network of `seed` draws its validation and its training images."""
+        return self.streams.seed_of("split", seed), self.streams.seed_of("subset", seed)
+
+    def draw_of_numbers(self, seed: int) -> Draw:
+        """Return the draw that decides the scaled numbers of the images; the same one where they are equal for all."""
+        by_seed = self.data.scale == "standardize" and self.data.validation_from == "random"
+        return (self.draw(seed)[0], 0) if by_seed else FIRST
+
+    def kept(self) -> Config:
+        """Return the config as a run keeps it: with the full path of a user's own data."""
+        if not self.data.is_own:
+            return self
+        data = self.data.model_copy(update={"dataset": os.path.abspath(at_home(self.data.dataset))})
+        return self.model_copy(update={"data": data})
 
     @property
     def rates(self) -> tuple[float, ...]:
@@ -370,10 +439,13 @@ def _dropout_findings(config: Config) -> Iterator[Finding]:
 
 def _data_findings(config: Config) -> Iterator[Finding]:
     data = config.data
-    if data.dataset not in DATASETS:
+    if data.is_own:
         return
+    if data.test_from != "tail":
+        reason = f"must be left out with {data.dataset}, which has a test split of its own"
+        yield (("data", "test_from"), ("data", "dataset")), reason, data.test_from
     count = DATASETS[data.dataset].train_count
-    left = math.floor(count * (1 - data.validation_fraction))  # as in data/split.py
+    left = data.parts.left(count)
     keys: tuple[Keys, ...] = ("data", "validation_fraction"), ("data", "dataset")
     if left == count:
         reason = f"must set at least one of the {count} training images aside"

@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import math
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -17,7 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dropout_lab.data import npz
 from dropout_lab.data.idx import FileReport, IdxSet
+from dropout_lab.data.npz import Stored
 from dropout_lab.data.scale import SCALES
+from dropout_lab.data.split import AS_ALWAYS, FIRST, Draw, Parts, check_classes
 from dropout_lab.errors import Problem, Refused
 
 if TYPE_CHECKING:
@@ -76,12 +79,16 @@ DATASETS: dict[str, Dataset] = {
 
 
 class Dimensions(NamedTuple):
-    """The size of a data set: training images, test images, numbers in one image (features), and classes."""
+    """The size of a data set: training images, test images, numbers in one image (features), and classes.
+
+    `held_out` of the training images come as validation images; 0: they are chosen.
+    """
 
     train: int
     test: int
     features: int
     classes: int
+    held_out: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +97,8 @@ class Data:
 
     `images` are all training images in file order; those to validate on are still among them. `shape` is the shape of
     one image: (height, width) or (features,). `sha256` is the digest of the stored arrays, so no scale changes it.
+    The last `held_out` images came as validation images; `given` is what the file calls these, used or not. `notes` are
+    remarks for the user.
     """
 
     images: Tensor
@@ -99,57 +108,83 @@ class Data:
     shape: tuple[int, ...]
     classes: int
     sha256: str
+    held_out: int = 0
+    given: str = ""
+    notes: tuple[str, ...] = ()
 
 
-def dimensions(dataset: str) -> Dimensions:
+def dimensions(dataset: str, parts: Parts = AS_ALWAYS) -> Dimensions:
     """Return the size of a data set. This needs no torch and, for the data sets in DATASETS, none of their files."""
     entry = _registered(dataset)
     if entry:
         return Dimensions(entry.train_count, entry.test_count, math.prod(entry.shape), entry.classes)
+    return _npz_dimensions(at_home(dataset), parts, version(dataset))
+
+
+def version(dataset: str) -> tuple[int, ...]:
+    """Return what tells a user's own file from what it was before, or from another file of the same name."""
     path = at_home(dataset)
-    facts = path.stat() if os.path.isfile(path) else None
-    return _npz_dimensions(path, facts and (facts.st_mtime_ns, facts.st_size, facts.st_ino))
+    if dataset in DATASETS or not os.path.isfile(path):
+        return ()
+    facts = path.stat()
+    return facts.st_mtime_ns, facts.st_size, facts.st_ino
 
 
 @lru_cache
-def _npz_dimensions(path: Path, version: object) -> Dimensions:
-    images, labels, test_images, _ = npz.read(path)
-    return Dimensions(len(images), len(test_images), math.prod(images.shape[1:]), int(labels.max()) + 1)
+def _npz_dimensions(path: Path, parts: Parts, version: object) -> Dimensions:
+    stored = npz.read(path, parts)
+    features, classes = math.prod(stored.images.shape[1:]), int(stored.labels.max()) + 1
+    return Dimensions(len(stored.images), len(stored.test_images), features, classes, stored.held_out)
 
 
-def load(dataset: str, scale: str, directory: Path, device: str = "cpu") -> Data:
+def load(
+    dataset: str, scale: str, directory: Path, device: str = "cpu", parts: Parts = AS_ALWAYS, draw: Draw = FIRST
+) -> Data:
     """Return the data set called `dataset`, or in the .npz file at that path: files verified, images scaled.
 
-    `scale` is a key of SCALES, `directory` is where data sets are kept. Raises Refused for missing, corrupt or
+    `scale` is a key of SCALES, `directory` is where data sets are kept. What a scale learns of the numbers it learns
+    from the images that are trained on, as `parts` and `draw` divide them. Raises Refused for missing, corrupt or
     unsuitable data.
     """
     import numpy as np
     import torch
 
-    entry, stored = _registered(dataset), _stored(dataset, directory)
-    full_scale = entry.full_scale if entry else 255 if stored[0].dtype == np.uint8 else 1
-    shape = stored[0].shape[1:]
-    images, test_images = (array.astype(np.float32) for array in stored[::2])
+    entry, stored = _registered(dataset), _stored(dataset, directory, parts)
+    full_scale = entry.full_scale if entry else 255 if stored.images.dtype == np.uint8 else 1
+    shape = stored.images.shape[1:]
+    images, test_images = stored.images.astype(np.float32), stored.test_images.astype(np.float32)
+    labels, test_labels = stored.labels.astype(np.int64), stored.test_labels.astype(np.int64)
     try:
-        SCALES[scale](images, test_images, full_scale)
+        SCALES[scale](images, test_images, full_scale, parts.divide(labels, stored.held_out, draw)[0].numpy())
     except ValueError as error:
         raise Refused(Problem(dataset, "data.scale", str(error), scale)) from error
-    labels, test_labels = (array.astype(np.int64) for array in stored[1::2])
     flat = images.reshape(len(images), -1), labels, test_images.reshape(len(test_images), -1), test_labels
     x, y, x_test, y_test = (torch.from_numpy(array).to(device) for array in flat)
     classes = entry.classes if entry else int(labels.max()) + 1
-    return Data(x, y, x_test, y_test, shape, classes, digest(stored))
+    return Data(x, y, x_test, y_test, shape, classes, digest(stored), *stored[4:])
 
 
-def test_images(dataset: str, directory: Path, sha256: str) -> NDArray[Any]:
+def check_parts(data: Data, parts: Parts, draws: Iterable[Draw]) -> list[str]:
+    """Return remarks on how `parts` and these draws divide the data.
+
+    Raises Refused if a class cannot be learned or judged so (split.py), or validation arrays would not be used.
+    """
+    if data.given and parts.validation_from != "stratified":
+        reason = f"must be stratified or left out: the data bring validation images, x_{data.given}, which are used"
+        raise Refused(Problem("config", "data.validation_from", reason, parts.validation_from))
+    labels, test_labels = data.labels.cpu().numpy(), data.test_labels.cpu().numpy()
+    return check_classes(parts, labels, test_labels, data.held_out, draws)
+
+
+def test_images(dataset: str, directory: Path, sha256: str, parts: Parts = AS_ALWAYS) -> NDArray[Any]:
     """Return the stored test images, (n, height, width) or (n, features). Refuses any but those of `sha256`."""
-    for report in verify(dataset, directory):
+    for report in verify(dataset, directory, parts):
         if report.problem:
             raise Refused(Problem(str(report.path), dataset, report.problem, report.sha256 or "nothing"))
-    stored = _stored(dataset, directory)
+    stored = _stored(dataset, directory, parts)
     if (found := digest(stored)) != sha256:
         raise Refused(Problem(dataset, "sha256", f"must be {sha256[:12]}, the data of the run", found[:12]))
-    return stored[2]
+    return stored.test_images
 
 
 def directory(option: Path | None) -> Path:
@@ -176,6 +211,23 @@ def at_home(path: str | Path) -> Path:
     return Path(expanded)
 
 
+def found_again(dataset: str, beside: Path) -> str:
+    """Return where the file is that a run in the directory `beside` was trained on, or `dataset` if it is nowhere.
+
+    A run keeps the full path. If nothing is there, the run or its whole project was moved or copied: then the end of
+    the path is looked for in `beside` and in the directories above it, so that project/own.npz is found from
+    project/runs/own. Whoever reads the data compares their digest with the run's.
+    """
+    if dataset in DATASETS or os.path.isfile(at_home(dataset)):
+        return dataset
+    steps = Path(dataset).parts
+    for above in (here := Path(os.path.abspath(beside)), *here.parents):
+        for first in range(1 if Path(dataset).is_absolute() else 0, len(steps)):
+            if os.path.isfile(place := above.joinpath(*steps[first:])):
+                return str(place)
+    return dataset
+
+
 def fetch(dataset: str, directory: Path) -> Path:
     """Make sure that a data set is there and good, and return where it is. A missing one is downloaded, if possible.
 
@@ -197,23 +249,23 @@ def check(dataset: str, directory: Path) -> None:
         entry.check(directory)
 
 
-def verify(dataset: str, directory: Path) -> list[FileReport]:
-    """Check every file of a data set. Changes nothing."""
+def verify(dataset: str, directory: Path, parts: Parts = AS_ALWAYS) -> list[FileReport]:
+    """Check every file of a data set. Changes nothing. The SHA-256 of a user's own is that of `load` with `parts`."""
     entry = _registered(dataset)
     if entry is not None:
         return entry.verify(directory)
     file = at_home(dataset)
     try:
-        sha256 = digest(npz.read(file))
+        sha256 = digest(npz.read(file, parts))
     except Refused as refused:
         return [FileReport(file, None, f"{problem.key}: {problem.reason}") for problem in refused.problems]
     return [FileReport(file, sha256, None)]
 
 
-def _stored(dataset: str, directory: Path) -> tuple[NDArray[Any], ...]:
-    """Return the four arrays of a data set as they are stored: training images, labels, test images, labels."""
+def _stored(dataset: str, directory: Path, parts: Parts) -> Stored:
+    """Return the arrays of a data set as they are stored."""
     entry = _registered(dataset)
-    return npz.read(at_home(dataset)) if entry is None else entry.read(directory)
+    return npz.read(at_home(dataset), parts) if entry is None else Stored.of(entry.read(directory))
 
 
 def _registered(dataset: str) -> Dataset | None:
@@ -226,12 +278,14 @@ def _registered(dataset: str) -> Dataset | None:
     raise Refused(Problem("command line", "data.dataset", reason + hint, dataset))
 
 
-def digest(arrays: tuple[NDArray[Any], ...]) -> str:
-    """Return one SHA-256 over the types, shapes and bytes of the arrays."""
+def digest(stored: Stored) -> str:
+    """Return one SHA-256 over the types, shapes and bytes of the arrays, and the number of validation images given."""
     import numpy as np
 
     total = hashlib.sha256()
-    for array in arrays:
+    for array in stored.arrays:
         total.update(f"{array.dtype.str} {array.shape}\n".encode())
         total.update(np.ascontiguousarray(array).data)
+    if stored.held_out:
+        total.update(f"{stored.held_out} validate\n".encode())
     return total.hexdigest()

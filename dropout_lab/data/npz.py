@@ -2,9 +2,11 @@
 
     x_train          (n, features) or (n, height, width), uint8 (0..255) or floating point (taken as it is)
     y_train          (n,) integers: the classes 0, 1, .., each at least once
-    x_test, y_test   the same for the test images; without them, the last fifth of the arrays is the test split
+    x_test, y_test   the same for the test images; without them, a fifth of the images is the test split
+    x_val, y_val     the same for the validation images, also called x_valid, y_valid and x_validation, y_validation;
+                     without them, some of the training images validate
 
-Other arrays in the file are ignored.
+Other arrays in the file are not used, and named in a note.
 """
 
 from __future__ import annotations
@@ -13,13 +15,14 @@ import math
 import os
 import struct
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dropout_lab.errors import Problem, Refused
+from dropout_lab.data import split
+from dropout_lab.errors import Problem, Refused, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 LIMIT = 4 * 1024**3  # bytes of all arrays together; a number counts 4 bytes or more, because images become float32
-FIFTH = "the last fifth of the arrays is the test split: shuffle them, or add x_test and y_test"
+VALIDATION = ("val", "valid", "validation")  # what follows x_ and y_ in the names of validation arrays
 
 Finding = tuple[str, str, object]  # an array's name (or "file"), the rule it breaks, the value found
 
@@ -45,14 +48,42 @@ class Header:
         return math.prod(self.shape)
 
 
-def read(path: Path) -> tuple[NDArray[Any], ...]:
-    """Return x_train, y_train, x_test, y_test as they are stored.
+class Stored(NamedTuple):
+    """The arrays of a data set as they are stored. The last `held_out` training images came as validation images.
+
+    given: the name of these, also where they are not used ("" if there are none). notes: remarks for the user.
+    """
+
+    images: NDArray[Any]
+    labels: NDArray[Any]
+    test_images: NDArray[Any]
+    test_labels: NDArray[Any]
+    held_out: int = 0
+    given: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """The images and labels that train, and those that test."""
+        return self[:4]
+
+    @classmethod
+    def of(cls, arrays: tuple[NDArray[Any], ...]) -> Stored:
+        """Return four arrays in the order of `arrays`, and nothing else."""
+        images, labels, test_images, test_labels = arrays
+        return cls(images, labels, test_images, test_labels)
+
+
+def read(path: Path, parts: split.Parts = split.AS_ALWAYS) -> Stored:
+    """Return what is in the file, with a test split. Its validation images are used if `parts` says "stratified".
 
     Raises Refused with every problem found in one of three steps: the headers (so that a small file cannot ask for much
     memory), the bytes, the numbers. Each step needs the one before it.
     """
     if not os.path.isfile(path):
         raise Refused(Problem(str(path), "file", "is not there or not a file", path.name))
+    import numpy as np
+
     findings: list[Finding] = []
     try:
         archive = zipfile.ZipFile(path)
@@ -60,20 +91,34 @@ def read(path: Path) -> tuple[NDArray[Any], ...]:
         raise Refused(Problem(str(path), "file", "is not a readable .npz archive", error)) from error
     with archive:
         _refuse(path, _bad_directory(path, archive))
-        headers = _read_headers(archive, findings)
+        names = [member.removesuffix(".npy") for member in archive.namelist()]
+        given = _given(names, findings)
+        headers = _read_headers(archive, names, given, findings)
         _refuse(path, findings)
         _refuse(path, _bad_headers(headers))
         _refuse(path, _bad_counts(headers))
         arrays = _read_arrays(archive, headers, findings)
         _refuse(path, findings)
-    whole = "x_test" not in arrays
-    if whole:
-        test_count = len(arrays["y_train"]) // 5
-        for axis in "xy":
-            array = arrays[f"{axis}_train"]
-            arrays[f"{axis}_train"], arrays[f"{axis}_test"] = array[:-test_count], array[-test_count:]
-    _refuse(path, _bad_numbers(arrays, note=f" ({FIFTH})" if whole else ""))
-    return tuple(arrays[name] for name in ARRAYS)
+    _refuse(path, _bad_numbers(arrays))
+    notes = []
+    if unused := [shown(name) for name in names if name not in headers]:
+        notes.append(f"{path}: not used: {', '.join(unused)}")
+    x, y = arrays["x_train"], arrays["y_train"]
+    if "x_test" in arrays:
+        x_test, y_test = arrays["x_test"], arrays["y_test"]
+    else:
+        tests = split.a_fifth(y, parts.test_from)
+        x_test, y_test = x[tests], y[tests]
+        x, y = np.delete(x, tests, axis=0), np.delete(y, tests)
+        if (missing := np.setdiff1d(y_test, y)).size:
+            reason = f"would test on all images of {split.named(missing)}; use stratified"
+            raise Refused(Problem(str(path), "data.test_from", reason, parts.test_from))
+        if given:
+            notes.append(f"{path}: has no x_test: {len(tests)} images of x_train are the test split")
+    if not (given and parts.validation_from == "stratified"):
+        return Stored(x, y, x_test, y_test, given=given, notes=tuple(notes))
+    x, y = (np.concatenate([of, arrays[f"{axis}_{given}"]]) for axis, of in (("x", x), ("y", y)))
+    return Stored(x, y, x_test, y_test, len(arrays[f"x_{given}"]), given, tuple(notes))
 
 
 def _refuse(path: Path, findings: Iterable[Finding]) -> None:
@@ -95,14 +140,23 @@ def _bad_directory(path: Path, archive: zipfile.ZipFile) -> Iterator[Finding]:
         yield "file", f"is damaged: it announces {announced} arrays", found
 
 
-def _read_headers(archive: zipfile.ZipFile, findings: list[Finding]) -> dict[str, Header]:
-    """Return the headers of the arrays in ARRAYS; report missing and unreadable arrays in `findings`."""
+def _given(names: Sequence[str], findings: list[Finding]) -> str:
+    """Return what validation arrays are called after x_ and y_, "" if there are none; report two kinds of them."""
+    found = [kind for kind in VALIDATION if not {f"x_{kind}", f"y_{kind}"}.isdisjoint(names)]
+    if len(found) > 1:
+        findings.append((f"x_{found[1]}", f"must be the only validation images; x_{found[0]} is there too", [*names]))
+    return found[0] if found else ""
+
+
+def _read_headers(
+    archive: zipfile.ZipFile, present: Sequence[str], given: str, findings: list[Finding]
+) -> dict[str, Header]:
+    """Return the headers of the arrays that are used; report missing and unreadable arrays in `findings`."""
     from numpy.lib import format as npy
 
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-    present = [member.removesuffix(".npy") for member in archive.namelist()]
     headers = {}
-    for name in ARRAYS:
+    for name in (*ARRAYS, *((f"x_{given}", f"y_{given}") if given else ())):
         if name not in present:
             findings.extend(_missing(name, present))
             continue
@@ -115,15 +169,17 @@ def _read_headers(archive: zipfile.ZipFile, findings: list[Finding]) -> dict[str
     return headers
 
 
-def _missing(name: str, present: list[str]) -> Iterator[Finding]:
+def _missing(name: str, present: Sequence[str]) -> Iterator[Finding]:
     """Report an absent array. x_test and y_test may both be absent, if no other array has a similar name."""
-    others = [other for other in present if other not in ARRAYS and name[0] in other.lower()]
+    used = {*ARRAYS, *(f"{axis}_{kind}" for axis in "xy" for kind in VALIDATION)}
+    others = [other for other in present if other not in used and name[0] in other.lower()]
     near = get_close_matches(name, others, n=1)
     hint = f", did you mean {near[0]}?" if near else ""
-    if name.endswith("_test") and not {"x_test", "y_test"}.isdisjoint(present):
-        yield name, f"missing array: x_test and y_test come together{hint}", present
+    kind = name[2:]
+    if kind != "train" and not {f"x_{kind}", f"y_{kind}"}.isdisjoint(present):
+        yield name, f"missing array: x_{kind} and y_{kind} come together{hint}", [*present]
     elif near or name.endswith("_train"):
-        yield name, f"missing array{hint}", present
+        yield name, f"missing array{hint}", [*present]
 
 
 def _bad_headers(headers: dict[str, Header]) -> Iterator[Finding]:
@@ -149,17 +205,19 @@ def _bad_headers(headers: dict[str, Header]) -> Iterator[Finding]:
 
 def _bad_counts(headers: dict[str, Header]) -> Iterator[Finding]:
     """Check that the arrays fit each other, and that they fit into memory together."""
-    for split in ("train", "test"):
-        if f"x_{split}" in headers:
-            images, labels = headers[f"x_{split}"].shape[0], headers[f"y_{split}"].shape[0]
-            if images != labels:
-                yield f"y_{split}", f"must have one label for each of the {images} images in x_{split}", labels
+    kinds = [name[2:] for name in headers if name.startswith("x")]
+    for kind in kinds:
+        images, labels = headers[f"x_{kind}"].shape[0], headers[f"y_{kind}"].shape[0]
+        if images != labels:
+            yield f"y_{kind}", f"must have one label for each of the {images} images in x_{kind}", labels
     count, *shape = headers["x_train"].shape
-    if "x_test" not in headers:
-        if count < 5:
-            yield "x_train", "must hold at least 5 images, for the last fifth is the test split", count
-    elif headers["x_test"].shape[1:] != tuple(shape):
-        yield "x_test", f"images must have the shape of those in x_train, {tuple(shape)}", headers["x_test"].shape[1:]
+    if "x_test" not in headers and count < 5:
+        yield "x_train", "must hold at least 5 images, for a fifth of them is the test split", count
+    for name in (f"x_{kind}" for kind in kinds):
+        if headers[name].shape[1:] != tuple(shape):
+            yield name, f"images must have the shape of those in x_train, {tuple(shape)}", headers[name].shape[1:]
+        if name[2:] in VALIDATION and headers[name].dtype != headers["x_train"].dtype:
+            yield name, f"must be of the type of x_train, {headers['x_train'].dtype}", headers[name].dtype
     total = sum(header.count * max(header.dtype.itemsize, 4) for header in headers.values())
     if total > LIMIT:
         yield "file", f"the arrays must take at most {LIMIT} bytes as float32", total
@@ -180,13 +238,12 @@ def _read_arrays(
     return arrays
 
 
-def _bad_numbers(arrays: dict[str, NDArray[Any]], note: str) -> Iterator[Finding]:
-    """Check the numbers of the images and of the labels; `note` is added to what is wrong with labels."""
+def _bad_numbers(arrays: dict[str, NDArray[Any]]) -> Iterator[Finding]:
+    """Check the numbers of the images and of the labels."""
     import numpy as np
 
-    for name in ("x_train", "x_test"):
-        x = arrays[name]
-        if x.dtype.kind == "f":
+    for name, x in arrays.items():
+        if name.startswith("x") and x.dtype.kind == "f":
             with np.errstate(over="ignore"):
                 finite = np.isfinite(x.astype(np.float32, copy=False))
             if not finite.all():
@@ -197,9 +254,9 @@ def _bad_numbers(arrays: dict[str, NDArray[Any]], note: str) -> Iterator[Finding
     wrong = found[found != np.arange(classes)]
     if wrong.size:
         gap = int(np.flatnonzero(found != np.arange(classes))[0])
-        yield "y_train", f"labels must be 0, 1, .., each of them at least once; there is no {gap}{note}", int(wrong[0])
+        yield "y_train", f"labels must be 0, 1, .., each of them at least once; there is no {gap}", int(wrong[0])
     elif classes < 2:
-        yield "y_train", f"must hold at least two classes{note}", classes
-    strange = np.setdiff1d(arrays["y_test"], found)
-    if strange.size:
-        yield "y_test", f"labels must occur in y_train too{note}", int(strange[0])
+        yield "y_train", "must hold at least two classes", classes
+    for name, labels in arrays.items():
+        if name.startswith("y") and (strange := np.setdiff1d(labels, found)).size:
+            yield name, "labels must occur in y_train too", int(strange[0])

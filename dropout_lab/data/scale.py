@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,13 +11,26 @@ if TYPE_CHECKING:
 CHUNK = 512  # images scaled at once, to keep temporary arrays small
 
 
-def unit(train: NDArray[Any], test: NDArray[Any], full_scale: int) -> None:
-    """Divide by `full_scale`, the value of a fully inked pixel. It is 1 for floats, which are taken as they are."""
+def unit(train: NDArray[Any], test: NDArray[Any], full_scale: int, part: NDArray[Any]) -> None:
+    """Divide by `full_scale`, the value of a fully inked pixel. It is 1 for floats, if they are from 0 to 1.
+
+    Floats that are whole numbers from 0 to 255 count as bytes.
+    """
+    if full_scale == 1:
+        low = min(float(chunk.min()) for chunk in _chunks(train, part))
+        high = max(float(chunk.max()) for chunk in _chunks(train, part))
+        if not 0 <= low <= high <= 1:
+            if not (0 <= low <= high <= 255 and all((chunk % 1 == 0).all() for chunk in _chunks(train, part))):
+                raise ValueError(
+                    f"unit needs numbers from 0 to 1 or whole numbers from 0 to 255, not {low:g} to {high:g}; "
+                    "use standardize, which scales every feature by itself"
+                )
+            full_scale = 255
     for images in (train, test):
         images /= full_scale
 
 
-def column_l2(train: NDArray[Any], test: NDArray[Any], full_scale: int) -> None:
+def column_l2(train: NDArray[Any], test: NDArray[Any], full_scale: int, part: NDArray[Any]) -> None:
     """Divide every column of every image by its L2 norm over the rows, as keras.utils.normalize(x, axis=1) does."""
     import numpy as np
 
@@ -31,21 +44,34 @@ def column_l2(train: NDArray[Any], test: NDArray[Any], full_scale: int) -> None:
             block /= norms.astype(np.float32)
 
 
-def standardize(train: NDArray[Any], test: NDArray[Any], full_scale: int) -> None:
-    """Subtract the mean of all training pixels and divide by their standard deviation, in both arrays."""
+def standardize(train: NDArray[Any], test: NDArray[Any], full_scale: int, part: NDArray[Any]) -> None:
+    """Subtract each feature's mean over the training part, and divide by its standard deviation there, in both arrays.
+
+    A feature that is constant there carries nothing: it becomes 0.
+    """
     import numpy as np
 
-    chunks = range(0, len(train), CHUNK)
-    mean = train.mean(dtype=np.float64)
-    squares = sum(np.square(train[start : start + CHUNK] - mean, dtype=np.float64).sum() for start in chunks)
-    deviation = math.sqrt(squares / train.size)
-    if deviation == 0:
-        raise ValueError("standardize needs training images that are not all of one value")
+    varies = np.logical_or.reduce([(chunk != train[part[0]]).any(axis=0) for chunk in _chunks(train, part)])
+    if not varies.any():
+        raise ValueError("standardize needs training images that are not all the same")
+    mean = sum(chunk.sum(axis=0, dtype=np.float64) for chunk in _chunks(train, part)) / len(part)
+    squares = sum(np.square(chunk - mean, dtype=np.float64).sum(axis=0) for chunk in _chunks(train, part))
+    deviation = np.where(varies, np.sqrt(squares / len(part)), 1)
     for images in (train, test):
-        images -= mean
-        images /= deviation
+        for start in range(0, len(images), CHUNK):
+            block = images[start : start + CHUNK]
+            block -= mean
+            block /= deviation
+            block[:, ~varies] = 0
 
 
-# Each function changes two float32 arrays, (n, height, width) or (n, features), in place. It raises ValueError if it
+def _chunks(train: NDArray[Any], part: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield copies of the images at the indices `part`, a few at a time."""
+    for start in range(0, len(part), CHUNK):
+        yield train[part[start : start + CHUNK]]
+
+
+# Each function changes two float32 arrays, (n, height, width) or (n, features), in place. `part` has the indices of the
+# images in `train` that are trained on: what is learned of the numbers is learned from them. It raises ValueError if it
 # cannot scale such images.
 SCALES = {"unit": unit, "column-l2": column_l2, "standardize": standardize}

@@ -137,7 +137,7 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "name": evaluation.run.name,
         "path": str(evaluation.run.path),
-        "identity": evaluation.run.config.identity,
+        "identity": evaluation.run.summary.identity,
         "samples": evaluation.samples,
         "passes": evaluation.passes,
         "seeds": seeds,

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict, deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from dropout_lab.config.settings import DataConfig
+from dropout_lab.data.datasets import check_parts
 from dropout_lab.execution.units import EpochDone, Event, Noted, SeedDone, Task, Unit, UnitFailed, group
-from dropout_lab.execution.workers import Message, Progress, dataset
+from dropout_lab.execution.workers import Message, Progress, dataset_of
 from dropout_lab.runs.job import Job
 from dropout_lab.runs.record import RunWriter, writing
 from dropout_lab.storage import atomic_write
-from dropout_lab.training import Ended, Lane, split_as
+from dropout_lab.training import Ended, Lane
 
 Messages = Generator[tuple[Unit, Message], None, None]  # each with the unit that it is about
 
@@ -54,14 +55,24 @@ def execute(jobs: Iterable[Job], source: Source) -> Generator[Event, None, None]
         yield from writers.noted()
 
 
-def check_data(jobs: Iterable[Job], source: Source) -> dict[DataConfig, str]:
-    """Load and split the data of all jobs; return the SHA-256 of each. Raises `Refused` if they are missing or bad."""
-    distinct = dict.fromkeys(job.config.data for job in jobs)
-    digests = {}
-    for config in sorted(distinct, key=lambda data: (data.dataset, data.scale)):  # so that each is loaded once
-        data = dataset(config.dataset, config.scale, source.data, source.checks_on)
-        split_as(config, len(data.images), seed=0)
+def check_data(
+    jobs: Iterable[Job], source: Source, note: Callable[[str], None] = lambda text: None
+) -> dict[DataConfig, str]:
+    """Load and divide the data of all jobs; return the SHA-256 of each. `note` takes remarks on them.
+
+    Raises `Refused` if they are missing, bad, or a class is missing where it must not be.
+    """
+    lanes: dict[DataConfig, list[Lane]] = defaultdict(list)
+    for job in jobs:
+        lanes[job.config.data] += [Lane(job.config, seed) for seed in job.config.seeds]
+    digests, notes = {}, dict[str, None]()
+    for config in sorted(lanes, key=lambda data: (data.dataset, data.scale)):  # so that each is loaded once
+        data = dataset_of(lanes[config][0], source.data, source.checks_on)
+        draws = dict.fromkeys(lane.config.draw(lane.seed) for lane in lanes[config])
+        notes |= dict.fromkeys([*data.notes, *check_parts(data, config.parts, draws)])
         digests[config] = data.sha256
+    for text in notes:
+        note(text)
     return digests
 
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from dropout_lab import cost
 from dropout_lab.config.settings import Config, StreamsConfig
-from dropout_lab.data import datasets as data
+from dropout_lab.data.split import Draw
 from dropout_lab.dropout import DROPOUTS
 from dropout_lab.execution import machine
 from dropout_lab.runs.job import Job
@@ -87,16 +87,18 @@ def plan(jobs: Iterable[Job], workers: int = 1, lanes: int | None = None, device
 def group(
     tasks: Iterable[tuple[Task, int]], workers: int = 1, lanes: int | None = None, device: str = "cpu"
 ) -> list[Unit]:
-    """Group (task, epochs done) into units. The tasks of a unit share a `lane_key` and start from the same epoch.
+    """Group (task, epochs done) into units. The tasks of a unit share a `lane_key`, the numbers of their
+    images, and the epoch that they start from.
 
     Tasks of one seed come together, because they read the same images at the same time. But a job's directory is open
     from its first task to its last, so this is done for a few jobs at a time. Units have nearly the same size and are
     shared evenly among `workers`. With several workers the longest units come first, so that no worker is left with one
     at the end.
     """
-    groups: dict[tuple[str, int], list[Task]] = defaultdict(list)
+    groups: dict[tuple[str, int, Draw], list[Task]] = defaultdict(list)
     for task, epochs in tasks:
-        groups[lane_key(task.job.config), epochs].append(task)
+        config = task.job.config
+        groups[lane_key(config), epochs, config.draw_of_numbers(task.seed)].append(task)
     units: list[Unit] = []
     for members in groups.values():
         count = units_of(members[0].job.config, len(members), workers, lanes, device)
@@ -114,7 +116,7 @@ def units_of(config: Config, count: int, workers: int = 1, lanes: int | None = N
     If there are enough networks, it is a multiple of `workers`. A network with a layer of width 1 is a unit of its own:
     beside others its products would round differently.
     """
-    if 1 in (data.dimensions(config.data.dataset).features, *config.widths):
+    if 1 in (config.data.size.features, *config.widths):
         return count
     units = -(-count // (lanes or suitable_lanes(config, device)))
     return min(count, -(-units // workers) * workers)

@@ -13,7 +13,8 @@ from functools import lru_cache
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 from pathlib import Path
 
-from dropout_lab.data.datasets import Data, load
+from dropout_lab.data.datasets import Data, load, version
+from dropout_lab.data.split import Draw, Parts
 from dropout_lab.errors import LabError
 from dropout_lab.runs.row import Row, Snapshot
 from dropout_lab.training import Ended, Lane, train
@@ -67,8 +68,7 @@ def work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Message]:
 
 
 def _work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Message]:
-    config = lanes[0].config.data
-    data = dataset(config.dataset, config.scale, settings.data_directory, settings.device)
+    data = dataset_of(lanes[0], settings.data_directory, settings.device)
     for event in train(lanes, data, settings.device, settings.threads):
         if isinstance(event, Ended):
             yield event
@@ -76,10 +76,19 @@ def _work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Message]:
             yield Progress(event.rows, event.seconds, {lane: event.snapshot(lane) for lane in event.rows})
 
 
+def dataset_of(lane: Lane, directory: Path, device: str) -> Data:
+    """Load the data of a lane, with the numbers that its images have for its seed."""
+    of = lane.config.data
+    how = of.parts_of_numbers, lane.config.draw_of_numbers(lane.seed)
+    return dataset(of.dataset, of.scale, directory, device, *how, version=version(of.dataset))
+
+
 @lru_cache(maxsize=1)
-def dataset(name: str, scale: str, directory: Path, device: str) -> Data:
-    """Load a data set. The last one stays in memory for the next unit."""
-    return load(name, scale, directory, device)
+def dataset(
+    name: str, scale: str, directory: Path, device: str, parts: Parts, draw: Draw, version: tuple[int, ...]
+) -> Data:
+    """Load a data set. The last one stays in memory for the next unit, unless its file is another one by then."""
+    return load(name, scale, directory, device, parts, draw)
 
 
 class Worker:

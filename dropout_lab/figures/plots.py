@@ -27,7 +27,6 @@ from dropout_lab.comparison.compare import MIN_EFFECT
 from dropout_lab.comparison.inference import Interval, Looked, deciding, interval, paired
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.config.resolve import flatten
-from dropout_lab.data.datasets import dimensions
 from dropout_lab.errors import shown
 from dropout_lab.figures.style import PANEL, Entries, colours, compose, encoded, label, panels, size, styled
 from dropout_lab.runs.read import Run
@@ -309,9 +308,7 @@ def narrowing(looks: Mapping[str, Sequence[Seen]], metric: str, margin: float) -
 
 def _images(run: Run) -> float:
     """Return how many training images a run has."""
-    if size := run.config.data.train_size:
-        return size
-    return dimensions(run.config.data.dataset).train * (1 - run.config.data.validation_fraction)
+    return run.config.data.train_size or run.config.data.training_images
 
 
 def save(figure: Figure, path: Path) -> None:

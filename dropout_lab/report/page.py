@@ -21,6 +21,7 @@ from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.comparison.tables import beside, mean_sd, metric_lines, run_lines
 from dropout_lab.comparison.verdict import about, condition, differences, notes, verdicts
 from dropout_lab.config.resolve import to_yaml
+from dropout_lab.config.settings import DataConfig
 from dropout_lab.config.strict_yaml import written
 from dropout_lab.data.datasets import test_images
 from dropout_lab.errors import Problem, Refused
@@ -176,23 +177,23 @@ def _pairs(comparison: Comparison) -> tuple[str, list[Line]] | None:
 
 def _images(shown: Sequence[Run], directory: Path) -> list[dict[str, Any]]:
     """Return for each run its name, and its hardest images in two groups or why there are none."""
-    known: dict[tuple[str, str], NDArray[np.uint8] | str] = {}
+    known: dict[tuple[DataConfig, str], NDArray[np.uint8] | str] = {}
     for run in shown:
-        source = run.config.data.dataset, run.summary.data_sha256
+        source = run.config.data, run.summary.data_sha256
         if source not in known:
             known[source] = _pixels(*source, directory)
-    pixels = [known[run.config.data.dataset, run.summary.data_sha256] for run in shown]
+    pixels = [known[run.config.data, run.summary.data_sha256] for run in shown]
     return [{"run": run.name, **_hardest(run, images)} for run, images in zip(shown, pixels, strict=True)]
 
 
-def _pixels(dataset: str, sha256: str, directory: Path) -> NDArray[np.uint8] | str:
+def _pixels(data: DataConfig, sha256: str, directory: Path) -> NDArray[np.uint8] | str:
     """Return the test images as bytes, or why there are none to show."""
     try:
-        images = test_images(dataset, directory, sha256)
+        images = test_images(data.dataset, directory, sha256, data.parts)
     except Refused as refused:
         return f"The images cannot be shown: {refused.problems[0]}"
     if images.ndim != 3:
-        return f"The images cannot be shown: those of {dataset} are plain numbers, without a height and a width."
+        return f"The images cannot be shown: those of {data.dataset} are plain numbers, without a height and a width."
     return grey(images)
 
 

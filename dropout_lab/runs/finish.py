@@ -63,7 +63,7 @@ def finished_records(path: Path, origin: Origin) -> dict[int, Record]:
     if read_summary(path) is None:
         return {}
     run = load(path)
-    origin.check(path, {"config": run.config.identity, "data": run.summary.data_sha256})
+    origin.check(path, {"config": run.config.lasting_identity, "data": run.summary.data_sha256})
     try:
         return _records(run, origin)
     except (LookupError, ValueError) as error:  # each file is as it was written, but perhaps by another run

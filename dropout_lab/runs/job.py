@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,9 +44,12 @@ class Job:
         done = recorded = tuple(summary.seeds) if summary else ()
         if summary:
             check_hash(self.path / "config.yaml", summary)
-        if summary is None or summary.identity != self.config.identity:
+        if summary is None or summary.identity != self.config.lasting_identity:
             recorded = self._recorded_config().seeds  # ten times slower than the rest: only if the summary cannot tell
         missing = tuple(seed for seed in self.config.seeds if seed not in done)
+        if missing and summary and summary.identity != self.config.lasting_identity:
+            reason = f"meant other numbers when this run was trained; {MOVE_AWAY}"
+            raise Refused(Problem(str(self.path), "data.scale", reason, self.config.data.scale))
         if missing:
             self.with_seeds(recorded)
         return missing
@@ -53,9 +57,11 @@ class Job:
     def _recorded_config(self) -> Config:
         """Return the config of the run that exists. Raises `Refused` if it has another identity than the job's."""
         recorded = configs.load(self.path / "config.yaml", check_files=False)
-        if recorded.identity == self.config.identity:
+        if recorded.lasting_identity == self.config.lasting_identity:
             return recorded
         old, new = configs.flatten(recorded), configs.flatten(self.config)
+        if os.path.basename(recorded.data.dataset) == os.path.basename(self.config.data.dataset):
+            old["data.dataset"] = new["data.dataset"]  # the digest tells files of one name apart
         differing = [key for key in new if old[key] != new[key] and key not in ("name", "seeds", "device")]
         reason = "this run exists with another value ({}); choose another name, or " + MOVE_AWAY
         raise Refused(*(Problem(str(self.path), key, reason.format(shown(old[key])), new[key]) for key in differing))

@@ -40,6 +40,11 @@ class Run:
         """The seeds whose loss stopped being finite."""
         return tuple(self.summary.diverged)
 
+    @property
+    def outdated(self) -> bool:
+        """Whether an earlier version trained it, by which the same settings meant other numbers (settings.REVISION)."""
+        return self.summary.identity not in (self.config.identity, self.config.lasting_identity)
+
     def only(self, seeds: Collection[int]) -> Run:
         """Return this run as if it had been trained with no seeds but `seeds`."""
         kept = {seed: facts for seed, facts in self.summary.seeds.items() if seed in seeds}

@@ -52,12 +52,12 @@ class RunWriter:
     def __init__(self, job: Job, data_sha256: str) -> None:
         self.path, self.asked = job.path, job.config.seeds
         self.finished = not job.unfinished()  # asked again: now no other process can change the answer
-        origin = Origin(job.config.identity, data_sha256)
+        origin = Origin(job.config.lasting_identity, data_sha256)
         self.checkpoints = Checkpoints(self.path, origin)
         self.records = self.checkpoints.read()
         finished = finished_records(self.path, origin)
         self.records.update(finished)
-        self.config = job.with_seeds(self.records)
+        self.config = job.with_seeds(self.records).kept()
         self.data_sha256 = data_sha256
         if not self.finished:
             self._begin(finished)
@@ -123,7 +123,7 @@ class RunWriter:
         write("predictions.npz", predictions_file(outcomes))
         summary = Summary(
             name=self.path.name,
-            identity=config.identity,
+            identity=config.lasting_identity,
             data_sha256=self.data_sha256,
             seeds={seed: outcome.facts for seed, outcome in outcomes.items()},
             environment=dict(environment),

@@ -28,6 +28,7 @@ DEFAULTS = {
     "data.dataset": "mnist",
     "data.validation_fraction": 0.1,
     "data.validation_from": "tail",
+    "data.test_from": "tail",
     "data.scale": "unit",
     "data.train_size": None,
     "data.train_from": "head",
@@ -73,6 +74,7 @@ OTHER = {
     "data.dataset": "digits",
     "data.validation_fraction": 1 / 3,
     "data.validation_from": "random",
+    "data.test_from": "tail",
     "data.scale": "column-l2",
     "data.train_size": 500,
     "data.train_from": "random",
@@ -212,11 +214,15 @@ BAD = [
     ('data: {dataset: "a\\nb.npz"}', f":1: data.dataset: {DATA} (got a\\nb.npz)"),
     ('data: {dataset: "a\\ab.npz"}', f":1: data.dataset: {DATA} (got a\\x07b.npz)"),
     ("data: {dataset: own.npz}", ":1: data.dataset: no such file (got own.npz)"),
+    (
+        "data: {test_from: random}",
+        ":1: data.test_from: must be left out with mnist, which has a test split of its own (got random)",
+    ),
     ("data: {validation_fraction: 0}", f":1: data.validation_fraction: {FRACTION} (got 0)"),
     ("data: {validation_fraction: 0.91}", f":1: data.validation_fraction: {FRACTION} (got 0.91)"),
     ("data: {validation_fraction: 1e-17}", ":1: data.validation_fraction: must set at least one of the 60000 training "
      "images aside (got 1.0e-17)"),
-    ("data: {validation_from: head}", ":1: data.validation_from: must be one of tail, random (got head)"),
+    ("data: {validation_from: head}", ":1: data.validation_from: must be one of tail, random, stratified (got head)"),
     ("data: {scale: no}", ":1: data.scale: must be one of unit, column-l2, standardize (got no)"),
     ("data: {scale: column_l2}", ":1: data.scale: must be one of unit, column-l2, standardize, did you mean column-l2? "
      "(got column_l2)"),

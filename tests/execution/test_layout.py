@@ -178,7 +178,7 @@ def test_dimensions_of_own_data_follow_the_file(tmp_path: Path) -> None:
     for count in 20, 30:
         images, labels = np.zeros((count, 4, 5), np.uint8), np.arange(count, dtype=np.uint8) % 3
         np.savez(path, x_train=images, y_train=labels, x_test=images[:5], y_test=labels[:5])
-        assert data.dimensions(str(path)) == (count, 5, 20, 3)
+        assert data.dimensions(str(path)) == (count, 5, 20, 3, 0)
 
 
 MEASURED = """
