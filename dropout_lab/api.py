@@ -23,6 +23,7 @@ from dropout_lab.commands import listing
 from dropout_lab.commands import power as powers
 from dropout_lab.commands.compare import compare as do_compare
 from dropout_lab.commands.evaluate import evaluate as do_evaluate
+from dropout_lab.commands.merge import merge as do_merge
 from dropout_lab.commands.names import Configured, Look, Named, Options, Seeds, Where, options
 from dropout_lab.commands.plot import draw
 from dropout_lab.commands.power import power as do_power
@@ -110,6 +111,7 @@ def train(
     seeds: Seeds | None = None,
     name: str | None = None,
     fresh: bool = False,
+    wait: bool = False,
     track: str | None = None,
     runs_dir: Where = "runs",
     data_dir: Where | None = None,
@@ -120,10 +122,19 @@ def train(
     """Train one run, and return it; `overrides` are such as "training.epochs=3".
 
     A mapping has the keys of a config file and, unless it or `name` says otherwise, makes the run "experiment". A seed
-    that diverged is in `Run.diverged`. Raises `Refused` with every problem, and `Failed` where the training failed.
+    that diverged is in `Run.diverged`. With `wait` a run that another process is writing is trained when that process
+    is done. Raises `Refused` with every problem, and `Failed` where the training failed.
     """
-    how = _options(runs_dir, data_dir, device, seeds=seeds, name=name, jobs=jobs, quiet=quiet, track=track)
+    how = _options(runs_dir, data_dir, device, seeds=seeds, name=name, jobs=jobs, quiet=quiet, track=track, wait=wait)
     return _shown(Run, do_train(config, overrides, how, fresh=fresh))
+
+
+def merge(name: str, *named: Drawn, runs_dir: Where = "runs") -> Run:
+    """Make the run `name` of finished runs that differ in their seeds alone, and return it; these stay as they are.
+
+    It has the bytes of all seeds trained together. Raises `Refused` where anything else differs or `name` exists.
+    """
+    return _shown(Run, do_merge(name, named, _options(runs_dir, None)))
 
 
 def load(path: Where) -> Run:

@@ -47,6 +47,7 @@ DryRun = Annotated[bool, Option("--dry-run", help="Print the plan and stop.")]
 Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]
 Track = Annotated[str | None, Option(help="Write events while networks train: tensorboard.", metavar="TOOL")]
 Live = Annotated[bool, Option("--live", help="Draw the losses in the terminal while networks train.")]
+Wait = Annotated[bool, Option("--wait", help="Wait for a process that is writing the run, then go on.")]
 Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress.")]
 Form = Annotated[Literal["png", "svg", "pdf"], Option("--format", help="File format of the pictures.")]
 Style = Annotated[Literal["light", "dark"], Option(help="Style of the pictures; dark is the articles' style.")]
@@ -91,6 +92,7 @@ def train(
     track: Track = None,
     smoke: Smoke = False,
     fresh: Annotated[bool, Option("--fresh", help="Move an existing run of this name aside, and start anew.")] = False,
+    wait: Wait = False,
     dry_run: DryRun = False,
     as_json: Json = False,
     live: Live = False,
@@ -98,14 +100,14 @@ def train(
 ) -> None:
     """Train one run: a config, with one or more seeds.
 
-    Finished seeds are skipped, and interrupted seeds continue.
+    Finished seeds are skipped, and interrupted seeds continue. With --wait several processes train seeds of one run,
+    one after another.
     """
     from dropout_lab.commands.train import train
 
     with Screen(json=as_json, dry_run=dry_run, smoke=smoke) as screen:
-        options = screen.options(
-            runs_dir, data_dir, device, seeds=seeds, name=name, track=track, live=live, quiet=quiet
-        )
+        how: dict[str, Any] = {"seeds": seeds, "name": name, "track": track, "live": live, "quiet": quiet}
+        options = screen.options(runs_dir, data_dir, device, wait=wait, **how)
         screen.show(train(config, overrides or (), options, fresh=fresh))
 
 
@@ -384,6 +386,24 @@ def report(
 
     screen = Screen()
     screen.show(report(names, out, screen.options(runs_dir, data_dir)))
+
+
+@app.command(epilog=example("merge digits part-0 part-1 part-2"))
+def merge(
+    name: Annotated[str, Argument(help="Name of the new run.", metavar="NAME")],
+    names: Annotated[list[str], Argument(help="Directories or names of finished runs.", metavar="RUN...")],
+    runs_dir: RunsDir = RUNS,
+    as_json: Json = False,
+) -> None:
+    """Make one run of runs that differ in their seeds alone.
+
+    The new run has the bytes of all these seeds trained together. The runs stay as they are. A seed that several have
+    must have the same results in each.
+    """
+    from dropout_lab.commands.merge import merge
+
+    screen = Screen(json=as_json)
+    screen.show(merge(name, names, screen.options(runs_dir)))
 
 
 @app.command(epilog=example("export mnist-dropout --to mlflow:sqlite:///mlflow.db"))

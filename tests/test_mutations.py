@@ -503,6 +503,109 @@ GUARDS = {
         "        pass",
         "test_storage.py::without_locks or cannot_be_flushed",
     ),
+    "a lock is waited for": Guard(
+        "storage", "            if waits is None:\n", "            if True:\n", "test_waiting.py::is_waited_for"
+    ),
+    "a turn may be locked again": Guard("storage", "        _turns().add(place)\n", "", "test_waiting.py::only_a_turn"),
+    "a turn is not another process": Guard(
+        "storage",
+        "    if path.resolve() in _turns():\n        return None\n",
+        "",
+        "test_waiting.py::only_a_turn",
+    ),
+    "a turn ends": Guard(
+        "storage", "            _turns().discard(place)\n", "            pass\n", "test_waiting.py::turn_lasts"
+    ),
+    "nobody waits without locks": Guard(
+        "storage", "        if weaker:\n", "        if False:\n", "test_waiting.py::could_not_end"
+    ),
+    "a plan does not mind who writes, if it is to wait": Guard(
+        "commands/plan", "Job.unfinished if options.wait else", "", "test_waiting.py::is_waited_for"
+    ),
+    "a finished run is not waited for": Guard(
+        "commands/train",
+        "if options.wait and steps[0].missing else",
+        "if options.wait else",
+        "test_waiting.py::nobody_waits",
+    ),
+    "missing data are refused before the wait": Guard(
+        "commands/train",
+        "    data.check(job.config.data.dataset, options.data)\n",
+        "",
+        "test_waiting.py::could_not_end",
+    ),
+    "what is trained meanwhile is not trained again": Guard(
+        "commands/train",
+        "        yield plans.plan([job], options)",
+        "        yield [Step(job, job.config.seeds)]",
+        "test_waiting.py::trained_meanwhile",
+    ),
+    "--wait and --fresh": Guard(
+        "commands/train", "if fresh and options.wait:", "if False:", "test_waiting.py::could_not_end"
+    ),
+    "the turn lasts until the result is read": Guard(
+        "commands/train", "        run = load(job.path)\n", "    run = load(job.path)\n", "test_waiting.py::turn_lasts"
+    ),
+    "merged runs differ in seeds alone": Guard(
+        "runs/merge",
+        "        if before.get(key) != after.get(key):",
+        "        if False:",
+        "test_merge.py::whatever_else",
+    ),
+    "merged runs have one environment": Guard(
+        "runs/merge",
+        " | {key: environment.get(key) for key in DECIDES}",
+        "",
+        "test_merge.py::another_environment and cpu",
+    ),
+    "a merged run claims no fact in which its runs differ": Guard(
+        "runs/merge",
+        "if all(fact.get(key) == value for fact in facts)",
+        "",
+        "test_merge.py::another_environment and cpu",
+    ),
+    "a seed of two runs is the same in both": Guard(
+        "runs/merge", "if _bytes(known, origin) != _bytes(record, origin):", "if False:", "test_merge.py::two_runs_have"
+    ),
+    "the time that a seed took is not its result": Guard(
+        "runs/merge",
+        "pack(replace(record, seconds=[]), origin)",
+        "pack(record, origin)",
+        "test_merge.py::two_runs_have",
+    ),
+    "merged seeds are in order": Guard(
+        "runs/merge", "for seed in sorted(found)}", "for seed in found}", "test_merge.py::bytes_of_seeds"
+    ),
+    "a merged run replaces nothing": Guard(
+        "runs/merge",
+        "    if os.path.lexists(path):\n",
+        "    if False:\n",
+        "test_merge.py::whatever_else or appears_meanwhile",
+    ),
+    "a run that appears while others are merged is left alone": Guard(
+        "runs/merge", "            _refuse_existing(path)\n", "", "test_merge.py::appears_meanwhile"
+    ),
+    "a merge that fails leaves nothing": Guard(
+        "runs/merge",
+        "    finally:\n        shutil.rmtree(hidden, ignore_errors=True)\n",
+        "    finally:\n        pass\n",
+        "test_merge.py::disk_that_is_full",
+    ),
+    "a merge cleans up after a killed one": Guard(
+        "runs/merge", "        if not holder(leftover):\n", "        if False:\n", "test_merge.py::is_killed"
+    ),
+    "a run has its name when it is whole": Guard(
+        "runs/merge",
+        "hidden = path.with_name(f",
+        "hidden = path if True else path.with_name(f",
+        "test_merge.py::is_killed",
+    ),
+    "unfinished runs are not merged": Guard(
+        "commands/merge", 'if not (job.path / "summary.json").exists():', "if False:", "test_merge.py::unfinished_run"
+    ),
+    "a merged run has the name of a run": Guard(
+        "commands/merge", "if not RUN_NAME.fullmatch(name):", "if False:", "test_merge.py::whatever_else"
+    ),
     "torch's threads are left as they were": Guard(
         "execution/layout",
         "            start_as_found()\n",

@@ -45,9 +45,9 @@ def say_note(text: str) -> None:
 class Options:
     """What commands share: where runs and data live, what is changed of a config, how to train, how much to say.
 
-    smoke: make each run small enough for a CI job. track: the tool to write events for while networks train. note:
-    takes a remark. audience: takes plans and early results. cluster: whose workers train, instead of this machine's
-    processes.
+    smoke: make each run small enough for a CI job. track: the tool to write events for while networks train. wait: for
+    a run that another process is writing. note: takes a remark. audience: takes plans and early results. cluster: whose
+    workers train, instead of this machine's processes.
     """
 
     runs: Path
@@ -62,6 +62,7 @@ class Options:
     live: bool = False  # draw charts in the terminal while networks train
     fail_fast: bool = False
     track: str | None = None
+    wait: bool = False
     note: Callable[[str], None] = say_note
     audience: Audience = Audience()
     cluster: Cluster | None = None
