@@ -189,6 +189,7 @@ def sweep(
     seeds: Seeds | None = None,
     until_decided: bool = False,
     max_seeds: int | None = None,
+    out: Where | None = None,
     name: str | None = None,
     track: str | None = None,
     runs_dir: Where = "runs",
@@ -202,13 +203,13 @@ def sweep(
     With `vary`, {"network.hidden": [[64], [256]]} or ["network.hidden=[64],[256]"], one run per combination. Without a
     config it is the article's network on MNIST. `overrides` are such as "training.epochs=3". With `until_decided`, each
     run gets seeds until its verdict is decided, up to `max_seeds` (64). With `tune`, {"training.learning_rate": [0.001,
-    0.003]}, each setting is swept at what it chooses from this grid, on `tune_seeds` (3) other seeds. Raises `Failed`
-    where a run failed, after what is there was judged.
+    0.003]}, each setting is swept at what it chooses from this grid, on `tune_seeds` (3) other seeds. The table and the
+    picture go to `out`, else beside the runs. Raises `Failed` where a run failed, after what is there was judged.
     """
     how = _options(runs_dir, data_dir, device, seeds=seeds, name=name, jobs=jobs, quiet=quiet, track=track)
     trained: dict[str, Any] = {"overrides": overrides, "tune": tune, "tune_seeds": tune_seeds}
     most = most_seeds(until_decided, max_seeds, how)
-    done = do_sweep(config, rates, vary, how, baseline=baseline, most=most, **trained)
+    done = do_sweep(config, rates, vary, how, baseline=baseline, out=out, most=most, **trained)
     if done.error:
         raise done.error
     return _shown(SweepTable, done)
@@ -259,15 +260,19 @@ def evaluate(
     run: Drawn,
     samples: int = 50,
     *,
+    out: Where | None = None,
     runs_dir: Where = "runs",
     data_dir: Where | None = None,
     quiet: bool = True,
 ) -> Evaluation:
-    """Look at a finished run: weight scaling beside the mean of up to `samples` passes with dropout on, uncertainty."""
+    """Look at a finished run: weight scaling beside the mean of up to `samples` passes with dropout on, uncertainty.
+
+    The files that the command writes are written too, to `out`.
+    """
     from dropout_lab.evaluation.tables import ShownEvaluation
 
     how = _options(runs_dir, data_dir, quiet=quiet)
-    return _shown(ShownEvaluation, do_evaluate(run, samples, how, Look()))
+    return _shown(ShownEvaluation, do_evaluate(run, samples, how, Look(), out))
 
 
 def plot(what: Drawn | Iterable[Drawn] | comparisons.Comparison | sweep_table.SweepTable, *more: Drawn) -> Figure:

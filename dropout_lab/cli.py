@@ -52,6 +52,7 @@ Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress.")]
 Form = Annotated[Literal["png", "svg", "pdf"], Option("--format", help="File format of the pictures.")]
 Style = Annotated[Literal["light", "dark"], Option(help="Style of the pictures; dark is the articles' style.")]
 Size = Annotated[Literal["page", "slide"], Option(help="Size of the pictures; a slide has 13.33 x 7.5 inches.")]
+Out = Annotated[Path | None, Option(help="Directory for the files; default: in the runs directory.", metavar="DIR")]
 UNTIL = "Add seeds until the verdict is better, worse or equivalent."
 UntilDecided = Annotated[bool, Option("--until-decided", help=UNTIL)]
 MaxSeeds = Annotated[int | None, Option(help="The most seeds with --until-decided; default: 64.", metavar="N")]
@@ -140,7 +141,7 @@ def compare(
     fail_if: Annotated[
         list[str] | None, Option(help="Exit with 3 if this holds, after the results; repeatable.", metavar="EXPR")
     ] = None,
-    out: Annotated[Path | None, Option(help="Directory for the CSV, the JSON and the picture.", metavar="DIR")] = None,
+    out: Out = None,
     explain: Annotated[bool, Option("--explain", help="Then say what every term means.")] = False,
     runs_dir: RunsDir = RUNS,
     data_dir: DataDir = None,
@@ -212,6 +213,7 @@ def sweep(
         bool, Option("--confirm", help="Then compare the chosen run with its baseline on fresh seeds.")
     ] = False,
     fail_fast: Annotated[bool, Option("--fail-fast", help="Stop at the first run that fails.")] = False,
+    out: Out = None,
     dry_run: DryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -232,6 +234,7 @@ def sweep(
         training = {"jobs": jobs, "lanes": lanes, "track": track, "fail_fast": fail_fast, "quiet": quiet}
         options = screen.options(runs_dir, data_dir, device, seeds=seeds, name=name, **training)
         then: dict[str, Any] = {"baseline": not no_baseline, "confirm": confirm, "cluster": cluster, "places": places}
+        then["out"] = out
         then |= {"overrides": [*words, *(overrides or ())], "tune": tune or (), "tune_seeds": tune_seeds}
         most = most_seeds(until_decided, max_seeds, options)
         screen.show(sweep(named[0] if named else None, rates, vary or (), options, most=most, **then))
@@ -304,6 +307,7 @@ def evaluate(
     form: Form = "png",
     style: Style = "light",
     size: Size = "page",
+    out: Out = None,
     runs_dir: RunsDir = RUNS,
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -318,7 +322,7 @@ def evaluate(
 
     screen = Screen(json=as_json)
     options = screen.options(runs_dir, data_dir, quiet=quiet)
-    screen.show(evaluate(name, samples, options, Look(form, style, size)))
+    screen.show(evaluate(name, samples, options, Look(form, style, size), out))
 
 
 @app.command(epilog=example("reproduce --quick", "reproduce S3 P10 --out report.html"))
@@ -357,6 +361,7 @@ def plot(
     form: Form = "png",
     style: Style = "light",
     size: Size = "page",
+    out: Out = None,
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Redraw the pictures of finished runs and sweeps.
@@ -367,7 +372,7 @@ def plot(
     from dropout_lab.commands.plot import plot
 
     screen = Screen()
-    screen.show(plot(names, screen.options(runs_dir), Look(form, style, size)))
+    screen.show(plot(names, screen.options(runs_dir), Look(form, style, size), out))
 
 
 @app.command(epilog=example("report mnist-baseline mnist-dropout", "report runs/mnist-sweep --out sweep.html"))

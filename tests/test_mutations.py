@@ -606,6 +606,39 @@ GUARDS = {
     "a merged run has the name of a run": Guard(
         "commands/merge", "if not RUN_NAME.fullmatch(name):", "if False:", "test_merge.py::whatever_else"
     ),
+    "a look that is lost costs no verdict": Guard(
+        "comparison/looks",
+        "        except Failed as failed:",
+        "        except ZeroDivisionError as failed:",
+        "test_read_only.py::look_that_is_not",
+    ),
+    "a lost look is said by compare and sweep": Guard(
+        "commands/compare", "[*looks.lost]", "[]", "test_read_only.py::look_that_is_not"
+    ),
+    "a lost look is said by a report": Guard(
+        "commands/report", "    for line in looks.lost:", "    for line in ():", "test_read_only.py::look_that_is_not"
+    ),
+    "a picture that is not written is an error": Guard(
+        "commands/plot", "            lost += failed\n", "            pass\n", "test_read_only.py::shown_first"
+    ),
+    "pictures of one name have numbers": Guard(
+        "commands/plot", "if free.name not in names)", "if True)", "test_read_only.py::pictures_of_one_name"
+    ),
+    "a sweep's files go where they are told": Guard(
+        "commands/swept", "place = out or directory", "place = directory", "test_read_only.py::with_out_everything"
+    ),
+    "an evaluation goes where it is told": Guard(
+        "commands/evaluate",
+        "directory = place or inside",
+        "directory = inside",
+        "test_read_only.py::with_out_everything",
+    ),
+    "the way of --until-decided costs no verdict": Guard(
+        "commands/until",
+        "unwritten(directory, lambda: remember(directory, order[: len(first)], lanes))",
+        "(lambda: [remember(directory, order[: len(first)], lanes)][:0])()",
+        "test_read_only.py::seeds_until",
+    ),
     "torch's threads are left as they were": Guard(
         "execution/layout",
         "            start_as_found()\n",

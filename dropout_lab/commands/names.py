@@ -244,6 +244,15 @@ def check_directory(key: str, path: Path) -> None:
         raise Refused(Problem("command line", key, f"must be a directory, but {there} is none", str(path)))
 
 
+def directory(key: str, given: Where | None) -> Path | None:
+    """Return the directory that is given for files; None where none is. Refuses a path that cannot become one."""
+    if given is None:
+        return None
+    place = data.at_home(given)
+    check_directory(key, place)
+    return place
+
+
 def check_page(key: str, path: Path, suffixes: Sequence[str]) -> None:
     """Refuse a page to write if it is a directory, has another suffix, or its directory cannot be made."""
     if path.suffix not in suffixes or os.path.isdir(path):
