@@ -424,17 +424,17 @@ GUARDS = {
     "doctor draws": Guard("commands/doctor", ", _matplotlib()]", "]", "test_after_the_work.py::does_not_start"),
     "lost events cost no table": Guard(
         "commands/train",
-        "    if job.missing():\n        stop_at(failures)",
-        "    stop_at(failures)",
+        "        if job.unfinished():\n            stop_at(failures)",
+        "        stop_at(failures)",
         "test_after_the_work.py::events_that_cannot",
     ),
     "Python is warned of lost files": Guard(
         "api", "for line in done.lost:", "for line in ():", "test_after_the_work.py::python_is_warned"
     ),
     "a directory for results begins at home": Guard(
-        "commands/compare",
-        "data.at_home(out) if out",
-        "Path(out) if out",
+        "commands/names",
+        "    place = data.at_home(given)\n",
+        "    place = Path(given)\n",
         "test_homes.py::every_path_of_python or every_path_of_the",
     ),
     "a data set of one's own begins at home": Guard(
