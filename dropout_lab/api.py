@@ -7,13 +7,13 @@
     lab.compare(baseline, dropout)
 
 Runs are kept in `runs_dir` and follow the rules of the command line: what is finished is not trained again, what was
-interrupted goes on. Networks train in this process; with `jobs` above 1 in several, and then a script needs the guard
-`if __name__ == "__main__":`. Remarks that the command line would make come as warnings.
+interrupted goes on. Networks train in this process; with `jobs` above 1 in several, which do not run the caller's
+program again. Remarks that the command line would make come as warnings at the line that called. Numbers, arrays and
+columns of NumPy, torch and pandas are taken wherever a number or a list is.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dropout_lab.commands import listing
 from dropout_lab.commands import power as powers
+from dropout_lab.commands.arguments import edge, warn
 from dropout_lab.commands.compare import compare as do_compare
 from dropout_lab.commands.evaluate import evaluate as do_evaluate
 from dropout_lab.commands.merge import merge as do_merge
@@ -36,6 +37,7 @@ from dropout_lab.commands.variance import variance as do_variance
 from dropout_lab.comparison import compare as comparisons
 from dropout_lab.comparison import tables
 from dropout_lab.data.datasets import at_home
+from dropout_lab.errors import Problem, Refused
 from dropout_lab.pages import as_html
 from dropout_lab.runs import read as runs
 from dropout_lab.sweeps import judge as sweep_table
@@ -105,6 +107,7 @@ class Power(powers.Planned):
         return as_html(powers.parts(self))
 
 
+@edge
 def train(
     config: Configured,
     *overrides: str,
@@ -129,6 +132,7 @@ def train(
     return _shown(Run, do_train(config, overrides, how, fresh=fresh))
 
 
+@edge
 def merge(name: str, *named: Drawn, runs_dir: Where = "runs") -> Run:
     """Make the run `name` of finished runs that differ in their seeds alone, and return it; these stay as they are.
 
@@ -137,11 +141,13 @@ def merge(name: str, *named: Drawn, runs_dir: Where = "runs") -> Run:
     return _shown(Run, do_merge(name, named, _options(runs_dir, None)))
 
 
+@edge
 def load(path: Where) -> Run:
     """Return the finished run in the directory `path`. Raises `Refused` where there is none, or a damaged one."""
     return _shown(Run, Result(runs.load(at_home(path))))
 
 
+@edge
 def compare(
     a: Named,
     b: Named,
@@ -177,6 +183,7 @@ def compare(
     return _shown(Comparison, done)
 
 
+@edge
 def sweep(
     config: Configured | None = None,
     rates: Rates | None = None,
@@ -215,6 +222,7 @@ def sweep(
     return _shown(SweepTable, done)
 
 
+@edge
 def variance(
     config: Configured,
     *overrides: str,
@@ -240,6 +248,7 @@ def variance(
     return _shown(Variance, done)
 
 
+@edge
 def power(
     a: Named,
     b: Named,
@@ -256,6 +265,7 @@ def power(
     return _shown(Power, done)
 
 
+@edge
 def evaluate(
     run: Drawn,
     samples: int = 50,
@@ -275,30 +285,34 @@ def evaluate(
     return _shown(ShownEvaluation, do_evaluate(run, samples, how, Look(), out))
 
 
-def plot(what: Drawn | Iterable[Drawn] | comparisons.Comparison | sweep_table.SweepTable, *more: Drawn) -> Figure:
+@edge
+def plot(what: Drawn | Iterable[Drawn] | comparisons.Comparison | sweep_table.SweepTable, *others: Drawn) -> Figure:
     """Draw the curves of one run, those of several over each other, a comparison, or a sweep. Writes nothing.
 
     A notebook shows the figure, which is one of matplotlib's; `figure.savefig("curves.svg")` keeps it.
     """
     if isinstance(what, comparisons.Comparison | sweep_table.SweepTable):
+        if others:
+            raise Refused(
+                Problem("lab.plot", "what", "must be alone, or runs: a comparison or a sweep is one picture", others)
+            )
         return draw(what)
-    return draw([*([what] if isinstance(what, runs.Run | str | Path) else what), *more])
+    runs_given = [*([what] if isinstance(what, runs.Run | str | Path) else what), *others]
+    if not runs_given:
+        raise Refused(Problem("lab.plot", "what", "must be one run or more", what))
+    return draw(runs_given)
 
 
 def _options(runs_dir: Where, data_dir: Where | None = None, device: str | None = None, **more: Any) -> Options:
-    return options(runs_dir, data_dir, device, note=_warn, **more)
+    return options(runs_dir, data_dir, device, note=warn, **more)
 
 
 def _before(tuning: Tuning | None) -> Parts:
     return tunings.parts(tuning) if tuning else []
 
 
-def _warn(text: str) -> None:
-    warnings.warn(text, stacklevel=2)
-
-
 def _shown(kind: type[Kind], done: Result[Any]) -> Kind:
     """Return a result as the class here that shows it in a notebook; warn of the files that could not be written."""
     for line in done.lost:
-        _warn(line)
+        warn(line)
     return kind(**{field.name: getattr(done.value, field.name) for field in fields(done.value)})
