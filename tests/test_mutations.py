@@ -639,6 +639,66 @@ GUARDS = {
         "(lambda: [remember(directory, order[: len(first)], lanes)][:0])()",
         "test_read_only.py::seeds_until",
     ),
+    "a checkpoint that cannot be read now is kept": Guard(
+        "runs/checkpoint", "error.errno not in NO_FILE", "False", "test_record.py::cannot_be_read_now"
+    ),
+    "a summary that cannot be read is not damaged": Guard(
+        "runs/summary",
+        "    except OSError as error:\n        raise unreadable(file, error) from None\n    except (ValueError",
+        "    except (OSError, ValueError",
+        "test_record.py::is_not_called_damaged",
+    ),
+    "letters of ours are spelled plainly": Guard(
+        "terminal", "PLAIN.get(c) or c.encode", "c.encode", "test_cli.py::narrow_encodings"
+    ),
+    "a worker does not run the caller's program": Guard(
+        "execution/workers",
+        '        sys.modules["__main__"], process.daemon = program, daemon',
+        "        process.daemon = daemon",
+        "test_starting.py::without_a_guard_from",
+    ),
+    "a program from stdin has no file": Guard(
+        "execution/workers",
+        '    sys.modules["__main__"] = nameless',
+        "    pass",
+        "test_starting.py::without_a_guard_from",
+    ),
+    "a daemon may start workers": Guard(
+        "execution/workers", "    process.daemon = False\n", "", "test_starting.py::without_a_guard_from"
+    ),
+    "a forked process computes with one thread": Guard(
+        "execution/machine", "    torch.set_num_threads(1)\n", "", "test_starting.py::forked_process"
+    ),
+    "a forked process trains with one thread": Guard(
+        "execution/machine", "    if torch_was_forked:\n        return 1\n", "", "test_starting.py::forked_process"
+    ),
+    "the edge makes values plain": Guard(
+        "commands/arguments", "CHECKS[name](plain(value))", "CHECKS[name](value)", "test_arguments.py::other_libraries"
+    ),
+    "the edge refuses wrong types": Guard(
+        "commands/arguments",
+        "except ValueError as error:\n                raise Refused(Problem(f",
+        "except ZeroDivisionError as error:\n                raise Refused(Problem(f",
+        "test_arguments.py::names_every_parameter",
+    ),
+    "computed rates are those that are meant": Guard(
+        "commands/arguments", "return [*map(_computed, numbers)]", "return numbers", "test_arguments.py::were_computed"
+    ),
+    "a number that was not computed is left alone": Guard(
+        "commands/arguments",
+        "<= FEW * DOUBLE * abs(value)",
+        "<= 1e-12 * abs(value)",
+        "test_arguments.py::was_not_computed",
+    ),
+    "single precision is read as it was written": Guard(
+        "commands/arguments",
+        "_each_number(_single if single else",
+        "_each_number(float if single else",
+        "test_arguments.py::other_libraries",
+    ),
+    "warnings point at the caller": Guard(
+        "commands/arguments", "stacklevel=level)", "stacklevel=2)", "test_arguments.py::warnings_point"
+    ),
     "torch's threads are left as they were": Guard(
         "execution/layout",
         "            start_as_found()\n",

@@ -21,6 +21,7 @@ from dropout_lab.comparison.compare import Comparison
 from dropout_lab.config.ranges import written_number
 from dropout_lab.config.settings import Config
 from dropout_lab.errors import Problem, Refused, each
+from dropout_lab.execution.machine import without_lost_threads
 from dropout_lab.runs.read import Run
 from dropout_lab.sweeps.judge import SweepTable
 
@@ -53,7 +54,8 @@ def edge(function: Callable[Parameters, Returned]) -> Callable[Parameters, Retur
                 raise Refused(Problem(f"lab.{function.__name__}", name, str(error), value)) from None
 
         given.arguments = dict(zip(given.arguments, each(given.arguments.items(), check), strict=True))
-        return function(*given.args, **given.kwargs)
+        with without_lost_threads():
+            return function(*given.args, **given.kwargs)
 
     return checked
 

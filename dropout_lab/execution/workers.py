@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import connection, get_context, parent_process, resource_tracker
+from multiprocessing import connection, current_process, get_context, parent_process, resource_tracker
 from pathlib import Path
 from types import ModuleType
 
@@ -94,7 +94,7 @@ class Worker:
         resource_tracker.ensure_running()  # otherwise the first start would start it, and let SIGINT through
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # Ctrl-C reaches all: only the parent acts
         try:
-            with _nameless_program():
+            with _starting():
                 self.process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -126,20 +126,23 @@ class Worker:
 
 
 @contextlib.contextmanager
-def _nameless_program() -> Iterator[None]:
-    """Let a process start without running the user's program again, which it does not need.
+def _starting() -> Iterator[None]:
+    """Let a process start anywhere, and without running the user's program again, which it does not need.
 
     Otherwise it would import that program's file: there is none if the program comes from stdin, and a program without
-    `if __name__ == "__main__":` would train again in every worker.
+    `if __name__ == "__main__":` would train again in every worker. A daemon, such as a process of a pool or of Dask's
+    nanny, may not start processes, because these would outlive it; workers end with their parent.
     """
-    program = sys.modules["__main__"]
+    program, process = sys.modules["__main__"], current_process()
+    daemon = process.daemon
+    process.daemon = False
     nameless = ModuleType("__main__")
     vars(nameless).update({**vars(program), "__spec__": None, "__file__": None})
     sys.modules["__main__"] = nameless  # what is pickled meanwhile in another thread finds everything there
     try:
         yield
     finally:
-        sys.modules["__main__"] = program
+        sys.modules["__main__"], process.daemon = program, daemon
 
 
 def serve(pipe: connection.Connection, settings: Settings) -> None:
