@@ -1,8 +1,8 @@
 """dropout-lab: what does dropout do to this network, on this data, and can we trust the answer?
 
-The Python API is that of `api.py`: `import dropout_lab as lab`, then `lab.train`, `lab.load`, `lab.compare`,
-`lab.sweep`, `lab.variance`, `lab.power`, `lab.evaluate`, `lab.plot`. It is imported when it is first used, so that the
-command line comes at once.
+The Python API is that of `api.py`: `import dropout_lab as lab`, then `lab.train`, `lab.merge`, `lab.load`,
+`lab.compare`, `lab.sweep`, `lab.variance`, `lab.power`, `lab.evaluate`, `lab.plot`. It is imported when it is first
+used, so that the command line comes at once.
 """
 
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         compare,
         evaluate,
         load,
+        merge,
         plot,
         power,
         sweep,
@@ -39,6 +40,7 @@ __all__ = [
     "compare",
     "evaluate",
     "load",
+    "merge",
     "plot",
     "power",
     "sweep",

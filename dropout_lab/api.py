@@ -7,13 +7,13 @@
     lab.compare(baseline, dropout)
 
 Runs are kept in `runs_dir` and follow the rules of the command line: what is finished is not trained again, what was
-interrupted goes on. Networks train in this process; with `jobs` above 1 in several, and then a script needs the guard
-`if __name__ == "__main__":`. Remarks that the command line would make come as warnings.
+interrupted goes on. Networks train in this process; with `jobs` above 1 in several, which do not run the caller's
+program again. Remarks that the command line would make come as warnings at the line that called. Numbers, arrays and
+columns of NumPy, torch and pandas are taken wherever a number or a list is.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dropout_lab.commands import listing
 from dropout_lab.commands import power as powers
+from dropout_lab.commands.arguments import edge, warn
 from dropout_lab.commands.compare import compare as do_compare
 from dropout_lab.commands.evaluate import evaluate as do_evaluate
+from dropout_lab.commands.merge import merge as do_merge
 from dropout_lab.commands.names import Configured, Look, Named, Options, Seeds, Where, options
 from dropout_lab.commands.plot import draw
 from dropout_lab.commands.power import power as do_power
@@ -35,6 +37,7 @@ from dropout_lab.commands.variance import variance as do_variance
 from dropout_lab.comparison import compare as comparisons
 from dropout_lab.comparison import tables
 from dropout_lab.data.datasets import at_home
+from dropout_lab.errors import Problem, Refused
 from dropout_lab.pages import as_html
 from dropout_lab.runs import read as runs
 from dropout_lab.sweeps import judge as sweep_table
@@ -104,12 +107,14 @@ class Power(powers.Planned):
         return as_html(powers.parts(self))
 
 
+@edge
 def train(
     config: Configured,
     *overrides: str,
     seeds: Seeds | None = None,
     name: str | None = None,
     fresh: bool = False,
+    wait: bool = False,
     track: str | None = None,
     runs_dir: Where = "runs",
     data_dir: Where | None = None,
@@ -120,17 +125,29 @@ def train(
     """Train one run, and return it; `overrides` are such as "training.epochs=3".
 
     A mapping has the keys of a config file and, unless it or `name` says otherwise, makes the run "experiment". A seed
-    that diverged is in `Run.diverged`. Raises `Refused` with every problem, and `Failed` where the training failed.
+    that diverged is in `Run.diverged`. With `wait` a run that another process is writing is trained when that process
+    is done. Raises `Refused` with every problem, and `Failed` where the training failed.
     """
-    how = _options(runs_dir, data_dir, device, seeds=seeds, name=name, jobs=jobs, quiet=quiet, track=track)
+    how = _options(runs_dir, data_dir, device, seeds=seeds, name=name, jobs=jobs, quiet=quiet, track=track, wait=wait)
     return _shown(Run, do_train(config, overrides, how, fresh=fresh))
 
 
+@edge
+def merge(name: str, *named: Drawn, runs_dir: Where = "runs") -> Run:
+    """Make the run `name` of finished runs that differ in their seeds alone, and return it; these stay as they are.
+
+    It has the bytes of all seeds trained together. Raises `Refused` where anything else differs or `name` exists.
+    """
+    return _shown(Run, do_merge(name, named, _options(runs_dir, None)))
+
+
+@edge
 def load(path: Where) -> Run:
     """Return the finished run in the directory `path`. Raises `Refused` where there is none, or a damaged one."""
     return _shown(Run, Result(runs.load(at_home(path))))
 
 
+@edge
 def compare(
     a: Named,
     b: Named,
@@ -166,6 +183,7 @@ def compare(
     return _shown(Comparison, done)
 
 
+@edge
 def sweep(
     config: Configured | None = None,
     rates: Rates | None = None,
@@ -178,6 +196,7 @@ def sweep(
     seeds: Seeds | None = None,
     until_decided: bool = False,
     max_seeds: int | None = None,
+    out: Where | None = None,
     name: str | None = None,
     track: str | None = None,
     runs_dir: Where = "runs",
@@ -191,18 +210,19 @@ def sweep(
     With `vary`, {"network.hidden": [[64], [256]]} or ["network.hidden=[64],[256]"], one run per combination. Without a
     config it is the article's network on MNIST. `overrides` are such as "training.epochs=3". With `until_decided`, each
     run gets seeds until its verdict is decided, up to `max_seeds` (64). With `tune`, {"training.learning_rate": [0.001,
-    0.003]}, each setting is swept at what it chooses from this grid, on `tune_seeds` (3) other seeds. Raises `Failed`
-    where a run failed, after what is there was judged.
+    0.003]}, each setting is swept at what it chooses from this grid, on `tune_seeds` (3) other seeds. The table and the
+    picture go to `out`, else beside the runs. Raises `Failed` where a run failed, after what is there was judged.
     """
     how = _options(runs_dir, data_dir, device, seeds=seeds, name=name, jobs=jobs, quiet=quiet, track=track)
     trained: dict[str, Any] = {"overrides": overrides, "tune": tune, "tune_seeds": tune_seeds}
     most = most_seeds(until_decided, max_seeds, how)
-    done = do_sweep(config, rates, vary, how, baseline=baseline, most=most, **trained)
+    done = do_sweep(config, rates, vary, how, baseline=baseline, out=out, most=most, **trained)
     if done.error:
         raise done.error
     return _shown(SweepTable, done)
 
 
+@edge
 def variance(
     config: Configured,
     *overrides: str,
@@ -228,6 +248,7 @@ def variance(
     return _shown(Variance, done)
 
 
+@edge
 def power(
     a: Named,
     b: Named,
@@ -244,45 +265,54 @@ def power(
     return _shown(Power, done)
 
 
+@edge
 def evaluate(
     run: Drawn,
     samples: int = 50,
     *,
+    out: Where | None = None,
     runs_dir: Where = "runs",
     data_dir: Where | None = None,
     quiet: bool = True,
 ) -> Evaluation:
-    """Look at a finished run: weight scaling beside the mean of up to `samples` passes with dropout on, uncertainty."""
+    """Look at a finished run: weight scaling beside the mean of up to `samples` passes with dropout on, uncertainty.
+
+    The files that the command writes are written too, to `out`.
+    """
     from dropout_lab.evaluation.tables import ShownEvaluation
 
     how = _options(runs_dir, data_dir, quiet=quiet)
-    return _shown(ShownEvaluation, do_evaluate(run, samples, how, Look()))
+    return _shown(ShownEvaluation, do_evaluate(run, samples, how, Look(), out))
 
 
-def plot(what: Drawn | Iterable[Drawn] | comparisons.Comparison | sweep_table.SweepTable, *more: Drawn) -> Figure:
+@edge
+def plot(what: Drawn | Iterable[Drawn] | comparisons.Comparison | sweep_table.SweepTable, *others: Drawn) -> Figure:
     """Draw the curves of one run, those of several over each other, a comparison, or a sweep. Writes nothing.
 
     A notebook shows the figure, which is one of matplotlib's; `figure.savefig("curves.svg")` keeps it.
     """
     if isinstance(what, comparisons.Comparison | sweep_table.SweepTable):
+        if others:
+            raise Refused(
+                Problem("lab.plot", "what", "must be alone, or runs: a comparison or a sweep is one picture", others)
+            )
         return draw(what)
-    return draw([*([what] if isinstance(what, runs.Run | str | Path) else what), *more])
+    runs_given = [*([what] if isinstance(what, runs.Run | str | Path) else what), *others]
+    if not runs_given:
+        raise Refused(Problem("lab.plot", "what", "must be one run or more", what))
+    return draw(runs_given)
 
 
 def _options(runs_dir: Where, data_dir: Where | None = None, device: str | None = None, **more: Any) -> Options:
-    return options(runs_dir, data_dir, device, note=_warn, **more)
+    return options(runs_dir, data_dir, device, note=warn, **more)
 
 
 def _before(tuning: Tuning | None) -> Parts:
     return tunings.parts(tuning) if tuning else []
 
 
-def _warn(text: str) -> None:
-    warnings.warn(text, stacklevel=2)
-
-
 def _shown(kind: type[Kind], done: Result[Any]) -> Kind:
     """Return a result as the class here that shows it in a notebook; warn of the files that could not be written."""
     for line in done.lost:
-        _warn(line)
+        warn(line)
     return kind(**{field.name: getattr(done.value, field.name) for field in fields(done.value)})

@@ -53,10 +53,12 @@ LivePage = Annotated[
     Path | None,
     Option(help="Show the curves on a page while networks train; then it is the report.", metavar="FILE.html"),
 ]
+Wait = Annotated[bool, Option("--wait", help="Wait for a process that is writing the run, then go on.")]
 Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress.")]
 Form = Annotated[Literal["png", "svg", "pdf"], Option("--format", help="File format of the pictures.")]
 Style = Annotated[Literal["light", "dark"], Option(help="Style of the pictures; dark is the articles' style.")]
 Size = Annotated[Literal["page", "slide"], Option(help="Size of the pictures; a slide has 13.33 x 7.5 inches.")]
+Out = Annotated[Path | None, Option(help="Directory for the files; default: in the runs directory.", metavar="DIR")]
 UNTIL = "Add seeds until the verdict is better, worse or equivalent."
 UntilDecided = Annotated[bool, Option("--until-decided", help=UNTIL)]
 MaxSeeds = Annotated[int | None, Option(help="The most seeds with --until-decided; default: 64.", metavar="N")]
@@ -93,6 +95,7 @@ def train(
     track: Track = None,
     smoke: Smoke = False,
     fresh: Annotated[bool, Option("--fresh", help="Move an existing run of this name aside, and start anew.")] = False,
+    wait: Wait = False,
     dry_run: DryRun = False,
     as_json: Json = False,
     live: Live = False,
@@ -101,13 +104,14 @@ def train(
 ) -> None:
     """Train one run: a config, with one or more seeds.
 
-    Finished seeds are skipped, and interrupted seeds continue.
+    Finished seeds are skipped, and interrupted seeds continue. With --wait several processes train seeds of one run,
+    one after another.
     """
     from dropout_lab.commands.train import train
 
     with Screen(json=as_json, dry_run=dry_run, smoke=smoke) as screen:
         shown: dict[str, Any] = {"live": live, "live_page": live_page, "quiet": quiet}
-        options = screen.options(runs_dir, data_dir, device, seeds=seeds, name=name, track=track, **shown)
+        options = screen.options(runs_dir, data_dir, device, seeds=seeds, name=name, track=track, wait=wait, **shown)
         screen.show(train(config, overrides or (), options, fresh=fresh))
 
 
@@ -141,7 +145,7 @@ def compare(
     fail_if: Annotated[
         list[str] | None, Option(help="Exit with 3 if this holds, after the results; repeatable.", metavar="EXPR")
     ] = None,
-    out: Annotated[Path | None, Option(help="Directory for the CSV, the JSON and the picture.", metavar="DIR")] = None,
+    out: Out = None,
     explain: Annotated[bool, Option("--explain", help="Then say what every term means.")] = False,
     runs_dir: RunsDir = RUNS,
     data_dir: DataDir = None,
@@ -217,6 +221,7 @@ def sweep(
         bool, Option("--confirm", help="Then compare the chosen run with its baseline on fresh seeds.")
     ] = False,
     fail_fast: Annotated[bool, Option("--fail-fast", help="Stop at the first run that fails.")] = False,
+    out: Out = None,
     dry_run: DryRun = False,
     as_json: Json = False,
     live_page: LivePage = None,
@@ -239,6 +244,7 @@ def sweep(
         shown: dict[str, Any] = {"live_page": live_page, "quiet": quiet}
         options = screen.options(runs_dir, data_dir, device, seeds=seeds, name=name, **training, **shown)
         then: dict[str, Any] = {"baseline": not no_baseline, "confirm": confirm, "cluster": cluster, "places": places}
+        then["out"] = out
         then |= {"overrides": [*words, *(overrides or ())], "tune": tune or (), "tune_seeds": tune_seeds}
         most = most_seeds(until_decided, max_seeds, options)
         screen.show(sweep(named[0] if named else None, rates, vary or (), options, most=most, **then))
@@ -311,6 +317,7 @@ def evaluate(
     form: Form = "png",
     style: Style = "light",
     size: Size = "page",
+    out: Out = None,
     runs_dir: RunsDir = RUNS,
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -325,7 +332,7 @@ def evaluate(
 
     screen = Screen(json=as_json)
     options = screen.options(runs_dir, data_dir, quiet=quiet)
-    screen.show(evaluate(name, samples, options, Look(form, style, size)))
+    screen.show(evaluate(name, samples, options, Look(form, style, size), out))
 
 
 @app.command(epilog=example("reproduce --quick", "reproduce S3 P10 --out report.html"))
@@ -364,6 +371,7 @@ def plot(
     form: Form = "png",
     style: Style = "light",
     size: Size = "page",
+    out: Out = None,
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Redraw the pictures of finished runs and sweeps.
@@ -374,7 +382,7 @@ def plot(
     from dropout_lab.commands.plot import plot
 
     screen = Screen()
-    screen.show(plot(names, screen.options(runs_dir), Look(form, style, size)))
+    screen.show(plot(names, screen.options(runs_dir), Look(form, style, size), out))
 
 
 @app.command(epilog=example("report mnist-baseline mnist-dropout", "report runs/mnist-sweep --out sweep.html"))
@@ -393,6 +401,24 @@ def report(
 
     screen = Screen()
     screen.show(report(names, out, screen.options(runs_dir, data_dir)))
+
+
+@app.command(epilog=example("merge digits part-0 part-1 part-2"))
+def merge(
+    name: Annotated[str, Argument(help="Name of the new run.", metavar="NAME")],
+    names: Annotated[list[str], Argument(help="Directories or names of finished runs.", metavar="RUN...")],
+    runs_dir: RunsDir = RUNS,
+    as_json: Json = False,
+) -> None:
+    """Make one run of runs that differ in their seeds alone.
+
+    The new run has the bytes of all these seeds trained together. The runs stay as they are. A seed that several have
+    must have the same results in each.
+    """
+    from dropout_lab.commands.merge import merge
+
+    screen = Screen(json=as_json)
+    screen.show(merge(name, names, screen.options(runs_dir)))
 
 
 @app.command(epilog=example("export mnist-dropout --to mlflow:sqlite:///mlflow.db"))

@@ -10,8 +10,9 @@ import json
 import math
 import os
 import stat
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 SEAL = "sha256"  # the key of a JSON file's own digest
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # of NFS without lockd, Lustre, and some FUSE file systems
 PATIENCE = 0.2  # seconds that `locked` keeps trying: a process that calls `holder` has the lock for an instant
+WAITING = 0.5  # seconds between two tries of a process that waits for its turn
+TURNS = threading.local()  # .paths: the directories that `turn` has given to this thread
 
 
 @contextlib.contextmanager
@@ -172,14 +175,18 @@ def unseal(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[str | None]:
-    """Hold the exclusive lock on the directory `path`. Raises `Refused` if another process holds it.
+def locked(path: Path, waits: Callable[[str], None] | None = None) -> Iterator[str | None]:
+    """Hold the exclusive lock on the directory `path`. Raises `Refused` if it is held already, but not by `turn`.
 
-    Gives None; where the file system has no locks, a note that says so. The kernel releases the lock when its holder
-    dies. The process id in the lock file is only for messages.
+    With `waits` it waits instead, and first calls `waits` with the id of the process that holds the lock. Gives None;
+    where the file system has no locks, a note that says so. The kernel releases the lock when its holder dies. The
+    process id in the lock file is only for messages.
     """
+    if path.resolve() in _turns():
+        yield None
+        return
     with failing(path, "locked"):
-        descriptor, weaker = _acquire(path)
+        descriptor, weaker = _acquire(path, waits)
     try:
         with contextlib.suppress(OSError):
             os.ftruncate(descriptor, 0)
@@ -187,6 +194,29 @@ def locked(path: Path) -> Iterator[str | None]:
         yield weaker
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def turn(path: Path, waits: Callable[[str], None]) -> Iterator[None]:
+    """Wait until the directory `path` is free, as `locked` says, and hold it; inside, this thread may lock it again.
+
+    Raises `Refused` where the file system has no locks: then nobody can wait.
+    """
+    with locked(path, waits) as weaker:
+        if weaker:
+            reason = "needs locks, which this file system lacks: train runs of several names, then `dropout-lab merge`"
+            raise Refused(Problem(str(path), "--wait", reason, weaker))
+        place = path.resolve()
+        _turns().add(place)
+        try:
+            yield
+        finally:
+            _turns().discard(place)
+
+
+def _turns() -> set[Path]:
+    turns: set[Path] = TURNS.__dict__.setdefault("paths", set())
+    return turns
 
 
 def file_system(path: Path) -> str:
@@ -200,9 +230,9 @@ def file_system(path: Path) -> str:
     return f"{found[0]} ({found[1]})"
 
 
-def _acquire(path: Path) -> tuple[int, str | None]:
+def _acquire(path: Path, waits: Callable[[str], None] | None) -> tuple[int, str | None]:
     """Return a file descriptor that holds the lock of the directory that is at `path` now, and a note if none can."""
-    patience = time.monotonic() + PATIENCE
+    patience, pause = time.monotonic() + PATIENCE, PATIENCE / 20
     while True:
         descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         weaker = None
@@ -219,12 +249,17 @@ def _acquire(path: Path) -> tuple[int, str | None]:
         process = _process(descriptor)
         os.close(descriptor)
         if time.monotonic() > patience:
-            raise in_use(path, process)
-        time.sleep(PATIENCE / 20)
+            if waits is None:
+                raise in_use(path, process)
+            waits(process)
+            patience, pause = math.inf, WAITING
+        time.sleep(pause)
 
 
 def holder(path: Path) -> str | None:
-    """Return the id of the living process that holds the lock on the directory `path`, or None."""
+    """Return the id of the living process that holds the lock on the directory `path`; None, also in our own `turn`."""
+    if path.resolve() in _turns():
+        return None
     try:
         descriptor = os.open(path / ".lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import shutil
@@ -14,12 +15,26 @@ WIDEST = 100  # columns
 STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
+PLAIN = {"±": "+-", "–": "-", "—": "-", "…": "...", "·": "*"} | dict(zip("▁▂▃▄▅▆▇█", "_.-~=+*#", strict=True))
+
+
+def spelled(error: UnicodeError) -> tuple[str, int]:
+    """Return how a character is written that a stream cannot encode: plainly, if it is one of ours, else escaped."""
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join(PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in _lost(error)), error.end
+
+
+def _lost(error: UnicodeEncodeError) -> str:
+    return error.object[error.start : error.end]
+
+
 def prepare() -> None:
-    """Make stdout and stderr safe to write to: a closed stream discards text, and what cannot be encoded is escaped."""
+    """Make stdout and stderr safe to write to: a closed stream discards text; `spelled` says what is not encoded."""
+    codecs.register_error("dropout-lab", spelled)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, it stays open
-        getattr(sys, name).reconfigure(errors="backslashreplace")
+        getattr(sys, name).reconfigure(errors="dropout-lab")
 
 
 def result(text: str) -> None:

@@ -252,7 +252,7 @@ WRONG = {
     'lab.load("x").metric': "attr-defined",
     'lab.compare("a")': "call-arg",
     "lab.trian": "attr-defined",
-    "lab.sweep(rates=0.5)": "arg-type",
+    'lab.train("x", seeds=0.5)': "arg-type",
 }  # fmt: skip
 
 

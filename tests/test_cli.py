@@ -22,7 +22,7 @@ from commandline import REFUSAL, TINY, Lab
 from comparable import write_run
 from typer.main import get_command
 
-from dropout_lab import cli
+from dropout_lab import cli, terminal
 from dropout_lab.commands import compare as comparing
 from dropout_lab.commands import names as targets
 from dropout_lab.config import resolve as configs
@@ -559,6 +559,8 @@ def test_closed_streams_and_narrow_encodings_do_no_harm(judged: Lab) -> None:
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     ascii_only = subprocess.run([*COMMAND.split(), "list"], env=environment, capture_output=True)
     assert ascii_only.returncode == 0 and ascii_only.stdout.isascii()
+    terminal.prepare()
+    assert "35.97 ±2.16  ▁█ é".encode("ascii", "dropout-lab") == rb"35.97 +-2.16  _# \xe9"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])

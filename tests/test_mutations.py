@@ -440,17 +440,17 @@ GUARDS = {
     "doctor draws": Guard("commands/doctor", ", _matplotlib()]", "]", "test_after_the_work.py::does_not_start"),
     "lost events cost no table": Guard(
         "commands/train",
-        "    if job.missing():\n        stop_at(failures)",
-        "    stop_at(failures)",
+        "        if job.unfinished():\n            stop_at(failures)",
+        "        stop_at(failures)",
         "test_after_the_work.py::events_that_cannot",
     ),
     "Python is warned of lost files": Guard(
         "api", "for line in done.lost:", "for line in ():", "test_after_the_work.py::python_is_warned"
     ),
     "a directory for results begins at home": Guard(
-        "commands/compare",
-        "data.at_home(out) if out",
-        "Path(out) if out",
+        "commands/names",
+        "    place = data.at_home(given)\n",
+        "    place = Path(given)\n",
         "test_homes.py::every_path_of_python or every_path_of_the",
     ),
     "a data set of one's own begins at home": Guard(
@@ -590,6 +590,202 @@ GUARDS = {
         "        yield _locks(there)",
         "        pass",
         "test_storage.py::without_locks or cannot_be_flushed",
+    ),
+    "a lock is waited for": Guard(
+        "storage", "            if waits is None:\n", "            if True:\n", "test_waiting.py::is_waited_for"
+    ),
+    "a turn may be locked again": Guard("storage", "        _turns().add(place)\n", "", "test_waiting.py::only_a_turn"),
+    "a turn is not another process": Guard(
+        "storage",
+        "    if path.resolve() in _turns():\n        return None\n",
+        "",
+        "test_waiting.py::only_a_turn",
+    ),
+    "a turn ends": Guard(
+        "storage", "            _turns().discard(place)\n", "            pass\n", "test_waiting.py::turn_lasts"
+    ),
+    "nobody waits without locks": Guard(
+        "storage", "        if weaker:\n", "        if False:\n", "test_waiting.py::could_not_end"
+    ),
+    "a plan does not mind who writes, if it is to wait": Guard(
+        "commands/plan", "Job.unfinished if options.wait else", "", "test_waiting.py::is_waited_for"
+    ),
+    "a finished run is not waited for": Guard(
+        "commands/train",
+        "if options.wait and steps[0].missing else",
+        "if options.wait else",
+        "test_waiting.py::nobody_waits",
+    ),
+    "missing data are refused before the wait": Guard(
+        "commands/train",
+        "    data.check(job.config.data.dataset, options.data)\n",
+        "",
+        "test_waiting.py::could_not_end",
+    ),
+    "what is trained meanwhile is not trained again": Guard(
+        "commands/train",
+        "        yield plans.plan([job], options)",
+        "        yield [Step(job, job.config.seeds)]",
+        "test_waiting.py::trained_meanwhile",
+    ),
+    "--wait and --fresh": Guard(
+        "commands/train", "if fresh and options.wait:", "if False:", "test_waiting.py::could_not_end"
+    ),
+    "the turn lasts until the result is read": Guard(
+        "commands/train", "        run = load(job.path)\n", "    run = load(job.path)\n", "test_waiting.py::turn_lasts"
+    ),
+    "merged runs differ in seeds alone": Guard(
+        "runs/merge",
+        "        if before.get(key) != after.get(key):",
+        "        if False:",
+        "test_merge.py::whatever_else",
+    ),
+    "merged runs have one environment": Guard(
+        "runs/merge",
+        " | {key: environment.get(key) for key in DECIDES}",
+        "",
+        "test_merge.py::another_environment and cpu",
+    ),
+    "a merged run claims no fact in which its runs differ": Guard(
+        "runs/merge",
+        "if all(fact.get(key) == value for fact in facts)",
+        "",
+        "test_merge.py::another_environment and cpu",
+    ),
+    "a seed of two runs is the same in both": Guard(
+        "runs/merge", "if _bytes(known, origin) != _bytes(record, origin):", "if False:", "test_merge.py::two_runs_have"
+    ),
+    "the time that a seed took is not its result": Guard(
+        "runs/merge",
+        "pack(replace(record, seconds=[]), origin)",
+        "pack(record, origin)",
+        "test_merge.py::two_runs_have",
+    ),
+    "merged seeds are in order": Guard(
+        "runs/merge", "for seed in sorted(found)}", "for seed in found}", "test_merge.py::bytes_of_seeds"
+    ),
+    "a merged run replaces nothing": Guard(
+        "runs/merge",
+        "    if os.path.lexists(path):\n",
+        "    if False:\n",
+        "test_merge.py::whatever_else or appears_meanwhile",
+    ),
+    "a run that appears while others are merged is left alone": Guard(
+        "runs/merge", "            _refuse_existing(path)\n", "", "test_merge.py::appears_meanwhile"
+    ),
+    "a merge that fails leaves nothing": Guard(
+        "runs/merge",
+        "    finally:\n        shutil.rmtree(hidden, ignore_errors=True)\n",
+        "    finally:\n        pass\n",
+        "test_merge.py::disk_that_is_full",
+    ),
+    "a merge cleans up after a killed one": Guard(
+        "runs/merge", "        if not holder(leftover):\n", "        if False:\n", "test_merge.py::is_killed"
+    ),
+    "a run has its name when it is whole": Guard(
+        "runs/merge",
+        "hidden = path.with_name(f",
+        "hidden = path if True else path.with_name(f",
+        "test_merge.py::is_killed",
+    ),
+    "unfinished runs are not merged": Guard(
+        "commands/merge", 'if not (job.path / "summary.json").exists():', "if False:", "test_merge.py::unfinished_run"
+    ),
+    "a merged run has the name of a run": Guard(
+        "commands/merge", "if not RUN_NAME.fullmatch(name):", "if False:", "test_merge.py::whatever_else"
+    ),
+    "a look that is lost costs no verdict": Guard(
+        "comparison/looks",
+        "        except Failed as failed:",
+        "        except ZeroDivisionError as failed:",
+        "test_read_only.py::look_that_is_not",
+    ),
+    "a lost look is said by compare and sweep": Guard(
+        "commands/compare", "[*looks.lost]", "[]", "test_read_only.py::look_that_is_not"
+    ),
+    "a lost look is said by a report": Guard(
+        "commands/report", "    for line in looks.lost:", "    for line in ():", "test_read_only.py::look_that_is_not"
+    ),
+    "a picture that is not written is an error": Guard(
+        "commands/plot", "            lost += failed\n", "            pass\n", "test_read_only.py::shown_first"
+    ),
+    "pictures of one name have numbers": Guard(
+        "commands/plot", "if free.name not in names)", "if True)", "test_read_only.py::pictures_of_one_name"
+    ),
+    "a sweep's files go where they are told": Guard(
+        "commands/swept", "place = out or directory", "place = directory", "test_read_only.py::with_out_everything"
+    ),
+    "an evaluation goes where it is told": Guard(
+        "commands/evaluate",
+        "directory = place or inside",
+        "directory = inside",
+        "test_read_only.py::with_out_everything",
+    ),
+    "the way of --until-decided costs no verdict": Guard(
+        "commands/until",
+        "unwritten(directory, lambda: remember(directory, order[: len(first)], lanes))",
+        "(lambda: [remember(directory, order[: len(first)], lanes)][:0])()",
+        "test_read_only.py::seeds_until",
+    ),
+    "a checkpoint that cannot be read now is kept": Guard(
+        "runs/checkpoint", "error.errno not in NO_FILE", "False", "test_record.py::cannot_be_read_now"
+    ),
+    "a summary that cannot be read is not damaged": Guard(
+        "runs/summary",
+        "    except OSError as error:\n        raise unreadable(file, error) from None\n    except (ValueError",
+        "    except (OSError, ValueError",
+        "test_record.py::is_not_called_damaged",
+    ),
+    "letters of ours are spelled plainly": Guard(
+        "terminal", "PLAIN.get(c) or c.encode", "c.encode", "test_cli.py::narrow_encodings"
+    ),
+    "a worker does not run the caller's program": Guard(
+        "execution/workers",
+        '        sys.modules["__main__"], process.daemon = program, daemon',
+        "        process.daemon = daemon",
+        "test_starting.py::without_a_guard_from",
+    ),
+    "a program from stdin has no file": Guard(
+        "execution/workers",
+        '    sys.modules["__main__"] = nameless',
+        "    pass",
+        "test_starting.py::without_a_guard_from",
+    ),
+    "a daemon may start workers": Guard(
+        "execution/workers", "    process.daemon = False\n", "", "test_starting.py::without_a_guard_from"
+    ),
+    "a forked process computes with one thread": Guard(
+        "execution/machine", "    torch.set_num_threads(1)\n", "", "test_starting.py::forked_process"
+    ),
+    "a forked process trains with one thread": Guard(
+        "execution/machine", "    if torch_was_forked:\n        return 1\n", "", "test_starting.py::forked_process"
+    ),
+    "the edge makes values plain": Guard(
+        "commands/arguments", "CHECKS[name](plain(value))", "CHECKS[name](value)", "test_arguments.py::other_libraries"
+    ),
+    "the edge refuses wrong types": Guard(
+        "commands/arguments",
+        "except ValueError as error:\n                raise Refused(Problem(f",
+        "except ZeroDivisionError as error:\n                raise Refused(Problem(f",
+        "test_arguments.py::names_every_parameter",
+    ),
+    "computed rates are those that are meant": Guard(
+        "commands/arguments", "return [*map(_computed, numbers)]", "return numbers", "test_arguments.py::were_computed"
+    ),
+    "a number that was not computed is left alone": Guard(
+        "commands/arguments",
+        "<= FEW * DOUBLE * abs(value)",
+        "<= 1e-12 * abs(value)",
+        "test_arguments.py::was_not_computed",
+    ),
+    "single precision is read as it was written": Guard(
+        "commands/arguments",
+        "_each_number(_single if single else",
+        "_each_number(float if single else",
+        "test_arguments.py::other_libraries",
+    ),
+    "warnings point at the caller": Guard(
+        "commands/arguments", "stacklevel=level)", "stacklevel=2)", "test_arguments.py::warnings_point"
     ),
     "torch's threads are left as they were": Guard(
         "execution/layout",

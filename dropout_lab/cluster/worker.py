@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import multiprocessing
 import socket
 import threading
 import time
@@ -209,7 +208,6 @@ def _lend(settings: Settings) -> Worker:
     for process, its_settings in list(idle.items()):
         if its_settings == settings and _take(process):
             return process
-    multiprocessing.current_process().daemon = False  # Dask's nanny marks it as a daemon, which may start no processes
     return Worker(settings)
 
 

@@ -1,5 +1,6 @@
 """What each command does: one function a command, which the command line and the Python API call.
 
+arguments  the edge of the Python API: what a caller gives, made plain and checked; warnings
 result    what a command comes to, and who is told while it works
 names     what the words of a command line mean: a run, a directory, a config
 plan      what is missing of runs: planned, announced, trained
@@ -7,6 +8,7 @@ swept     a sweep in the runs directory: its jobs, its table with file and pictu
 tune      each run at its best settings, chosen on validation
 until     --until-decided: more seeds until the verdict is decided
 train     train
+merge     merge
 compare   compare
 sweep     sweep
 variance  variance

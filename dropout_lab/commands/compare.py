@@ -73,9 +73,7 @@ def compare(
     """
     grid = tuning.asked(tune, tune_seeds, options)
     asked = replace(question(metric, min_effect, fail_if), tuned=grid.keys if grid else ())
-    place = data.at_home(out) if out else None
-    if place:
-        names.check_directory("--out", place)
+    place = names.directory("--out", out)
     good, damaged = names.sound([*map(str, named)], options) if leave_out_damaged else (named, [])
     jobs = names.targets(good, options, options.changes, words=overrides, least=2)
     check_alike(jobs)
@@ -168,7 +166,7 @@ def write(
     If seeds were added until it was decided, `way` says how, and each run is compared on the seeds that it has there.
     These are comparison.json, comparison.csv, curves.png and looks.json, which is a copy of what `looks` remembers
     of these pairs, this look included. Returns the comparison and a line for each file that could not be written; a
-    picture that is missing is noted.
+    picture that is missing is noted, and a look that cannot be remembered.
     """
     loaded = each(jobs, lambda job: runs.load(job.path))
     if way:
@@ -184,26 +182,24 @@ def write(
         confirms=confirms,
         tuned=asked.tuned,
     )
-    remembered: dict[str, object] = {}
-    lost = unwritten(directory, lambda: remembered.update(comparisons.remember(result, loaded, looks)))
+    remembered = comparisons.remember(result, loaded, looks)
 
     def files() -> None:
         make_directory(directory)
         atomic_write(directory / "comparison.json", as_json(as_dict(result, way)).encode())
         atomic_write(directory / "comparison.csv", tables.to_csv(result).encode(errors="backslashreplace"))
-        if remembered:
-            atomic_write(directory / "looks.json", as_json(remembered).encode())
+        atomic_write(directory / "looks.json", as_json(remembered).encode())
 
-    unusable = unwritten(directory, files)
-    if not unusable:
-        missing = undrawn(directory / "curves.png", lambda plots: plots.comparison(loaded))
+    lost, missing = unwritten(directory, files), [*looks.lost]
+    if not lost:
+        missing += undrawn(directory / "curves.png", lambda plots: plots.comparison(loaded))
         if way:
             looked = {name: [(look.seeds, look.low, look.high) for look in path] for name, path in way.paths.items()}
             narrowing = (looked, result.metric, result.min_effect)
             missing += undrawn(directory / "interval.png", lambda plots: plots.narrowing(*narrowing))
-        for line in missing:
-            note(line)
-    return result, lost + unusable
+    for line in missing:
+        note(line)
+    return result, lost
 
 
 def as_dict(found: Comparison, way: Way | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dropout_lab import terminal
+from dropout_lab.commands import names
 from dropout_lab.commands.names import Look, Options, Where, inside, label, targets
 from dropout_lab.commands.result import Result, unwritten
 from dropout_lab.cost import TORCH
@@ -22,11 +23,15 @@ if TYPE_CHECKING:
 FOLDER = "_evaluations"  # in the runs directory
 
 
-def evaluate(named: Run | Where, samples: int, options: Options, look: Look) -> Result[Evaluation]:
-    """Evaluate a finished run, and write <runs>/_evaluations/<run>: evaluation.json, two CSV files and pictures.
+def evaluate(
+    named: Run | Where, samples: int, options: Options, look: Look, out: Where | None = None
+) -> Result[Evaluation]:
+    """Evaluate a finished run, and write evaluation.json, two CSV files and pictures: to `out`, if given.
 
-    Raises `Refused` where it is not finished, none of its seeds is, or the data are not those that it was trained on.
+    Otherwise they go to <runs>/_evaluations/<run>. Raises `Refused` where the run is not finished, none of its seeds
+    is, or the data are not those that it was trained on.
     """
+    place = names.directory("--out", out)
     (job,) = targets([named], options)
     run = runs.load(job.path)
     if len(run.diverged) == len(run.seeds):
@@ -48,7 +53,7 @@ def evaluate(named: Run | Where, samples: int, options: Options, look: Look) -> 
     from dropout_lab.evaluation import tables as evaluation_tables
 
     found = evaluation.evaluate(run, loaded, samples, lambda text: None if options.quiet else terminal.say(text))
-    directory = inside(options.runs, options.runs / FOLDER / label(run.path, options))
+    directory = place or inside(options.runs, options.runs / FOLDER / label(run.path, options))
 
     def files() -> None:
         make_directory(directory)

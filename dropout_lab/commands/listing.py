@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dropout_lab.commands.names import Options
-from dropout_lab.commands.result import Result
+from dropout_lab.commands.result import Result, failed
 from dropout_lab.comparison import inference as statistics
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.config import resolve as configs
@@ -23,7 +23,20 @@ from dropout_lab.runs.find import find, state
 from dropout_lab.runs.read import Run
 from dropout_lab.runs.summary import RESULTS, Results, check_hash, read_summary
 from dropout_lab.storage import read_file
-from dropout_lab.text import SPARKS, Line, Parts, count, flow, labelled, named_seeds, shown_seeds, sparkline, table
+from dropout_lab.text import (
+    SPARKS,
+    Line,
+    Parts,
+    as_markdown,
+    as_text,
+    count,
+    flow,
+    labelled,
+    named_seeds,
+    shown_seeds,
+    sparkline,
+    table,
+)
 
 SCHEMA_VERSION = 1
 UNFOLDED = 10_000  # columns: the lines of a plan are wrapped later, not cut into blocks
@@ -41,6 +54,19 @@ def run_as_dict(run: Run) -> dict[str, Any]:
             when: {key: estimate.mean for key, estimate in _estimates(run, when).items()} for when in ("last", "best")
         },
     }
+
+
+def as_result(run: Run, failures: Sequence[str] = (), lost: Sequence[str] = ()) -> Result[Run]:
+    """Return a finished run as a command shows it, with a line for each failure; seeds that diverged are one."""
+    advice = f"{run.path}: {named_seeds(run.diverged)} diverged; try a smaller training.learning_rate"
+    return Result(
+        run,
+        lambda width: as_text(parts(run), width),
+        lambda: run_as_dict(run),
+        markdown=lambda: as_markdown(parts(run)),
+        lost=lost,
+        error=failed([*failures, *[advice] * bool(run.diverged)]),
+    )
 
 
 def parts(run: Run) -> Parts:

@@ -46,9 +46,9 @@ def say_note(text: str) -> None:
 class Options:
     """What commands share: where runs and data live, what is changed of a config, how to train, how much to say.
 
-    smoke: make each run small enough for a CI job. track: the tool to write events for while networks train. note:
-    takes a remark. audience: takes plans and early results. cluster: whose workers train, instead of this machine's
-    processes.
+    smoke: make each run small enough for a CI job. track: the tool to write events for while networks train. wait: for
+    a run that another process is writing. note: takes a remark. audience: takes plans and early results. cluster: whose
+    workers train, instead of this machine's processes.
     """
 
     runs: Path
@@ -64,6 +64,7 @@ class Options:
     live_page: Path | None = None  # show the curves on this page while networks train
     fail_fast: bool = False
     track: str | None = None
+    wait: bool = False
     note: Callable[[str], None] = say_note
     audience: Audience = Audience()
     cluster: Cluster | None = None
@@ -252,6 +253,15 @@ def check_directory(key: str, path: Path) -> None:
     there = next((place for place in (path, *path.parents) if os.path.lexists(place)), None)
     if there and not os.path.isdir(there):
         raise Refused(Problem("command line", key, f"must be a directory, but {there} is none", str(path)))
+
+
+def directory(key: str, given: Where | None) -> Path | None:
+    """Return the directory that is given for files; None where none is. Refuses a path that cannot become one."""
+    if given is None:
+        return None
+    place = data.at_home(given)
+    check_directory(key, place)
+    return place
 
 
 def check_page(key: str, path: Path, suffixes: Sequence[str]) -> None:

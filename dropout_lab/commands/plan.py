@@ -60,10 +60,12 @@ def announce(steps: Sequence[Step], options: Options, text: str = "", data: Mapp
 def plan(jobs: Sequence[Job], options: Options, *, fresh: bool = False) -> list[Step]:
     """Return the jobs, each with the seeds that it lacks (all, if `fresh` and the run exists); changes nothing.
 
-    Raises `Refused` if a run exists with another config, or the device does not exist.
+    Raises `Refused` if a run exists with another config, if another process is writing it and the options do not say to
+    wait, or if the device does not exist.
     """
     each(jobs, lambda job: inside(options.runs, job.path.parent))
-    steps = each(jobs, lambda job: Step(job, job.config.seeds if fresh and is_run(job.path) else job.missing()))
+    lacks = Job.unfinished if options.wait else Job.missing
+    steps = each(jobs, lambda job: Step(job, job.config.seeds if fresh and is_run(job.path) else lacks(job)))
     wanted = dict.fromkeys(step.job.config.device for step in steps if step.missing or options.device)
     each(wanted, lambda device: options.place.likely(device, "command line" if options.device else "config"))
     return steps

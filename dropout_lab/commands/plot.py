@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dropout_lab.commands.compare import comparison_directory
-from dropout_lab.commands.names import Look, Options, Where, inside, targets
-from dropout_lab.commands.result import Result
+from dropout_lab.commands.names import Look, Options, Where, directory, inside, label, targets
+from dropout_lab.commands.result import Result, unwritten
 from dropout_lab.commands.swept import draw_sweep, sweep_directory
 from dropout_lab.comparison.compare import Comparison
 from dropout_lab.comparison.looks import Looks
@@ -23,11 +25,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def plot(names: Sequence[str], options: Options, look: Look) -> Result[list[Path]]:
-    """Draw finished runs and sweeps anew, and return the pictures.
+def plot(names: Sequence[str], options: Options, look: Look, out: Where | None = None) -> Result[list[Path]]:
+    """Draw finished runs and sweeps anew, and return the pictures that could be written.
 
-    Each run has its curves, and several have their comparison; a sweep has its one picture.
+    Each run has its curves, and several have their comparison; a sweep has its one picture. They lie beside what they
+    show or, with `out`, in this directory, each under the name of what it shows.
     """
+    place = directory("--out", out)
     sweeps = {name: path for name in names if (path := sweep_directory(name, options))}
     jobs = targets([name for name in names if name not in sweeps], options, least=0)
     loaded = each(jobs, lambda job: runs.load(job.path))
@@ -37,15 +41,29 @@ def plot(names: Sequence[str], options: Options, look: Look) -> Result[list[Path
     from dropout_lab.figures import style as figures
 
     with figures.look(look.style, look.size):
-        pictures = {run.path / "curves": plots.curves(run) for run in loaded}
+        pictures = {run.path / "curves": (label(run.path, options), plots.curves(run)) for run in loaded}
         if len(loaded) > 1:
-            pictures[comparison_directory(jobs, options) / "curves"] = plots.comparison(loaded)
-        pictures |= {path / "sweep": draw_sweep(table) for path, table in swept.items()}
-        for path, figure in pictures.items():
-            make_directory(inside(options.runs, path.parent))
-            plots.save(figure, path.with_suffix(f".{look.form}"))
-    drawn = [path.with_suffix(f".{look.form}") for path in pictures]
-    return Result(drawn, lambda width: "\n".join(map(str, drawn)))
+            together = comparison_directory(jobs, options)
+            pictures[together / "curves"] = together.name, plots.comparison(loaded)
+        pictures |= {path / "sweep": (label(path, options), draw_sweep(table)) for path, table in swept.items()}
+        drawn: list[Path] = []
+        lost: list[str] = []
+        for beside, (name, figure) in pictures.items():
+            file = Path(f"{_free(place / name, drawn) if place else beside}.{look.form}")
+            folder = place or inside(options.runs, file.parent)
+            failed = unwritten(folder, partial(make_directory, folder)) or unwritten(
+                file, partial(plots.save, figure, file)
+            )
+            lost += failed
+            drawn += [file] * (not failed)
+    return Result(drawn, lambda width: "\n".join(map(str, drawn)), lost=lost)
+
+
+def _free(path: Path, taken: Sequence[Path]) -> Path:
+    """Return `path`, or the first of `path`-2, `path`-3, ... that is the name of no picture yet."""
+    names = {file.stem for file in taken}
+    numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return next(free for free in itertools.chain([path], numbered) if free.name not in names)
 
 
 def draw(what: Comparison | SweepTable | Sequence[Run | Where]) -> Figure:

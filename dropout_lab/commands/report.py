@@ -18,5 +18,8 @@ def report(names: Sequence[str], out: Path, options: Options) -> Result[Path]:
     directories = recorded(names, options)
     from dropout_lab.report import page
 
-    problems = page.write(directories, options.data, out, Looks(options.runs))
+    looks = Looks(options.runs)
+    problems = page.write(directories, options.data, out, looks)
+    for line in looks.lost:
+        options.note(line)
     return Result(out, written=str(out), error=failed(problems))

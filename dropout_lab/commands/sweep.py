@@ -6,14 +6,14 @@ import contextlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from dropout_lab.cluster import join as clusters
 from dropout_lab.commands import compare as comparing
 from dropout_lab.commands import live_page, until
 from dropout_lab.commands import names as given
 from dropout_lab.commands import tune as tuning
-from dropout_lab.commands.names import Configured, Options
+from dropout_lab.commands.names import Configured, Options, Where
 from dropout_lab.commands.plan import train_missing
 from dropout_lab.commands.result import Result, failed
 from dropout_lab.commands.swept import judge_sweep, sweep_jobs
@@ -32,9 +32,6 @@ from dropout_lab.sweeps.plan import Rates, Vary
 from dropout_lab.sweeps.tuning import Tuning
 from dropout_lab.text import as_markdown, as_text
 
-if TYPE_CHECKING:
-    pass
-
 
 def sweep(
     config: Configured | None,
@@ -45,6 +42,7 @@ def sweep(
     overrides: Sequence[str] = (),
     baseline: bool = True,
     confirm: bool = False,
+    out: Where | None = None,
     cluster: str | None = None,
     places: Sequence[str] = (),
     tune: Vary = (),
@@ -57,8 +55,9 @@ def sweep(
     the chosen run and its baseline are compared on fresh seeds. `places` are the options, as typed, that say where runs
     and data are: the next commands need them. With `tune`, each setting is first tuned over this grid on `tune_seeds`
     (3) other seeds, and swept at its choice. With `most`, each run gets seeds until its verdict is decided, up to so
-    many. Failed runs are an error of the result.
+    many. The files about the sweep go to `out`, else beside its runs. Failed runs are an error of the result.
     """
+    place = given.directory("--out", out)
     if cluster is not None:
         clusters.check(cluster)
         if options.jobs is not None:
@@ -87,12 +86,12 @@ def sweep(
             planned = planned.with_configs(job.config for job in way.jobs)
         else:
             failures = train_missing(jobs, options, sweeps=[planned])
-        table, lost = judge_sweep(planned, options, sequential=way is not None)
+        table, lost = judge_sweep(planned, options, sequential=way is not None, out=place)
         said = way.lines() if way else []
         shown = [*judging.parts(table, marks=True), *said]
         early = Result(table, lambda width: tuning.introduced(tuned, as_text(shown, width), width))
         options.audience.preview(early)
-        confirmed, more = confirmation(table, options, tuned) if confirm and not failures else (None, [])
+        confirmed, more = confirmation(table, options, tuned, place) if confirm and not failures else (None, [])
     before, added = (tunings.parts(tuned), {"tuning": tunings.to_json_dict(tuned)}) if tuned else ([], {})
     asked, typed = rates if isinstance(rates, str) else None, options.audience.typed
     steps = after_sweep(table, typed, asked, places) if typed and not options.smoke else []
@@ -106,7 +105,9 @@ def sweep(
             | added
         ),
         markdown=lambda: as_markdown([*before, *judging.parts(table), *said]),
-        written=f"{options.runs / planned.name}: sweep.csv, sweep.png, sweep.yaml and the run directories",
+        written=f"{place}: sweep.csv, sweep.png"
+        if place
+        else f"{options.runs / planned.name}: sweep.csv, sweep.png, sweep.yaml and the run directories",
         lost=lost + more + live_page.finished(options, [options.runs / planned.name]),
         error=failed(failures),
         remarks=[f"next      {why}:\n  {command}" for why, command in steps],
@@ -114,11 +115,11 @@ def sweep(
 
 
 def confirmation(
-    table: SweepTable, options: Options, tuned: Tuning | None = None
+    table: SweepTable, options: Options, tuned: Tuning | None = None, out: Path | None = None
 ) -> tuple[Comparison | None, list[str]]:
     """Train the pair that a sweep is to confirm on as many fresh seeds, and compare the two on these alone.
 
-    No seed of the sweep is fresh, and none of its tuning.
+    No seed of the sweep is fresh, and none of its tuning. The files go to `out`, else beside the sweep's runs.
     Returns None where the choice is the baseline, or where there is none.
     """
     pair = table.to_confirm
@@ -132,5 +133,5 @@ def confirmation(
     folder = options.runs / table.sweep.name
     jobs = [Job(folder / config.name, config) for config in changed]
     stop_at(train_missing(jobs, replace(options, live_page=None)))  # the page stays that of the sweep
-    asked, looks = comparing.question(), Looks(options.runs)
-    return comparing.write(jobs, asked, folder / "_confirm", looks, options.note, fresh, confirms=True)
+    asked, place, looks = comparing.question(), (out or folder) / "_confirm", Looks(options.runs)
+    return comparing.write(jobs, asked, place, looks, options.note, fresh, confirms=True)

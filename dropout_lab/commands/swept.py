@@ -14,7 +14,7 @@ from dropout_lab.errors import Problem, Refused
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.find import is_sweep
 from dropout_lab.runs.job import Job
-from dropout_lab.storage import atomic_write
+from dropout_lab.storage import atomic_write, make_directory
 from dropout_lab.sweeps import judge as judging
 from dropout_lab.sweeps.judge import SweepTable
 from dropout_lab.sweeps.plan import Sweep
@@ -31,21 +31,29 @@ def sweep_jobs(sweep: Sweep, options: Options) -> list[Job]:
     return [Job(directory / member.name, member.config) for member in sweep.members]
 
 
-def judge_sweep(sweep: Sweep, options: Options, *, sequential: bool = False) -> tuple[SweepTable, list[str]]:
-    """Read the finished runs of a sweep, choose on validation, and write sweep.csv and sweep.png.
+def judge_sweep(
+    sweep: Sweep, options: Options, *, sequential: bool = False, out: Path | None = None
+) -> tuple[SweepTable, list[str]]:
+    """Read the finished runs of a sweep, choose on validation, and write sweep.csv and sweep.png: to `out`, if given.
 
     `sequential` says that seeds were added until the verdicts were decided. Returns the table, and a line for each file
-    that could not be written; a picture that is missing is noted.
+    that could not be written; a picture that is missing is noted, and a look that cannot be remembered.
     """
     directory = options.runs / sweep.name
     members = [member for member in sweep.members if (directory / member.name / "summary.json").exists()]
     loaded = {member.name: runs.load(directory / member.name).only(member.config.seeds) for member in members}
     looks = Looks(options.runs)
     table = judging.judge(sweep, loaded, looks, sequential=sequential)
-    file = directory / "sweep.csv"
-    lost = unwritten(directory, lambda: judging.remember(table, loaded, looks))
-    lost += unwritten(file, lambda: atomic_write(file, judging.to_csv(table).encode()))
-    for line in undrawn(directory / "sweep.png", lambda plots: draw_sweep(table)) if members and not lost else ():
+    judging.remember(table, loaded, looks)
+    place = out or directory
+
+    def file() -> None:
+        make_directory(place)
+        atomic_write(place / "sweep.csv", judging.to_csv(table).encode())
+
+    lost = unwritten(place, file)
+    missing = undrawn(place / "sweep.png", lambda plots: draw_sweep(table)) if members and not lost else []
+    for line in [*looks.lost, *missing]:
         options.note(line)
     return table, lost
 

@@ -6,9 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dropout_lab.commands.names import Look, check_directory
+from dropout_lab.commands.names import Look, directory
 from dropout_lab.commands.result import Result, failed, unwritten
-from dropout_lab.data.datasets import at_home
 from dropout_lab.storage import make_directory
 
 if TYPE_CHECKING:
@@ -17,9 +16,7 @@ if TYPE_CHECKING:
 
 def theory(out: Path | None, look: Look) -> Result[list[theorems.Result]]:
     """Check every theorem, and draw theory.png in `out`, if given. Theorems that fail are an error of the result."""
-    out = out and at_home(out)
-    if out:
-        check_directory("--out", out)
+    out = directory("--out", out)
     from dropout_lab.claims import theory as theorems
 
     checked = theorems.verify_all()

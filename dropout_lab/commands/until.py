@@ -20,6 +20,7 @@ from typing import Any
 from dropout_lab import cost
 from dropout_lab.commands.names import Options, whole_number
 from dropout_lab.commands.plan import Step, announce, carry_out, layouts, plan
+from dropout_lab.commands.result import unwritten
 from dropout_lab.comparison import compare as comparisons
 from dropout_lab.comparison.compare import Contrast
 from dropout_lab.comparison.inference import ALPHA, FEWEST, Word, seeds_needed
@@ -153,7 +154,8 @@ def train_until_decided(
         failures = carry_out(steps, options, sweeps=[sweep] if sweep else ())
         if failures:
             return Way(asked, tuple(now), tuple(points), tuple(failures))
-        remember(directory, order[: len(first)], lanes)
+        for line in unwritten(directory, lambda: remember(directory, order[: len(first)], lanes)):
+            options.note(line)
         found = look(now, pairs, asked)
         points += [point(found[pair], jobs[pair[1]], seeds) for pair in open_pairs]
         open_pairs = [pair for pair in open_pairs if is_open(found[pair])]
@@ -269,6 +271,10 @@ def remembered(jobs: Sequence[Job], most: int, options: Options, directory: Path
 
 
 def remember(directory: Path, first: Sequence[int], lanes: int) -> None:
-    """Write until.json."""
+    """Write until.json, unless it says the same already."""
+    text = as_json({"format": 1, "first": [*first], "lanes": lanes}).encode()
+    with contextlib.suppress(OSError):
+        if read_file(directory / FILE) == text:
+            return
     make_directory(directory)
-    atomic_write(directory / FILE, as_json({"format": 1, "first": [*first], "lanes": lanes}).encode(), durable=False)
+    atomic_write(directory / FILE, text, durable=False)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dropout_lab.errors import Failed
 from dropout_lab.runs.read import Run
 from dropout_lab.storage import as_json, atomic_write, make_directory, read_file, sha256
 
@@ -44,10 +45,14 @@ def pair(a: Run, b: Run) -> str:
 
 
 class Looks:
-    """The looks that are remembered in a runs directory; without one, there are none and none is kept."""
+    """The looks that are remembered in a runs directory; without one, there are none and none is kept.
+
+    lost: a remark, if a look could not be remembered. A verdict is shown all the same, also on runs of somebody else.
+    """
 
     def __init__(self, runs: Path | None) -> None:
         self.runs = runs
+        self.lost: tuple[str, ...] = ()
 
     def file(self, name: str) -> Path | None:
         """Return where the looks at a pair are kept."""
@@ -69,12 +74,15 @@ class Looks:
         return []
 
     def remember(self, name: str, look: Look) -> None:
-        """Note a look, unless the same one was noted before. Raises `Failed` where it cannot be written."""
+        """Note a look, unless the same one was noted before. What cannot be written is a remark in `lost`."""
         file, known = self.file(name), self.at(name)
         if file is None or look in known:
             return
-        make_directory(file.parent)
-        atomic_write(file, as_json(as_dict([*known, look])).encode(), durable=False)
+        try:
+            make_directory(file.parent)
+            atomic_write(file, as_json(as_dict([*known, look])).encode(), durable=False)
+        except Failed as failed:
+            self.lost = (f"this look is not remembered, and the next verdict may count as a first one: {failed}",)
 
 
 def as_dict(looks: Sequence[Look]) -> dict[str, object]:

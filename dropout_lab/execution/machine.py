@@ -7,8 +7,11 @@ import ctypes
 import os
 import platform
 import subprocess
+import sys
+from collections.abc import Iterator
 from importlib import metadata
 from importlib.util import find_spec
+from multiprocessing import current_process
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,39 @@ GIB = 2**30
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
+def note_fork() -> None:
+    """Note, in the child of a fork, that torch was here before: its threads did not come along, and it would wait."""
+    global torch_was_forked
+    torch_was_forked = "torch" in sys.modules
+
+
+# a program that forked before it used this package has torch, but not this module
+torch_was_forked = "torch" in sys.modules and type(current_process()).__name__ == "ForkProcess"
+os.register_at_fork(after_in_child=note_fork)
+
+
+@contextlib.contextmanager
+def without_lost_threads() -> Iterator[None]:
+    """Compute with one thread in a process that was forked from one that used torch. The number is set back."""
+    torch = sys.modules.get("torch") if torch_was_forked else None
+    if torch is None:
+        yield
+        return
+    found = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(found)
+
+
 def cores() -> int:
-    """Return how many cores this process may use: OMP_NUM_THREADS if it is set, else as many as the system allows."""
+    """Return how many cores this process may use: OMP_NUM_THREADS if it is set, else as many as the system allows.
+
+    A process that was forked from one that used torch can use one.
+    """
+    if torch_was_forked:
+        return 1
     asked = os.environ.get("OMP_NUM_THREADS", "")
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(OSError, ValueError):  # "max" is no quota

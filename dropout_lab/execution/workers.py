@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import connection, get_context, parent_process, resource_tracker
+from multiprocessing import connection, current_process, get_context, parent_process, resource_tracker
 from pathlib import Path
+from types import ModuleType
 
 from dropout_lab.data.datasets import Data, load, version
 from dropout_lab.data.split import Draw, Parts
@@ -101,7 +103,8 @@ class Worker:
         resource_tracker.ensure_running()  # otherwise the first start would start it, and let SIGINT through
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # Ctrl-C reaches all: only the parent acts
         try:
-            self.process.start()
+            with _starting():
+                self.process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         childs_end.close()  # then the pipe ends when the worker dies
@@ -129,6 +132,26 @@ class Worker:
         self.process.kill()
         self.process.join()
         self.pipe.close()
+
+
+@contextlib.contextmanager
+def _starting() -> Iterator[None]:
+    """Let a process start anywhere, and without running the user's program again, which it does not need.
+
+    Otherwise it would import that program's file: there is none if the program comes from stdin, and a program without
+    `if __name__ == "__main__":` would train again in every worker. A daemon, such as a process of a pool or of Dask's
+    nanny, may not start processes, because these would outlive it; workers end with their parent.
+    """
+    program, process = sys.modules["__main__"], current_process()
+    daemon = process.daemon
+    process.daemon = False
+    nameless = ModuleType("__main__")
+    vars(nameless).update({**vars(program), "__spec__": None, "__file__": None})
+    sys.modules["__main__"] = nameless  # what is pickled meanwhile in another thread finds everything there
+    try:
+        yield
+    finally:
+        sys.modules["__main__"], process.daemon = program, daemon
 
 
 def serve(pipe: connection.Connection, settings: Settings) -> None:

@@ -42,12 +42,13 @@ PINNED = ("torch", "numpy")  # the packages whose versions decide the numbers
 def write(paths: Sequence[Path], data_directory: Path, out: Path, looks: Looks | None = None) -> list[str]:
     """Write the page about the runs and sweeps in `paths`. Return a line for each problem that kept one off it.
 
-    The verdicts on it are looks, and are noted in `looks`.
+    The verdicts on it are looks, and are noted in `looks`. Raises `Failed` where the page cannot be written.
     """
     looks = looks or Looks(None)
     gathered = gather(paths, looks)
+    text = page(gathered, data_directory, looks)
     make_directory(out.parent)
-    atomic_write(out, page(gathered, data_directory, looks).encode())
+    atomic_write(out, text.encode())
     return [str(problem) for problem in gathered.problems]
 
 

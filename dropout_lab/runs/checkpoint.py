@@ -8,6 +8,7 @@ damaged, the seed goes on from the file before it; if both are damaged, the seed
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 import time
 from collections.abc import Iterable, Mapping
@@ -15,12 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dropout_lab.errors import MOVE_AWAY, Problem, Refused, printable
+from dropout_lab.errors import MOVE_AWAY, Failed, Problem, Refused, printable
 from dropout_lab.runs.row import Outcome, Row, Snapshot
 from dropout_lab.runs.summary import SEED_FACTS
 from dropout_lab.storage import atomic_write, failing, make_directory, read_file, remove_leftovers, seal, sync, unseal
 
 NAME = re.compile(r"seed-([0-9]{1,20})(\.previous)?", re.ASCII)
+NO_FILE = {errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.ENXIO, errno.EISDIR}  # no checkpoint, whoever reads it
 SYNC_EVERY = 2.0  # seconds between flushes; a flush takes longer than everything else in saving
 
 
@@ -64,7 +66,11 @@ class Checkpoints:
         self.notes: list[str] = []  # a line for each seed that has a damaged file, after one on a lock that is none
 
     def read(self) -> dict[int, Record]:
-        """Return the record of every seed. Raises `Refused` if one has another origin."""
+        """Return the record of every seed. Raises `Refused` if one has another origin.
+
+        A damaged file is passed over. One that cannot be read now, for want of a right or of the network, may be whole,
+        and would be removed: that raises `Failed`.
+        """
         names = self.directory.iterdir() if self.directory.is_dir() else ()
         seeds = sorted({int(match[1]) for path in names if (match := NAME.fullmatch(path.name))})
         return {seed: record for seed in seeds if (record := self._read(seed))}
@@ -77,6 +83,9 @@ class Checkpoints:
             except FileNotFoundError:
                 continue
             except (OSError, ValueError) as error:
+                if isinstance(error, OSError) and error.errno not in NO_FILE:
+                    reason = f"cannot be read: {error.strerror}; try again, or move this file away to do without it"
+                    raise Failed(f"{file}: {reason}") from error
                 damaged[file] = printable(str(error))
                 continue
             self.origin.check(self.directory.parent, origin)

@@ -30,6 +30,9 @@ class Run:
     config: Config
     summary: Summary
 
+    def __hash__(self) -> int:
+        return hash((self.path, self.config.identity))
+
     @property
     def seeds(self) -> tuple[int, ...]:
         """All seeds of the run, diverged ones included."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dropout_lab.config.resolve import to_yaml
+from dropout_lab.config.settings import Config
 from dropout_lab.errors import MOVE_AWAY, Failed
 from dropout_lab.runs.checkpoint import Checkpoints, Origin, Record
 from dropout_lab.runs.finish import finished_records, metrics_file, predictions_file, timing_file, weights_file
@@ -106,30 +107,42 @@ class RunWriter:
         atomic_write(self.path / "timing.csv", timing_file(self.records), durable=False)
 
     def finish(self, environment: Mapping[str, Any]) -> None:
-        """Write the final files of all seeds that have ended, summary.json last, then drop their checkpoints."""
+        """Write the final files of all seeds that have ended, then drop their checkpoints."""
         ended = {seed: record for seed, record in sorted(self.records.items()) if record.outcome}
-        outcomes = {seed: record.outcome for seed, record in ended.items() if record.outcome}
         config = self.config.model_copy(update={"seeds": tuple(ended)})  # others may still be in training
-        hashes: dict[str, str] = {}
-
-        def write(name: str, data: bytes) -> None:
-            hashes[name] = sha256(data)
-            atomic_write(self.path / name, data)
-
-        write("config.yaml", to_yaml(config).encode())
-        write("metrics.csv", metrics_file(ended))
-        write("timing.csv", timing_file(ended))
-        write("weights.safetensors", weights_file(outcomes))
-        write("predictions.npz", predictions_file(outcomes))
-        summary = Summary(
-            name=self.path.name,
-            identity=config.lasting_identity,
-            data_sha256=self.data_sha256,
-            seeds={seed: outcome.facts for seed, outcome in outcomes.items()},
-            environment=dict(environment),
-            files=hashes,
-        )
-        atomic_write(self.path / "summary.json", summary.to_bytes())
+        write_files(self.path, self.path.name, config, self.data_sha256, ended, environment)
         self.checkpoints.drop(ended)
         with contextlib.suppress(OSError):
             (self.path / "error.txt").unlink()
+
+
+def write_files(
+    path: Path,
+    name: str,
+    config: Config,
+    data_sha256: str,
+    records: Mapping[int, Record],
+    environment: Mapping[str, Any],
+) -> None:
+    """Write the final files of a run called `name` into `path`, summary.json last. Every record must have ended."""
+    outcomes = {seed: record.outcome for seed, record in records.items() if record.outcome}
+    hashes: dict[str, str] = {}
+
+    def write(name: str, data: bytes) -> None:
+        hashes[name] = sha256(data)
+        atomic_write(path / name, data)
+
+    write("config.yaml", to_yaml(config).encode())
+    write("metrics.csv", metrics_file(records))
+    write("timing.csv", timing_file(records))
+    write("weights.safetensors", weights_file(outcomes))
+    write("predictions.npz", predictions_file(outcomes))
+    summary = Summary(
+        name=name,
+        identity=config.lasting_identity,
+        data_sha256=data_sha256,
+        seeds={seed: outcome.facts for seed, outcome in outcomes.items()},
+        environment=dict(environment),
+        files=hashes,
+    )
+    atomic_write(path / "summary.json", summary.to_bytes())

@@ -113,7 +113,9 @@ def read_summary(path: Path) -> Summary | None:
         facts = json.loads(data)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise unreadable(file, error) from None
+    except (ValueError, RecursionError) as error:
         raise damaged(file, "file", "is not readable JSON", str(error)) from None
     version = facts.get("format") if isinstance(facts, dict) else None
     if isinstance(version, int) and version > FORMAT:
@@ -135,10 +137,15 @@ def check_hash(file: Path, summary: Summary) -> bytes:
     try:
         data = read_file(file)
     except OSError as error:
-        raise damaged(file, "file", f"cannot be read: {error.strerror}", file.name) from None
+        raise unreadable(file, error) from None
     if sha256(data) != summary.files.get(file.name):
         raise damaged(file, "sha256", "differs from the one in summary.json", sha256(data))
     return data
+
+
+def unreadable(file: Path, error: OSError) -> Refused:
+    """Return the refusal of a run file that cannot be read now; it may be whole, so nothing is advised to it."""
+    return Refused(Problem(str(file), "file", f"cannot be read: {error.strerror or error}", file.name))
 
 
 def damaged(path: Path, key: str, reason: str, value: object) -> Refused:

@@ -28,7 +28,7 @@ NOTHING = "no dropout"  # the row or column of a baseline, which has no value of
 LONGEST = 64  # characters of a run's name
 
 Settings = dict[str, Any]  # by dotted key
-Rates = str | Iterable[float]
+Rates = str | float | Iterable[float]
 Vary = Sequence[str] | Mapping[str, Iterable[object]]
 
 
@@ -257,7 +257,8 @@ def _axes(rates: Rates | None, vary: Vary, option: str) -> dict[str, tuple[Any, 
         else:
             axes[key] = distinct(map(_plain, values), key=option)
     if rates is not None:
-        numbers = expand_numbers(rates) if isinstance(rates, str) else distinct(map(_plain, rates), key="--rates")
+        given = [rates] if isinstance(rates, int | float) else rates
+        numbers = expand_numbers(given) if isinstance(given, str) else distinct(map(_plain, given), key="--rates")
         axes[RATE] = tuple(map(_rate, numbers))
     if not axes:
         raise Refused(Problem("command line", "--rates", "is needed, or --vary; try --rates 0.1..0.5", "nothing"))

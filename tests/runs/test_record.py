@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commandline import SUPPORT
+from commandline import SUPPORT, ordinary_user
 from comparable import reseal
 from recorded import DATA, ENVIRONMENT, EPOCHS, config, go_on, outcome, row, snapshot, train, tree
 
@@ -141,6 +142,38 @@ def test_a_damaged_checkpoint_is_passed_over_with_one_note(damage: Any, tmp_path
         go_on(writer)
     for name in FILES[1:3]:
         assert (path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize("code", [errno.ESTALE, errno.EACCES, errno.EIO])
+def test_a_checkpoint_that_cannot_be_read_now_is_kept(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be whole: the network is away, or a right is missing. To pass it over would remove it."""
+    path = interrupted(tmp_path / "run", [0, 1], (1, 2))
+    before = {file: file.read_bytes() for file in (path / "checkpoint").iterdir()}
+
+    def away(file: Path) -> bytes:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "read_file", away)
+        with pytest.raises(Failed, match=f"seed-0: cannot be read: {os.strerror(code)}; try again"):
+            train(path, [0, 1])
+    assert before == {file: file.read_bytes() for file in (path / "checkpoint").iterdir()}
+    train(tmp_path / "whole", [0, 1])
+    with writing(Job(path, config([0, 1])), DATA) as writer:
+        go_on(writer)
+    assert (path / "metrics.csv").read_bytes() == (tmp_path / "whole/metrics.csv").read_bytes()
+
+
+def test_a_final_file_that_cannot_be_read_now_is_not_called_damaged(tmp_path: Path) -> None:
+    train(path := tmp_path / "run", [0])
+    for name in ("summary.json", "metrics.csv"):
+        (path / name).chmod(0)
+        with ordinary_user(), pytest.raises(Refused, match=f"{name}: file: cannot be read: Permission denied") as no:
+            runs.load(path)
+        assert "move" not in str(no.value)
+        (path / name).chmod(0o644)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
