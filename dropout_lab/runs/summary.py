@@ -136,6 +136,8 @@ def check_hash(file: Path, summary: Summary) -> bytes:
     """Return the bytes of a file of the run. Raises `Refused` where their SHA-256 is not the one in `summary`."""
     try:
         data = read_file(file)
+    except FileNotFoundError:
+        raise damaged(file, "file", "is missing", file.name) from None
     except OSError as error:
         raise unreadable(file, error) from None
     if sha256(data) != summary.files.get(file.name):

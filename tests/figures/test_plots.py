@@ -574,7 +574,7 @@ def test_the_users_matplotlib_settings_neither_leak_in_nor_out(toy: Toys, tmp_pa
     assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "theirs.png").read_bytes()
 
 
-def test_a_legend_names_the_first_runs_and_says_how_many_it_leaves_out() -> None:
+def test_a_legend_names_the_first_runs_and_says_how_many_it_leaves_out(toy: Toys) -> None:
     most = figures.NAMED
     runs = [toy(f"run-{number}", seeds=1, epochs=2) for number in range(most + 3)]
     (legend,) = comparison(runs).legends

@@ -93,7 +93,7 @@ def test_whatever_else_differs_is_refused_and_named(parts: Lab) -> None:
         "merge a/b a b": "NAME: must be 1 to 64 of",
         "merge ../b a b": "NAME: must be 1 to 64 of",
         "merge a b again": "runs/a: name: exists already",
-        "merge all a none": "no run and no config file has this name",
+        "merge all a none": "no run and no config has this name",
     }.items():
         outcome = parts(line)
         assert outcome.code == 2 and said in outcome.err, (line, outcome)
