@@ -525,6 +525,42 @@ GUARDS = {
         "            pass\n",
         "test_api.py::finds_everything_as_it_was",
     ),
+    "nothing trains beside runs on other data": Guard(
+        "commands/plan",
+        "        if digest and (found := now[dataset]) and digest != found:",
+        "        if digest and (found := now[dataset]) and False:",
+        "test_same_data.py::refused_before_it_trains or all_commands_that_train or confirmation_is_refused or a_claim",
+    ),
+    "an interrupted run knows its data": Guard(
+        "commands/plan", "if summary else begun_on(path)", "if summary else None", "test_same_data.py::was_interrupted"
+    ),
+    "two files are compared by what they hold": Guard(
+        "commands/compare",
+        "        if not same_data(first, job, options):",
+        "        if False:",
+        "test_same_data.py::two_files",
+    ),
+    "nothing is chosen from runs on different data": Guard(
+        "sweeps/judge",
+        "    if problems := [problem for found in mixed for problem in found]:\n",
+        "    if problems := []:\n",
+        "test_same_data.py::nothing_is_chosen",
+    ),
+    "a file that is written anew is read anew": Guard(
+        "execution/workers",
+        "device, version(name, directory))",
+        "device, None)",
+        "test_same_data.py::trained_in_one_program",
+    ),
+    "curves of runs on different data are not drawn together": Guard(
+        "commands/plot", "> 1 and not apart:", "> 1:", "test_same_data.py::not_drawn_together"
+    ),
+    "a sweep says what was made otherwise": Guard(
+        "sweeps/judge",
+        'labelled("sweep", about), *apart,',
+        'labelled("sweep", about),',
+        "test_same_data.py::not_forbid",
+    ),
     "denormals are left as they were": Guard(
         "threads",
         "torch.set_flush_denormal(found)",

@@ -12,7 +12,7 @@ from typing import Any
 from dropout_lab.commands import live_page, names, until
 from dropout_lab.commands import tune as tuning
 from dropout_lab.commands.names import Named, Options, Where
-from dropout_lab.commands.plan import train_missing
+from dropout_lab.commands.plan import made_on, train_missing
 from dropout_lab.commands.result import Result, failed, undrawn, unwritten
 from dropout_lab.commands.until import Way
 from dropout_lab.comparison import compare as comparisons
@@ -32,6 +32,7 @@ from dropout_lab.sweeps.plan import Vary
 from dropout_lab.text import as_markdown, as_text, named_seeds
 
 FOLDER = "_comparisons"  # in the runs directory
+COMPARED = "or the runs cannot be compared"
 LONGEST = 200  # characters of the names in the name of a comparison
 
 
@@ -78,7 +79,7 @@ def compare(
         names.check_directory("--out", place)
     good, damaged = names.sound([*map(str, named)], options) if leave_out_damaged else (named, [])
     jobs = names.targets(good, options, options.changes, words=overrides, least=2)
-    check_alike(jobs)
+    check_alike(jobs, options)
     tuned, jobs = tuning.tuned_jobs(jobs, grid, options, asked.metric, asked.min_effect) if grid else (None, jobs)
     directory = place or comparison_directory(jobs, options)
     new_here = bool(options.audience.typed) and not explain and not os.path.isdir(options.runs / FOLDER)
@@ -136,21 +137,37 @@ def amount(text: str, metric: str, option: str) -> float:
     return float(match[1]) / (100 if percent else 1)
 
 
-def check_alike(jobs: Sequence[Job]) -> None:
+def check_alike(jobs: Sequence[Job], options: Options) -> None:
     """Refuse, before anything is trained, runs that cannot be compared: other data, or another split of them."""
-    (path, flat), *others = [(job.path, configs.flatten(job.config)) for job in jobs]
-    problems = []
-    for other, own in others:
-        known = data.DATASETS.keys() >= {flat["data.dataset"], own["data.dataset"]}  # two files may hold the same data
-        for key in ("data.dataset",) * known + comparisons.MUST_AGREE:
+    first, *others = jobs
+    flat, problems = configs.flatten(first.config), []
+    for job in others:
+        own = configs.flatten(job.config)
+        if not same_data(first, job, options):
+            reason = f"must be {flat['data.dataset']} as in {first.path}, or hold the same data"
+            problems.append(Problem(str(job.path), "data.dataset", f"{reason}, {COMPARED}", own["data.dataset"]))
+        for key in comparisons.MUST_AGREE:
             if own[key] != flat[key]:
-                reason = f"must be {flat[key]} as in {path}, or the runs cannot be compared"
-                problems.append(Problem(str(other), key, reason, own[key]))
+                problems.append(
+                    Problem(str(job.path), key, f"must be {flat[key]} as in {first.path}, {COMPARED}", own[key])
+                )
     finished = [runs.load(job.path) for job in jobs if (job.path / "summary.json").exists()] if not problems else []
     for run in finished[1:]:
         problems += comparisons.unlike(finished[0], run)
     if problems:
         raise Refused(*problems)
+
+
+def same_data(one: Job, other: Job, options: Options) -> bool:
+    """Say whether two runs are or will be on the same data; two files may hold the same.
+
+    Whether one data set has changed since a run was made is asked when the runs are planned.
+    """
+    names = [job.config.data.dataset for job in (one, other)]
+    if names[0] == names[1] or data.DATASETS.keys() >= {*names}:
+        return names[0] == names[1]
+    digests = [made_on(job.path) or data.sha256_now(job.config.data.dataset, options.data) for job in (one, other)]
+    return None in digests or digests[0] == digests[1]  # what is missing or bad is refused before it trains
 
 
 def write(

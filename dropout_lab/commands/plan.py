@@ -18,14 +18,16 @@ from dropout_lab.commands import listing, live_page, progress, tracking
 from dropout_lab.commands.names import Options, inside
 from dropout_lab.commands.result import Result, undrawn, unwritten
 from dropout_lab.data import datasets as data
-from dropout_lab.errors import MOVE_AWAY, each
+from dropout_lab.errors import MOVE_AWAY, Problem, Refused, each
 from dropout_lab.execution.layout import Layout
 from dropout_lab.execution.units import Event, Noted, SeedDone, UnitFailed, named
 from dropout_lab.runs import read as runs
+from dropout_lab.runs.checkpoint import begun_on
 from dropout_lab.runs.find import is_run
 from dropout_lab.runs.job import Job
 from dropout_lab.runs.read import Run
 from dropout_lab.runs.record import set_aside
+from dropout_lab.runs.summary import read_summary
 from dropout_lab.sweeps.plan import Sweep
 from dropout_lab.text import flow
 
@@ -60,10 +62,12 @@ def announce(steps: Sequence[Step], options: Options, text: str = "", data: Mapp
 def plan(jobs: Sequence[Job], options: Options, *, fresh: bool = False) -> list[Step]:
     """Return the jobs, each with the seeds that it lacks (all, if `fresh` and the run exists); changes nothing.
 
-    Raises `Refused` if a run exists with another config, or the device does not exist.
+    Raises `Refused` if a run exists with another config or was made on other data, or the device does not exist.
     """
     each(jobs, lambda job: inside(options.runs, job.path.parent))
     steps = each(jobs, lambda job: Step(job, job.config.seeds if fresh and is_run(job.path) else job.missing()))
+    if not fresh:
+        refuse_other_data(steps, options)
     wanted = dict.fromkeys(step.job.config.device for step in steps if step.missing or options.device)
     each(wanted, lambda device: options.place.likely(device, "command line" if options.device else "config"))
     return steps
@@ -106,14 +110,39 @@ def carry_out(
     return failures
 
 
+def refuse_other_data(steps: Sequence[Step], options: Options) -> None:
+    """Refuse to train on data that have changed since other runs of the plan were made, finished or not.
+
+    What is trained and what is there would be judged together. Only data of which there are such runs are read.
+    """
+    todo = {job.config.data.dataset for job, missing in steps if missing}
+    there = [(job, made_on(job.path)) for job, _ in steps if job.config.data.dataset in todo]
+    used = dict.fromkeys(job.config.data.dataset for job, digest in there if digest)
+    now = {dataset: data.sha256_now(dataset, options.data) for dataset in used}  # None: `prepare` says why
+    problems = []
+    for job, digest in there:
+        dataset = job.config.data.dataset
+        if digest and (found := now[dataset]) and digest != found:
+            reason = "has changed since this run was made, and runs on different data cannot be compared; "
+            advice = f"put the old data back, choose another name, or {MOVE_AWAY}"
+            problems.append(Problem(str(job.path), dataset, reason + advice, f"sha256 {found[:12]}"))
+    if problems:
+        raise Refused(*problems)
+
+
+def made_on(path: Path) -> str | None:
+    """Return the SHA-256 of the data that a run was made on, finished or not; None if nothing was trained yet."""
+    summary = read_summary(path)
+    return summary.data_sha256 if summary else begun_on(path)
+
+
 def notice_other_data(finished: Iterable[Job], note: Callable[[str], None]) -> None:
     """Note each finished run whose .npz file has changed since the run was trained."""
     for job in finished:
         dataset = job.config.data.dataset
-        if dataset not in data.DATASETS and os.path.isfile(data.at_home(dataset)):
-            (report,) = data.verify(dataset, Path())[:1]
-            if report.sha256 != runs.load(job.path).summary.data_sha256:
-                note(f"{job.path}: {dataset} has changed since; to train on what it is now, {MOVE_AWAY}")
+        here = dataset not in data.DATASETS and os.path.isfile(data.at_home(dataset))
+        if here and data.sha256_now(dataset, Path()) != made_on(job.path):
+            note(f"{job.path}: {dataset} has changed since; to train on what it is now, {MOVE_AWAY}")
 
 
 def prepare(todo: Sequence[Step], options: Options) -> Generator[Event, None, None]:

@@ -10,7 +10,7 @@ from dropout_lab.commands.compare import comparison_directory
 from dropout_lab.commands.names import Look, Options, Where, inside, targets
 from dropout_lab.commands.result import Result
 from dropout_lab.commands.swept import draw_sweep, sweep_directory
-from dropout_lab.comparison.compare import Comparison
+from dropout_lab.comparison.compare import Comparison, unlike
 from dropout_lab.comparison.looks import Looks
 from dropout_lab.data.datasets import at_home
 from dropout_lab.errors import each
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 def plot(names: Sequence[str], options: Options, look: Look) -> Result[list[Path]]:
     """Draw finished runs and sweeps anew, and return the pictures.
 
-    Each run has its curves, and several have their comparison; a sweep has its one picture.
+    Each run has its curves, and several have their comparison, unless they cannot be compared, which is noted; a sweep
+    has its one picture.
     """
     sweeps = {name: path for name in names if (path := sweep_directory(name, options))}
     jobs = targets([name for name in names if name not in sweeps], options, least=0)
@@ -38,7 +39,10 @@ def plot(names: Sequence[str], options: Options, look: Look) -> Result[list[Path
 
     with figures.look(look.style, look.size):
         pictures = {run.path / "curves": plots.curves(run) for run in loaded}
-        if len(loaded) > 1:
+        apart = [problem for run in loaded[1:] for problem in unlike(loaded[0], run)]
+        for problem in apart:
+            options.note(f"not drawn together: {problem}")
+        if len(loaded) > 1 and not apart:
             pictures[comparison_directory(jobs, options) / "curves"] = plots.comparison(loaded)
         pictures |= {path / "sweep": draw_sweep(table) for path, table in swept.items()}
         for path, figure in pictures.items():

@@ -52,6 +52,9 @@ class Digits:
             return [FileReport(path, None, "is missing: install scikit-learn again", missing=True)]
         return [FileReport(path, hashlib.sha256(path.read_bytes()).hexdigest(), None)]
 
+    def files(self, directory: Path) -> list[Path]:
+        return [self.fetch(directory)]
+
     def fetch(self, directory: Path) -> Path:
         package = importlib.util.find_spec("sklearn")
         folder = Path(package.origin).parent if package and package.origin else Path("sklearn")
@@ -106,15 +109,21 @@ def dimensions(dataset: str) -> Dimensions:
     entry = _registered(dataset)
     if entry:
         return Dimensions(entry.train_count, entry.test_count, math.prod(entry.shape), entry.classes)
-    path = at_home(dataset)
-    facts = path.stat() if os.path.isfile(path) else None
-    return _npz_dimensions(path, facts and (facts.st_mtime_ns, facts.st_size, facts.st_ino))
+    return _npz_dimensions(at_home(dataset), version(dataset, Path()))
 
 
 @lru_cache
 def _npz_dimensions(path: Path, version: object) -> Dimensions:
     images, labels, test_images, _ = npz.read(path)
     return Dimensions(len(images), len(test_images), math.prod(images.shape[1:]), int(labels.max()) + 1)
+
+
+def version(dataset: str, directory: Path) -> tuple[object, ...]:
+    """Return what changes whenever a file of a data set is written anew, so that nobody goes on with the one before."""
+    entry = _registered(dataset)
+    files = [at_home(dataset)] if entry is None else entry.files(directory)
+    facts = [file.stat() if os.path.isfile(file) else None for file in files]
+    return tuple(fact and (fact.st_mtime_ns, fact.st_size, fact.st_ino) for fact in facts)
 
 
 def load(dataset: str, scale: str, directory: Path, device: str = "cpu") -> Data:
@@ -208,6 +217,14 @@ def verify(dataset: str, directory: Path) -> list[FileReport]:
     except Refused as refused:
         return [FileReport(file, None, f"{problem.key}: {problem.reason}") for problem in refused.problems]
     return [FileReport(file, sha256, None)]
+
+
+def sha256_now(dataset: str, directory: Path) -> str | None:
+    """Return the digest that `Data.sha256` would have if it were loaded now; None if it is missing or bad."""
+    reports = verify(dataset, directory)
+    if any(report.problem for report in reports):
+        return None
+    return digest(_stored(dataset, directory)) if dataset in DATASETS else reports[0].sha256
 
 
 def _stored(dataset: str, directory: Path) -> tuple[NDArray[Any], ...]:

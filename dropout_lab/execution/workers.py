@@ -13,7 +13,7 @@ from functools import lru_cache
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 from pathlib import Path
 
-from dropout_lab.data.datasets import Data, load
+from dropout_lab.data.datasets import Data, load, version
 from dropout_lab.errors import LabError
 from dropout_lab.runs.row import Row, Snapshot
 from dropout_lab.training import Ended, Lane, train
@@ -76,9 +76,13 @@ def _work(lanes: Sequence[Lane], settings: Settings) -> Iterator[Message]:
             yield Progress(event.rows, event.seconds, {lane: event.snapshot(lane) for lane in event.rows})
 
 
-@lru_cache(maxsize=1)
 def dataset(name: str, scale: str, directory: Path, device: str) -> Data:
-    """Load a data set. The last one stays in memory for the next unit."""
+    """Load a data set. The last one stays in memory for the next unit, as long as its files stay as they are."""
+    return _dataset(name, scale, directory, device, version(name, directory))
+
+
+@lru_cache(maxsize=1)
+def _dataset(name: str, scale: str, directory: Path, device: str, version: object) -> Data:
     return load(name, scale, directory, device)
 
 
