@@ -561,6 +561,21 @@ GUARDS = {
         'labelled("sweep", about),',
         "test_same_data.py::not_forbid",
     ),
+    "a sweep that is judged is the one in sweep.yaml": Guard(
+        "commands/swept", "        write_sweep(directory, sweep.to_yaml())\n", "", "test_sweep.py::interrupted_leaves"
+    ),
+    "nothing of another plan stays": Guard(
+        "sweeps/files", "        remove(directory / outdated)\n", "        pass\n", "test_sweep.py::interrupted_leaves"
+    ),
+    "no picture stays beside another table": Guard(
+        "commands/swept", "        remove(directory / PICTURE)", "        pass", "test_sweep.py::stays_beside"
+    ),
+    "a sweep has finished runs of its own": Guard(
+        "commands/names",
+        '    if any(is_run(path) and state(path) == "finished" for path in paths):\n',
+        "    if True:\n",
+        "test_sweep.py::interrupted_leaves",
+    ),
     "denormals are left as they were": Guard(
         "threads",
         "torch.set_flush_denormal(found)",

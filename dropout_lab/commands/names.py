@@ -20,10 +20,11 @@ from dropout_lab.data import datasets as data
 from dropout_lab.errors import Problem, Refused, each
 from dropout_lab.execution.layout import ThisMachine
 from dropout_lab.runs import read as runs
-from dropout_lab.runs.find import find, is_run, is_sweep, named, state
+from dropout_lab.runs.find import find, is_run, is_sweep, state
 from dropout_lab.runs.job import Job
 from dropout_lab.runs.read import Run
 from dropout_lab.runs.summary import read_summary
+from dropout_lab.sweeps.files import read_sweep
 
 if TYPE_CHECKING:
     from dropout_lab.cluster.join import Cluster
@@ -215,11 +216,17 @@ def _recorded(text: str, options: Options) -> Path:
         if is_run(directory):
             return directory
         if is_sweep(directory):
-            if not any(is_run(path) and state(path) == "finished" for path in named(directory)):
-                raise Refused(Problem("command line", "sweep", "has no finished run", text))
-            return directory
+            return with_finished_run(directory)
     sweeps = [str(file.parent.relative_to(options.runs)) for file in options.runs.glob("*/sweep.yaml")]
     raise _nobody(text, [*_runs(options), *sweeps], "run and no sweep", options)
+
+
+def with_finished_run(directory: Path) -> Path:
+    """Return the directory of a sweep. Refuses it if none of the runs in its sweep.yaml is finished."""
+    paths = (directory / run.name for run in read_sweep(directory).runs)
+    if any(is_run(path) and state(path) == "finished" for path in paths):
+        return directory
+    raise Refused(Problem(str(directory), "sweep", "has no finished run; run the sweep again to go on", directory.name))
 
 
 def _nobody(text: str, known: Sequence[str], kinds: str, options: Options) -> Refused:

@@ -28,6 +28,7 @@ from dropout_lab.runs.job import Job
 from dropout_lab.runs.read import Run
 from dropout_lab.runs.record import set_aside
 from dropout_lab.runs.summary import read_summary
+from dropout_lab.sweeps.files import write_sweep
 from dropout_lab.sweeps.plan import Sweep
 from dropout_lab.text import flow
 
@@ -86,8 +87,7 @@ def carry_out(
     if todo := [step for step in steps if step.missing]:
         work = prepare(todo, options)
         for sweep in sweeps:
-            storage.make_directory(options.runs / sweep.name)
-            storage.atomic_write(options.runs / sweep.name / "sweep.yaml", sweep.to_yaml().encode())
+            write_sweep(options.runs / sweep.name, sweep.to_yaml())
         for job, _ in todo if fresh else ():
             if is_run(job.path):
                 set_aside(job.path)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dropout_lab.commands.compare import comparison_directory
-from dropout_lab.commands.names import Look, Options, Where, inside, targets
+from dropout_lab.commands.names import Look, Options, Where, inside, targets, with_finished_run
 from dropout_lab.commands.result import Result
 from dropout_lab.commands.swept import draw_sweep, sweep_directory
 from dropout_lab.comparison.compare import Comparison, unlike
@@ -33,7 +33,8 @@ def plot(names: Sequence[str], options: Options, look: Look) -> Result[list[Path
     jobs = targets([name for name in names if name not in sweeps], options, least=0)
     loaded = each(jobs, lambda job: runs.load(job.path))
     looks = Looks(options.runs)
-    swept = dict(zip(sweeps.values(), each(sweeps.values(), lambda path: read(path, looks=looks)), strict=True))
+    tables = each(sweeps.values(), lambda path: read(with_finished_run(path), looks=looks))
+    swept = dict(zip(sweeps.values(), tables, strict=True))
     from dropout_lab.figures import plots
     from dropout_lab.figures import style as figures
 

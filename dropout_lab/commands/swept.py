@@ -14,8 +14,9 @@ from dropout_lab.errors import Problem, Refused
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.find import is_sweep
 from dropout_lab.runs.job import Job
-from dropout_lab.storage import atomic_write
+from dropout_lab.storage import atomic_write, remove
 from dropout_lab.sweeps import judge as judging
+from dropout_lab.sweeps.files import PICTURE, TABLE, write_sweep
 from dropout_lab.sweeps.judge import SweepTable
 from dropout_lab.sweeps.plan import Sweep
 
@@ -32,7 +33,7 @@ def sweep_jobs(sweep: Sweep, options: Options) -> list[Job]:
 
 
 def judge_sweep(sweep: Sweep, options: Options, *, sequential: bool = False) -> tuple[SweepTable, list[str]]:
-    """Read the finished runs of a sweep, choose on validation, and write sweep.csv and sweep.png.
+    """Read the finished runs of a sweep, choose on validation, and write sweep.yaml, sweep.csv and sweep.png.
 
     `sequential` says that seeds were added until the verdicts were decided. Returns the table, and a line for each file
     that could not be written; a picture that is missing is noted.
@@ -42,10 +43,15 @@ def judge_sweep(sweep: Sweep, options: Options, *, sequential: bool = False) -> 
     loaded = {member.name: runs.load(directory / member.name).only(member.config.seeds) for member in members}
     looks = Looks(options.runs)
     table = judging.judge(sweep, loaded, looks, sequential=sequential)
-    file = directory / "sweep.csv"
     lost = unwritten(directory, lambda: judging.remember(table, loaded, looks))
-    lost += unwritten(file, lambda: atomic_write(file, judging.to_csv(table).encode()))
-    for line in undrawn(directory / "sweep.png", lambda plots: draw_sweep(table)) if members and not lost else ():
+
+    def files() -> None:
+        write_sweep(directory, sweep.to_yaml())
+        remove(directory / PICTURE)  # so that none stays beside another table where no picture can be drawn
+        atomic_write(directory / TABLE, judging.to_csv(table).encode())
+
+    lost += unwritten(directory / TABLE, files)
+    for line in undrawn(directory / PICTURE, lambda plots: draw_sweep(table)) if members and not lost else ():
         options.note(line)
     return table, lost
 

@@ -339,7 +339,7 @@ def test_refusals(line: str, expected: str, lab: Lab) -> None:
     shutil.copytree(toy(lab.runs, "base").path, lab.runs / "unfinished")
     (lab.runs / "unfinished" / "summary.json").unlink()
     (lab.runs / "empty").mkdir()
-    (lab.runs / "empty" / "sweep.yaml").write_text("name: empty\nruns: []\n")
+    (lab.runs / "empty" / "sweep.yaml").write_text("name: empty\nruns: [{name: gone, settings: {}, baseline: null}]\n")
     before = lab.tree()
     outcome = lab(line)
     assert outcome.code == 2 and expected in outcome.err and not outcome.out and lab.tree() == before
