@@ -576,6 +576,12 @@ GUARDS = {
         "    if True:\n",
         "test_sweep.py::interrupted_leaves",
     ),
+    "seeds to confirm on are found before anything trains": Guard(
+        "commands/sweep",
+        "        check_confirmation(planned, most or 0,",
+        "        (lambda *_: None)(planned, most or 0,",
+        "test_sweep.py::without_seeds_to_confirm",
+    ),
     "denormals are left as they were": Guard(
         "threads",
         "torch.set_flush_denormal(found)",

@@ -21,6 +21,7 @@ from dropout_lab.comparison import inference as statistics
 from dropout_lab.comparison.looks import Looks
 from dropout_lab.comparison.metrics import Metric
 from dropout_lab.config import resolve as configs
+from dropout_lab.config.ranges import MAX_SEED
 from dropout_lab.config.settings import RUN_NAME, Config, TrainingConfig
 from dropout_lab.errors import Failed, Refused
 from dropout_lab.execution import execute as execution
@@ -684,6 +685,26 @@ def test_a_choice_is_confirmed_on_seeds_that_it_has_not_seen(
         assert "compared before" not in outcome.out, "the sweep's verdict was about other seeds"
     else:
         assert "nothing to confirm" in outcome.err and report["confirmation"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("--seeds {0}..{0}", "--seeds: must leave 1 fresh seed to confirm the choice on, up to {0}; use smaller ones"),
+        ("--seeds 0,{0}", "--seeds: must leave 2 fresh seeds"),
+        ("--seeds {0}..{0} --until-decided --max-seeds 9", "--seeds: must leave 9 fresh seeds"),
+        ("--seeds 600", "--confirm: takes 600 seeds more in two of the runs: seeds must"),
+        (
+            "--seeds 60 training.epochs=100000",
+            "--confirm: takes 60 seeds more in two of the runs: training.epochs must be at most 83333",
+        ),
+    ],
+)
+def test_without_seeds_to_confirm_on_nothing_is_trained(words: str, reason: str, lab: Lab) -> None:
+    before = lab.tree()
+    outcome = lab(f"sweep tiny.yaml --rates 0.5 --confirm {words.format(MAX_SEED)}")
+    assert outcome.code == 2 and reason.format(MAX_SEED) in outcome.err, outcome
+    assert lab.tree() == before and "plan" not in outcome.err
 
 
 def test_a_smoke_sweep_has_no_verdict(lab: Lab) -> None:
