@@ -582,6 +582,36 @@ GUARDS = {
         "        (lambda *_: None)(planned, most or 0,",
         "test_sweep.py::without_seeds_to_confirm",
     ),
+    "events begin with the epochs before": Guard(
+        "commands/tracking",
+        "        for row in before or ():",
+        "        for row in ():",
+        "test_tracking.py::without_tracking_are_written",
+    ),
+    "events that are not all there are written anew": Guard(
+        "commands/tracking",
+        "if epochs != [row.epoch for row in rows] or ended",
+        "if not epochs or ended",
+        "test_tracking.py::without_tracking_are_written and utu",
+    ),
+    "results are looked for too": Guard(
+        "commands/tracking",
+        " or ended != isinstance(facts, FinishedSeed):",
+        ":",
+        "test_tracking.py::events_without_results",
+    ),
+    "events cost no training": Guard(
+        "commands/tracking",
+        "        except Failed as error:\n            lost.append(str(error))",
+        "        except AssertionError as error:\n            lost.append(str(error))",
+        "test_tracking.py::whatever_becomes_of_events",
+    ),
+    "events of finished runs cost no comparison": Guard(
+        "commands/plan",
+        "        options.lost.extend(unwritten(run.path, partial(tracking.complete, run)))",
+        "        failures += unwritten(run.path, partial(tracking.complete, run))",
+        "test_tracking.py::whatever_becomes_of_events",
+    ),
     "denormals are left as they were": Guard(
         "threads",
         "torch.set_flush_denormal(found)",

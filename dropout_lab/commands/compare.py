@@ -112,7 +112,7 @@ def compare(
         lambda: tables.to_csv(found),
         lambda: as_markdown([*before, *tables.parts(found), *said]) + (f"\n{terms.to_markdown()}" if explain else ""),
         written=f"{directory}: comparison.json, comparison.csv, curves.png, looks.json" + ", interval.png" * bool(way),
-        lost=lost + live_page.finished(options, [job.path for job in jobs]),
+        lost=[*dict.fromkeys(options.lost), *lost, *live_page.finished(options, [job.path for job in jobs])],
         remarks=["terms     compare --explain says what every term means"] * new_here,
         tripped=tripped,
         error=failed(left_out if tripped else left_out + diverged),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -49,7 +49,7 @@ class Options:
 
     smoke: make each run small enough for a CI job. track: the tool to write events for while networks train. note:
     takes a remark. audience: takes plans and early results. cluster: whose workers train, instead of this machine's
-    processes.
+    processes. lost: a line for each file beside the runs that could not be written, to be said after the result.
     """
 
     runs: Path
@@ -68,6 +68,7 @@ class Options:
     note: Callable[[str], None] = say_note
     audience: Audience = Audience()
     cluster: Cluster | None = None
+    lost: list[str] = field(default_factory=list)
 
     @property
     def place(self) -> Cluster | ThisMachine:

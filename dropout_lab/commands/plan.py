@@ -79,8 +79,9 @@ def carry_out(
 ) -> list[str]:
     """Train what is missing, draw the curves of what is finished, and return a line for each failure.
 
-    With `fresh`, existing runs are moved aside first. Each sweep is written to its sweep.yaml first: that file makes a
-    directory a sweep. Raises `Refused`, before anything is changed, if data are missing or bad.
+    What cannot be written beside the runs is no failure: `options.lost` gets a line. With `fresh`, existing runs are
+    moved aside first. Each sweep is written to its sweep.yaml first: that file makes a directory a sweep. Raises
+    `Refused`, before anything is changed, if data are missing or bad.
     """
     failures: list[str] = []
     notice_other_data((job for job, missing in steps if not missing), options.note)
@@ -94,7 +95,7 @@ def carry_out(
         epochs = {job.path: len(missing) * job.config.training.epochs for job, missing in todo}
         work_all = sum(len(missing) * cost.seconds(job.config) for job, missing in todo)
         shown = progress.shown(sum(epochs.values()), options.quiet, epochs, work_all, options.live)
-        watching = shown, tracking.tracked(options.track), live_page.watched(options)
+        watching = shown, tracking.tracked(options.track, options.lost), live_page.watched(options)
         with watching[0] as show, watching[1] as track, watching[2] as draw, contextlib.closing(work):
             for event in work:
                 show(event)
@@ -106,7 +107,7 @@ def carry_out(
     finished = [runs.load(job.path) for job, _ in steps if (job.path / "summary.json").exists()]
     draw_curves((run for run in finished if not (run.path / "curves.png").exists()), options.note)
     for run in finished if options.track else ():
-        failures += unwritten(run.path, partial(tracking.complete, run))
+        options.lost.extend(unwritten(run.path, partial(tracking.complete, run)))
     return failures
 
 

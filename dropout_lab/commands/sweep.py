@@ -106,7 +106,7 @@ def sweep(
         ),
         markdown=lambda: as_markdown([*before, *judging.parts(table), *said]),
         written=f"{options.runs / planned.name}: sweep.csv, sweep.png, sweep.yaml and the run directories",
-        lost=lost + more + live_page.finished(options, [options.runs / planned.name]),
+        lost=[*dict.fromkeys(options.lost), *lost, *more, *live_page.finished(options, [options.runs / planned.name])],
         error=failed(failures),
         remarks=[f"next      {why}:\n  {command}" for why, command in steps],
     )

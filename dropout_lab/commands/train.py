@@ -40,6 +40,6 @@ def train(
         lambda width: as_text(listing.parts(run), width),
         lambda: listing.run_as_dict(run),
         markdown=lambda: as_markdown(listing.parts(run)),
-        lost=live_page.finished(options, [run.path]),
+        lost=[*dict.fromkeys(options.lost), *live_page.finished(options, [run.path])],
         error=failed(failures + [advice] * bool(run.diverged)),
     )
