@@ -612,6 +612,36 @@ GUARDS = {
         "        failures += unwritten(run.path, partial(tracking.complete, run))",
         "test_tracking.py::whatever_becomes_of_events",
     ),
+    "runs that are shown together are told apart": Guard(
+        "commands/compare", "    loaded = runs.told_apart(loaded)\n", "", "test_called.py::told_apart_in_all"
+    ),
+    "a run of a sweep that is shown alone has its sweep's name": Guard(
+        "runs/find",
+        "2 if len(parts) == 1 and",
+        "2 if False and",
+        "test_called.py::shown_alone or in_reports",
+    ),
+    "curves are told apart": Guard(
+        "commands/plot",
+        "plots.curves(*runs.told_apart([run]))",
+        "plots.curves(run)",
+        "test_called.py::in_reports",
+    ),
+    "looks of runs of one name are two ways": Guard(
+        "commands/until", "runs.told_apart([", "([", "test_called.py::its_own_way"
+    ),
+    "runs elsewhere have files of their own": Guard(
+        "commands/names",
+        'return f"{place.name}-{sha256(os.fsencode(place))[:8]}"',
+        "return place.name",
+        "test_called.py::never_meet",
+    ),
+    "a/b and a_b have files of their own": Guard(
+        "commands/names", "if taken else word", "if False else word", "test_called.py::never_meet"
+    ),
+    "names that hold -vs- have a digest": Guard(
+        "commands/compare", "    if unclear or len", "    if len", "test_called.py::share_a_directory"
+    ),
     "denormals are left as they were": Guard(
         "threads",
         "torch.set_flush_denormal(found)",

@@ -29,10 +29,11 @@ from dropout_lab.runs.job import Job
 from dropout_lab.storage import as_json, atomic_write, make_directory, sha256
 from dropout_lab.sweeps import tuning as tunings
 from dropout_lab.sweeps.plan import Vary
-from dropout_lab.text import as_markdown, as_text, named_seeds
+from dropout_lab.text import as_markdown, as_text, named_seeds, shortened
 
 FOLDER = "_comparisons"  # in the runs directory
 COMPARED = "or the runs cannot be compared"
+VERSUS = "-vs-"
 LONGEST = 200  # characters of the names in the name of a comparison
 
 
@@ -192,6 +193,7 @@ def write(
         loaded = [run.only(job.config.seeds) for run, job in zip(loaded, way.jobs, strict=True)]
     elif seeds:
         loaded = [run.only(seeds) for run in loaded]
+    loaded = runs.told_apart(loaded)
     result = comparisons.compare(
         loaded,
         metric=asked.metric,
@@ -230,6 +232,9 @@ def as_dict(found: Comparison, way: Way | None) -> dict[str, Any]:
 
 def comparison_directory(jobs: Sequence[Job], options: Options) -> Path:
     """Return where the comparison of `jobs` is written: <runs>/_comparisons/<a>-vs-<b>."""
-    name = "-vs-".join(names.label(job.path, options) for job in jobs)
-    name = name if len(name) <= LONGEST else f"{name[:LONGEST]}-{sha256(name.encode(errors='backslashreplace'))[:12]}"
+    labels = [names.label(job.path, options) for job in jobs]
+    name, unclear = VERSUS.join(labels), any(VERSUS in label for label in labels)
+    if unclear or len(name) > LONGEST:
+        digest = sha256(("\n" if unclear else VERSUS).join(labels).encode(errors="backslashreplace"))[:12]
+        name = shortened(name, digest, LONGEST + len(digest) + 1)
     return names.inside(options.runs, options.runs / FOLDER / name)

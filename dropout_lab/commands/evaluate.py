@@ -28,7 +28,7 @@ def evaluate(named: Run | Where, samples: int, options: Options, look: Look) -> 
     Raises `Refused` where it is not finished, none of its seeds is, or the data are not those that it was trained on.
     """
     (job,) = targets([named], options)
-    run = runs.load(job.path)
+    (run,) = runs.told_apart([runs.load(job.path)])
     if len(run.diverged) == len(run.seeds):
         raise Refused(Problem(str(run.path), "seeds", "all diverged: there is no network to evaluate", len(run.seeds)))
     dataset, scale = run.config.data.dataset, run.config.data.scale

@@ -24,12 +24,15 @@ from dropout_lab.runs.find import find, is_run, is_sweep, state
 from dropout_lab.runs.job import Job
 from dropout_lab.runs.read import Run
 from dropout_lab.runs.summary import read_summary
+from dropout_lab.storage import sha256
 from dropout_lab.sweeps.files import read_sweep
+from dropout_lab.text import shortened
 
 if TYPE_CHECKING:
     from dropout_lab.cluster.join import Cluster
 
 SMOKE_IMAGES = 2000
+SMOKE_NAME = 58  # characters of a name before "-smoke"
 UNNAMED = "experiment"  # the run of a config that has neither a name nor a file
 
 Where = str | Path
@@ -119,7 +122,8 @@ def config(given: Configured, words: Sequence[str] = (), values: Mapping[str, ob
 def smoke(config: Config) -> Config:
     """Return the config made small enough for a CI job: 1 epoch, 2 seeds, at most 2,000 training images, own name."""
     mapping = config.model_dump(mode="json")
-    mapping |= {"name": f"{config.name[:58]}-smoke", "seeds": [0, 1]}
+    short = config.name if len(config.name) <= SMOKE_NAME else shortened(config.name, config.identity[:8], SMOKE_NAME)
+    mapping |= {"name": f"{short}-smoke", "seeds": [0, 1]}
     mapping["training"]["epochs"] = 1
     count = data.dimensions(config.data.dataset).train
     if count * (1 - config.data.validation_fraction) > SMOKE_IMAGES:
@@ -243,9 +247,17 @@ def _runs(options: Options) -> list[str]:
 
 
 def label(path: Path, options: Options) -> str:
-    """Return a run's path in the runs directory as one word, for the names of files about it: a/b is a_b."""
-    inside = path.is_relative_to(options.runs)
-    return "_".join(path.relative_to(options.runs).parts) if inside else path.resolve().name
+    """Return a run's path in the runs directory as one word, for the names of files about it: a/b is a_b.
+
+    No two runs have one word: that of a run elsewhere, or where there is a run called a_b too, ends with a digest.
+    """
+    place, runs_here = path.resolve(), options.runs.resolve()
+    if not place.is_relative_to(runs_here):
+        return f"{place.name}-{sha256(os.fsencode(place))[:8]}"
+    parts = place.relative_to(runs_here).parts
+    word = "_".join(parts)
+    taken = len(parts) > 1 and is_run(options.runs / word)
+    return f"{word}-{sha256('/'.join(parts).encode(errors='backslashreplace'))[:8]}" if taken else word
 
 
 def check_directory(key: str, path: Path) -> None:

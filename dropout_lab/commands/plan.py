@@ -194,5 +194,5 @@ def heed(event: Event, note: Callable[[str], None]) -> list[str]:
 def draw_curves(finished: Iterable[Run], note: Callable[[str], None]) -> None:
     """Draw curves.png of each run, and note where that fails: nobody asked for the picture."""
     for run in finished:
-        for line in undrawn(run.path / "curves.png", methodcaller("curves", run)):
+        for line in undrawn(run.path / "curves.png", methodcaller("curves", *runs.told_apart([run]))):
             note(line)

@@ -31,7 +31,7 @@ def plot(names: Sequence[str], options: Options, look: Look) -> Result[list[Path
     """
     sweeps = {name: path for name in names if (path := sweep_directory(name, options))}
     jobs = targets([name for name in names if name not in sweeps], options, least=0)
-    loaded = each(jobs, lambda job: runs.load(job.path))
+    loaded = runs.told_apart(each(jobs, lambda job: runs.load(job.path)))
     looks = Looks(options.runs)
     tables = each(sweeps.values(), lambda path: read(with_finished_run(path), looks=looks))
     swept = dict(zip(sweeps.values(), tables, strict=True))
@@ -39,7 +39,7 @@ def plot(names: Sequence[str], options: Options, look: Look) -> Result[list[Path
     from dropout_lab.figures import style as figures
 
     with figures.look(look.style, look.size):
-        pictures = {run.path / "curves": plots.curves(run) for run in loaded}
+        pictures = {run.path / "curves": plots.curves(*runs.told_apart([run])) for run in loaded}
         apart = [problem for run in loaded[1:] for problem in unlike(loaded[0], run)]
         for problem in apart:
             options.note(f"not drawn together: {problem}")
@@ -61,6 +61,6 @@ def draw(what: Comparison | SweepTable | Sequence[Run | Where]) -> Figure:
 
     if isinstance(what, Comparison):
         sides = [what.baseline, *(contrast.candidate for contrast in what.contrasts)]
-        return plots.comparison([runs.load(Path(side.path)).only(side.seeds) for side in sides])
-    loaded = each(what, lambda run: run if isinstance(run, Run) else runs.load(at_home(run)))
+        return plots.comparison(runs.told_apart([runs.load(Path(side.path)).only(side.seeds) for side in sides]))
+    loaded = runs.told_apart(each(what, lambda run: run if isinstance(run, Run) else runs.load(at_home(run))))
     return plots.curves(loaded[0]) if len(loaded) == 1 else plots.comparison(loaded)
