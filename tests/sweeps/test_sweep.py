@@ -796,7 +796,7 @@ def story(lab: Lab, name: str = "tiny-sweep") -> tuple[list[str], list[str], lis
     assert lab(f"plot {name}").code == 0 and (directory / "sweep.png").read_bytes() == picture
     assert lab(f"report {name}").code == 0
     page = (lab.path / "report.html").read_text()
-    return planned, list(dict.fromkeys(table)), [run for run in planned if f">{run}<" in page]
+    return planned, list(dict.fromkeys(table)), [run for run in planned if re.search(f">(tiny-sweep/)?{run}<", page)]
 
 
 @pytest.mark.slow
