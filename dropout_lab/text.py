@@ -28,6 +28,11 @@ def labelled(label: str, text: str) -> str:
     return f"{label:<{LABEL}}{text}"
 
 
+def shortened(name: str, digest: str, longest: int) -> str:
+    """Return a name that is too long or taken, cut to `longest` characters, the last of which are the digest."""
+    return f"{name[: longest - len(digest) - 1]}-{digest}"
+
+
 def flow(texts: Iterable[str], width: int) -> list[str]:
     """Return the lines of labelled texts, side by side while they fit; a longer text is wrapped after its label."""
     lines: list[str] = []

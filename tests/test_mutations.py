@@ -793,6 +793,123 @@ GUARDS = {
         "            pass\n",
         "test_api.py::finds_everything_as_it_was",
     ),
+    "nothing trains beside runs on other data": Guard(
+        "commands/plan",
+        "        if digest and (found := now[dataset]) and digest != found:",
+        "        if digest and (found := now[dataset]) and False:",
+        "test_same_data.py::refused_before_it_trains or all_commands_that_train or confirmation_is_refused or a_claim",
+    ),
+    "an interrupted run knows its data": Guard(
+        "commands/plan", "if summary else begun_on(path)", "if summary else None", "test_same_data.py::was_interrupted"
+    ),
+    "two files are compared by what they hold": Guard(
+        "commands/compare",
+        "        if not same_data(first, job, options):",
+        "        if False:",
+        "test_same_data.py::two_files",
+    ),
+    "nothing is chosen from runs on different data": Guard(
+        "sweeps/judge",
+        "    if problems := [problem for found in mixed for problem in found]:\n",
+        "    if problems := []:\n",
+        "test_same_data.py::nothing_is_chosen",
+    ),
+    "a file that is written anew is read anew": Guard(
+        "execution/workers",
+        "device, version(name, directory))",
+        "device, None)",
+        "test_same_data.py::trained_in_one_program",
+    ),
+    "curves of runs on different data are not drawn together": Guard(
+        "commands/plot", "> 1 and not apart:", "> 1:", "test_same_data.py::not_drawn_together"
+    ),
+    "a sweep says what was made otherwise": Guard(
+        "sweeps/judge",
+        'labelled("sweep", about), *apart,',
+        'labelled("sweep", about),',
+        "test_same_data.py::not_forbid",
+    ),
+    "a sweep that is judged is the one in sweep.yaml": Guard(
+        "commands/swept", "        write_sweep(directory, sweep.to_yaml())\n", "", "test_sweep.py::interrupted_leaves"
+    ),
+    "nothing of another plan stays": Guard(
+        "sweeps/files", "        remove(directory / outdated)\n", "        pass\n", "test_sweep.py::interrupted_leaves"
+    ),
+    "no picture stays beside another table": Guard(
+        "commands/swept", "        remove(directory / PICTURE)", "        pass", "test_sweep.py::stays_beside"
+    ),
+    "a sweep has finished runs of its own": Guard(
+        "commands/names",
+        '    if any(is_run(path) and state(path) == "finished" for path in paths):\n',
+        "    if True:\n",
+        "test_sweep.py::interrupted_leaves",
+    ),
+    "seeds to confirm on are found before anything trains": Guard(
+        "commands/sweep",
+        "        check_confirmation(planned, most or 0,",
+        "        (lambda *_: None)(planned, most or 0,",
+        "test_sweep.py::without_seeds_to_confirm",
+    ),
+    "events begin with the epochs before": Guard(
+        "commands/tracking",
+        "        for row in before or ():",
+        "        for row in ():",
+        "test_tracking.py::without_tracking_are_written",
+    ),
+    "events that are not all there are written anew": Guard(
+        "commands/tracking",
+        "if epochs != [row.epoch for row in rows] or ended",
+        "if not epochs or ended",
+        "test_tracking.py::without_tracking_are_written and utu",
+    ),
+    "results are looked for too": Guard(
+        "commands/tracking",
+        " or ended != isinstance(facts, FinishedSeed):",
+        ":",
+        "test_tracking.py::events_without_results",
+    ),
+    "events cost no training": Guard(
+        "commands/tracking",
+        "        except Failed as error:\n            lost.append(str(error))",
+        "        except AssertionError as error:\n            lost.append(str(error))",
+        "test_tracking.py::whatever_becomes_of_events",
+    ),
+    "events of finished runs cost no comparison": Guard(
+        "commands/plan",
+        "        options.lost.extend(unwritten(run.path, partial(tracking.complete, run)))",
+        "        failures += unwritten(run.path, partial(tracking.complete, run))",
+        "test_tracking.py::whatever_becomes_of_events",
+    ),
+    "runs that are shown together are told apart": Guard(
+        "commands/compare", "    loaded = runs.told_apart(loaded)\n", "", "test_called.py::told_apart_in_all"
+    ),
+    "a run of a sweep that is shown alone has its sweep's name": Guard(
+        "runs/find",
+        "2 if len(parts) == 1 and",
+        "2 if False and",
+        "test_called.py::shown_alone or in_reports",
+    ),
+    "curves are told apart": Guard(
+        "commands/plot",
+        "plots.curves(*runs.told_apart([run]))",
+        "plots.curves(run)",
+        "test_called.py::in_reports",
+    ),
+    "looks of runs of one name are two ways": Guard(
+        "commands/until", "runs.told_apart([", "([", "test_called.py::its_own_way"
+    ),
+    "runs elsewhere have files of their own": Guard(
+        "commands/names",
+        'return f"{place.name}-{sha256(os.fsencode(place))[:8]}"',
+        "return place.name",
+        "test_called.py::never_meet",
+    ),
+    "a/b and a_b have files of their own": Guard(
+        "commands/names", "if taken else word", "if False else word", "test_called.py::never_meet"
+    ),
+    "names that hold -vs- have a digest": Guard(
+        "commands/compare", "    if unclear or len", "    if len", "test_called.py::share_a_directory"
+    ),
     "denormals are left as they were": Guard(
         "threads",
         "torch.set_flush_denormal(found)",

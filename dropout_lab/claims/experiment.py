@@ -28,6 +28,7 @@ from dropout_lab.runs.job import Job
 from dropout_lab.runs.summary import read_summary
 from dropout_lab.sweeps.files import read_sweep
 from dropout_lab.sweeps.plan import LONGEST, Member, Sweep, run_name
+from dropout_lab.text import shortened
 
 FOLDER = "claims"  # in the runs directory
 QUICK = 420.0  # seconds of one core's training that `--quick` may cost: less than 5 minutes on two
@@ -161,7 +162,7 @@ def _free(path: Path, settings: Config, there: Mapping[Path, Config]) -> Path:
     """Return the path for a run; if something else is there, such as a run of an arm as it was once, another one."""
     if not path.exists() or (path in there and there[path].identity == settings.identity):
         return path
-    return path.with_name(f"{path.name[: LONGEST - 9]}-{settings.identity[:8]}")
+    return path.with_name(shortened(path.name, settings.identity[:8], LONGEST))
 
 
 def _sweep(folder: Path, jobs: Iterable[Job], there: Mapping[Path, Config]) -> Sweep | None:

@@ -12,7 +12,7 @@ from typing import Any
 from dropout_lab.commands import live_page, names, until
 from dropout_lab.commands import tune as tuning
 from dropout_lab.commands.names import Named, Options, Where
-from dropout_lab.commands.plan import train_missing
+from dropout_lab.commands.plan import made_on, train_missing
 from dropout_lab.commands.result import Result, failed, undrawn, unwritten
 from dropout_lab.commands.until import Way
 from dropout_lab.comparison import compare as comparisons
@@ -29,9 +29,11 @@ from dropout_lab.runs.job import Job
 from dropout_lab.storage import as_json, atomic_write, make_directory, sha256
 from dropout_lab.sweeps import tuning as tunings
 from dropout_lab.sweeps.plan import Vary
-from dropout_lab.text import as_markdown, as_text, named_seeds
+from dropout_lab.text import as_markdown, as_text, named_seeds, shortened
 
 FOLDER = "_comparisons"  # in the runs directory
+COMPARED = "or the runs cannot be compared"
+VERSUS = "-vs-"
 LONGEST = 200  # characters of the names in the name of a comparison
 
 
@@ -76,7 +78,7 @@ def compare(
     place = names.directory("--out", out)
     good, damaged = names.sound([*map(str, named)], options) if leave_out_damaged else (named, [])
     jobs = names.targets(good, options, options.changes, words=overrides, least=2)
-    check_alike(jobs)
+    check_alike(jobs, options)
     tuned, jobs = tuning.tuned_jobs(jobs, grid, options, asked.metric, asked.min_effect) if grid else (None, jobs)
     directory = place or comparison_directory(jobs, options)
     new_here = bool(options.audience.typed) and not explain and not os.path.isdir(options.runs / FOLDER)
@@ -109,7 +111,7 @@ def compare(
         lambda: tables.to_csv(found),
         lambda: as_markdown([*before, *tables.parts(found), *said]) + (f"\n{terms.to_markdown()}" if explain else ""),
         written=f"{directory}: comparison.json, comparison.csv, curves.png, looks.json" + ", interval.png" * bool(way),
-        lost=lost + live_page.finished(options, [job.path for job in jobs]),
+        lost=[*dict.fromkeys(options.lost), *lost, *live_page.finished(options, [job.path for job in jobs])],
         remarks=["terms     compare --explain says what every term means"] * new_here,
         tripped=tripped,
         error=failed(left_out if tripped else left_out + diverged),
@@ -134,21 +136,40 @@ def amount(text: str, metric: str, option: str) -> float:
     return float(match[1]) / (100 if percent else 1)
 
 
-def check_alike(jobs: Sequence[Job]) -> None:
+def check_alike(jobs: Sequence[Job], options: Options) -> None:
     """Refuse, before anything is trained, runs that cannot be compared: other data, or another split of them."""
-    (path, flat), *others = [(job.path, configs.flatten(job.config)) for job in jobs]
-    problems = []
-    for other, own in others:
-        known = data.DATASETS.keys() >= {flat["data.dataset"], own["data.dataset"]}  # two files may hold the same data
-        for key in ("data.dataset",) * known + comparisons.MUST_AGREE:
+    first, *others = jobs
+    flat, problems = configs.flatten(first.config), []
+    for job in others:
+        own = configs.flatten(job.config)
+        if not same_data(first, job, options):
+            reason = f"must be {flat['data.dataset']} as in {first.path}, or hold the same data"
+            problems.append(Problem(str(job.path), "data.dataset", f"{reason}, {COMPARED}", own["data.dataset"]))
+        for key in comparisons.MUST_AGREE:
             if own[key] != flat[key]:
-                reason = f"must be {flat[key]} as in {path}, or the runs cannot be compared"
-                problems.append(Problem(str(other), key, reason, own[key]))
+                problems.append(
+                    Problem(str(job.path), key, f"must be {flat[key]} as in {first.path}, {COMPARED}", own[key])
+                )
     finished = [runs.load(job.path) for job in jobs if (job.path / "summary.json").exists()] if not problems else []
     for run in finished[1:]:
         problems += comparisons.unlike(finished[0], run)
     if problems:
         raise Refused(*problems)
+
+
+def same_data(one: Job, other: Job, options: Options) -> bool:
+    """Say whether two runs are or will be on the same data; two files may hold the same.
+
+    Whether one data set has changed since a run was made is asked when the runs are planned.
+    """
+    names = [job.config.data.dataset for job in (one, other)]
+    if names[0] == names[1] or data.DATASETS.keys() >= {*names}:
+        return names[0] == names[1]
+    digests = [
+        made_on(job.path) or data.sha256_now(job.config.data.dataset, options.data, job.config.data.parts)
+        for job in (one, other)
+    ]
+    return None in digests or digests[0] == digests[1]  # what is missing or bad is refused before it trains
 
 
 def write(
@@ -173,6 +194,7 @@ def write(
         loaded = [run.only(job.config.seeds) for run, job in zip(loaded, way.jobs, strict=True)]
     elif seeds:
         loaded = [run.only(seeds) for run in loaded]
+    loaded = runs.told_apart(loaded)
     result = comparisons.compare(
         loaded,
         metric=asked.metric,
@@ -209,6 +231,9 @@ def as_dict(found: Comparison, way: Way | None) -> dict[str, Any]:
 
 def comparison_directory(jobs: Sequence[Job], options: Options) -> Path:
     """Return where the comparison of `jobs` is written: <runs>/_comparisons/<a>-vs-<b>."""
-    name = "-vs-".join(names.label(job.path, options) for job in jobs)
-    name = name if len(name) <= LONGEST else f"{name[:LONGEST]}-{sha256(name.encode(errors='backslashreplace'))[:12]}"
+    labels = [names.label(job.path, options) for job in jobs]
+    name, unclear = VERSUS.join(labels), any(VERSUS in label for label in labels)
+    if unclear or len(name) > LONGEST:
+        digest = sha256(("\n" if unclear else VERSUS).join(labels).encode(errors="backslashreplace"))[:12]
+        name = shortened(name, digest, LONGEST + len(digest) + 1)
     return names.inside(options.runs, options.runs / FOLDER / name)

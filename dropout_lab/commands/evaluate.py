@@ -33,7 +33,7 @@ def evaluate(
     """
     place = names.directory("--out", out)
     (job,) = targets([named], options)
-    run = runs.load(job.path)
+    (run,) = runs.told_apart([runs.load(job.path)])
     if len(run.diverged) == len(run.seeds):
         raise Refused(Problem(str(run.path), "seeds", "all diverged: there is no network to evaluate", len(run.seeds)))
     settings, dataset = run.config.data, run.config.data.dataset

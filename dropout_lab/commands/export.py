@@ -1,4 +1,7 @@
-"""What `export` does: a finished run becomes an MLflow experiment of its name, with one MLflow run per seed."""
+"""What `export` does: a finished run becomes an MLflow experiment of its name, with one MLflow run per seed.
+
+The experiment of a run in a sweep is called SWEEP/RUN, for another sweep may have a run of the same name.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ def export(name: str, target: str, options: Options) -> Result[list[int]]:
     (job,) = targets([name], options)
     path = database(target)
     check_directory("--to", path.parent)
-    run = runs.load(job.path)
+    (run,) = runs.told_apart([runs.load(job.path)])
     plans.draw_curves([run] if not (run.path / "curves.png").exists() else [], options.note)
     make_directory(path.parent)
     added = to_mlflow(run, path)

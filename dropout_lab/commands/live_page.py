@@ -14,6 +14,7 @@ from dropout_lab.commands.names import Options
 from dropout_lab.commands.result import unwritten
 from dropout_lab.comparison.looks import Looks
 from dropout_lab.execution.units import EpochDone, Event
+from dropout_lab.runs.find import called
 from dropout_lab.runs.row import Row
 from dropout_lab.storage import atomic_write, make_directory
 
@@ -47,8 +48,8 @@ class _LivePage:
 
     def __init__(self, out: Path, note: Callable[[str], None]) -> None:
         self.out, self.note = out, note
-        self.rows: dict[str, dict[tuple[int, int], Row]] = {}
-        self.epochs: dict[str, int] = {}
+        self.rows: dict[Path, dict[tuple[int, int], Row]] = {}
+        self.epochs: dict[Path, int] = {}
         self.written = -EVERY
         self.lost = False
 
@@ -57,9 +58,8 @@ class _LivePage:
         if not isinstance(event, EpochDone):
             return
         for task, row in event.rows.items():
-            name = task.job.path.name
-            self.rows.setdefault(name, {})[row.seed, row.epoch] = row
-            self.epochs[name] = task.job.config.training.epochs
+            self.rows.setdefault(task.job.path, {})[row.seed, row.epoch] = row
+            self.epochs[task.job.path] = task.job.config.training.epochs
         if time.monotonic() - self.written >= EVERY:
             self.write()
 
@@ -74,5 +74,7 @@ class _LivePage:
         from dropout_lab.report.live import page
 
         make_directory(self.out.parent)
-        runs = {name: [*rows.values()] for name, rows in self.rows.items()}
-        atomic_write(self.out, page(runs, self.epochs, EVERY).encode(), durable=False)
+        names = called(self.rows)
+        runs = {names[path]: [*rows.values()] for path, rows in self.rows.items()}
+        epochs = {names[path]: number for path, number in self.epochs.items()}
+        atomic_write(self.out, page(runs, epochs, EVERY).encode(), durable=False)

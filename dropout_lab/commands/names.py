@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,15 +20,19 @@ from dropout_lab.data import datasets as data
 from dropout_lab.errors import Problem, Refused, each
 from dropout_lab.execution.layout import ThisMachine
 from dropout_lab.runs import read as runs
-from dropout_lab.runs.find import find, is_run, is_sweep, named, state
+from dropout_lab.runs.find import find, is_run, is_sweep, state
 from dropout_lab.runs.job import Job
 from dropout_lab.runs.read import Run
 from dropout_lab.runs.summary import read_summary
+from dropout_lab.storage import sha256
+from dropout_lab.sweeps.files import read_sweep
+from dropout_lab.text import shortened
 
 if TYPE_CHECKING:
     from dropout_lab.cluster.join import Cluster
 
 SMOKE_IMAGES = 2000
+SMOKE_NAME = 58  # characters of a name before "-smoke"
 UNNAMED = "experiment"  # the run of a config that has neither a name nor a file
 
 Where = str | Path
@@ -48,7 +52,8 @@ class Options:
 
     smoke: make each run small enough for a CI job. track: the tool to write events for while networks train. wait: for
     a run that another process is writing. note: takes a remark. audience: takes plans and early results. cluster: whose
-    workers train, instead of this machine's processes.
+    workers train, instead of this machine's processes. lost: a line for each file beside the runs that could not be
+    written, to be said after the result.
     """
 
     runs: Path
@@ -68,6 +73,7 @@ class Options:
     note: Callable[[str], None] = say_note
     audience: Audience = Audience()
     cluster: Cluster | None = None
+    lost: list[str] = field(default_factory=list)
 
     @property
     def place(self) -> Cluster | ThisMachine:
@@ -120,7 +126,8 @@ def config(given: Configured, words: Sequence[str] = (), values: Mapping[str, ob
 def smoke(config: Config) -> Config:
     """Return the config made small enough for a CI job: 1 epoch, 2 seeds, at most 2,000 training images, own name."""
     mapping = config.model_dump(mode="json")
-    mapping |= {"name": f"{config.name[:58]}-smoke", "seeds": [0, 1]}
+    short = config.name if len(config.name) <= SMOKE_NAME else shortened(config.name, config.identity[:8], SMOKE_NAME)
+    mapping |= {"name": f"{short}-smoke", "seeds": [0, 1]}
     mapping["training"]["epochs"] = 1
     if config.data.training_images > SMOKE_IMAGES:
         mapping["data"]["train_size"] = SMOKE_IMAGES
@@ -217,11 +224,17 @@ def _recorded(text: str, options: Options) -> Path:
         if is_run(directory):
             return directory
         if is_sweep(directory):
-            if not any(is_run(path) and state(path) == "finished" for path in named(directory)):
-                raise Refused(Problem("command line", "sweep", "has no finished run", text))
-            return directory
+            return with_finished_run(directory)
     sweeps = [str(file.parent.relative_to(options.runs)) for file in options.runs.glob("*/sweep.yaml")]
     raise _nobody(text, [*_runs(options), *sweeps], "run and no sweep", options)
+
+
+def with_finished_run(directory: Path) -> Path:
+    """Return the directory of a sweep. Refuses it if none of the runs in its sweep.yaml is finished."""
+    paths = (directory / run.name for run in read_sweep(directory).runs)
+    if any(is_run(path) and state(path) == "finished" for path in paths):
+        return directory
+    raise Refused(Problem(str(directory), "sweep", "has no finished run; run the sweep again to go on", directory.name))
 
 
 def _nobody(text: str, known: Sequence[str], kinds: str, options: Options) -> Refused:
@@ -237,9 +250,17 @@ def _runs(options: Options) -> list[str]:
 
 
 def label(path: Path, options: Options) -> str:
-    """Return a run's path in the runs directory as one word, for the names of files about it: a/b is a_b."""
-    inside = path.is_relative_to(options.runs)
-    return "_".join(path.relative_to(options.runs).parts) if inside else path.resolve().name
+    """Return a run's path in the runs directory as one word, for the names of files about it: a/b is a_b.
+
+    No two runs have one word: that of a run elsewhere, or where there is a run called a_b too, ends with a digest.
+    """
+    place, runs_here = path.resolve(), options.runs.resolve()
+    if not place.is_relative_to(runs_here):
+        return f"{place.name}-{sha256(os.fsencode(place))[:8]}"
+    parts = place.relative_to(runs_here).parts
+    word = "_".join(parts)
+    taken = len(parts) > 1 and is_run(options.runs / word)
+    return f"{word}-{sha256('/'.join(parts).encode(errors='backslashreplace'))[:8]}" if taken else word
 
 
 def check_directory(key: str, path: Path) -> None:

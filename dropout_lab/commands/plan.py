@@ -18,14 +18,17 @@ from dropout_lab.commands import listing, live_page, progress, tracking
 from dropout_lab.commands.names import Options, inside
 from dropout_lab.commands.result import Result, undrawn, unwritten
 from dropout_lab.data import datasets as data
-from dropout_lab.errors import MOVE_AWAY, each
+from dropout_lab.errors import MOVE_AWAY, Problem, Refused, each
 from dropout_lab.execution.layout import Layout
 from dropout_lab.execution.units import Event, Noted, SeedDone, UnitFailed, named
 from dropout_lab.runs import read as runs
+from dropout_lab.runs.checkpoint import begun_on
 from dropout_lab.runs.find import is_run
 from dropout_lab.runs.job import Job
 from dropout_lab.runs.read import Run
 from dropout_lab.runs.record import set_aside
+from dropout_lab.runs.summary import read_summary
+from dropout_lab.sweeps.files import write_sweep
 from dropout_lab.sweeps.plan import Sweep
 from dropout_lab.text import flow
 
@@ -60,12 +63,14 @@ def announce(steps: Sequence[Step], options: Options, text: str = "", data: Mapp
 def plan(jobs: Sequence[Job], options: Options, *, fresh: bool = False) -> list[Step]:
     """Return the jobs, each with the seeds that it lacks (all, if `fresh` and the run exists); changes nothing.
 
-    Raises `Refused` if a run exists with another config, if another process is writing it and the options do not say to
-    wait, or if the device does not exist.
+    Raises `Refused` if a run exists with another config or was made on other data, if another process is writing it and
+    the options do not say to wait, or if the device does not exist.
     """
     each(jobs, lambda job: inside(options.runs, job.path.parent))
     lacks = Job.unfinished if options.wait else Job.missing
     steps = each(jobs, lambda job: Step(job, job.config.seeds if fresh and is_run(job.path) else lacks(job)))
+    if not fresh:
+        refuse_other_data(steps, options)
     wanted = dict.fromkeys(step.job.config.device for step in steps if step.missing or options.device)
     each(wanted, lambda device: options.place.likely(device, "command line" if options.device else "config"))
     return steps
@@ -76,23 +81,23 @@ def carry_out(
 ) -> list[str]:
     """Train what is missing, draw the curves of what is finished, and return a line for each failure.
 
-    With `fresh`, existing runs are moved aside first. Each sweep is written to its sweep.yaml first: that file makes a
-    directory a sweep. Raises `Refused`, before anything is changed, if data are missing or bad.
+    What cannot be written beside the runs is no failure: `options.lost` gets a line. With `fresh`, existing runs are
+    moved aside first. Each sweep is written to its sweep.yaml first: that file makes a directory a sweep. Raises
+    `Refused`, before anything is changed, if data are missing or bad.
     """
     failures: list[str] = []
     notice_other_data((job for job, missing in steps if not missing), options.note)
     if todo := [step for step in steps if step.missing]:
         work = prepare(todo, options)
         for sweep in sweeps:
-            storage.make_directory(options.runs / sweep.name)
-            storage.atomic_write(options.runs / sweep.name / "sweep.yaml", sweep.to_yaml().encode())
+            write_sweep(options.runs / sweep.name, sweep.to_yaml())
         for job, _ in todo if fresh else ():
             if is_run(job.path):
                 set_aside(job.path)
         epochs = {job.path: len(missing) * job.config.training.epochs for job, missing in todo}
         work_all = sum(len(missing) * cost.seconds(job.config) for job, missing in todo)
         shown = progress.shown(sum(epochs.values()), options.quiet, epochs, work_all, options.live)
-        watching = shown, tracking.tracked(options.track), live_page.watched(options)
+        watching = shown, tracking.tracked(options.track, options.lost), live_page.watched(options)
         with watching[0] as show, watching[1] as track, watching[2] as draw, contextlib.closing(work):
             for event in work:
                 show(event)
@@ -104,8 +109,36 @@ def carry_out(
     finished = [runs.load(job.path) for job, _ in steps if (job.path / "summary.json").exists()]
     draw_curves((run for run in finished if not (run.path / "curves.png").exists()), options.note)
     for run in finished if options.track else ():
-        failures += unwritten(run.path, partial(tracking.complete, run))
+        options.lost.extend(unwritten(run.path, partial(tracking.complete, run)))
     return failures
+
+
+def refuse_other_data(steps: Sequence[Step], options: Options) -> None:
+    """Refuse to train on data that have changed since other runs of the plan were made, finished or not.
+
+    What is trained and what is there would be judged together. Only data of which there are such runs are read.
+    """
+    todo = {job.config.data.dataset for job, missing in steps if missing}
+    there = [(job, made_on(job.path)) for job, _ in steps if job.config.data.dataset in todo]
+    used = dict.fromkeys((job.config.data.dataset, job.config.data.parts) for job, digest in there if digest)
+    now = {
+        (name, parts): data.sha256_now(name, options.data, parts) for name, parts in used
+    }  # None: `prepare` says why
+    problems = []
+    for job, digest in there:
+        dataset = job.config.data.dataset
+        if digest and (found := now[dataset, job.config.data.parts]) and digest != found:
+            reason = "has changed since this run was made, and runs on different data cannot be compared; "
+            advice = f"put the old data back, choose another name, or {MOVE_AWAY}"
+            problems.append(Problem(str(job.path), dataset, reason + advice, f"sha256 {found[:12]}"))
+    if problems:
+        raise Refused(*problems)
+
+
+def made_on(path: Path) -> str | None:
+    """Return the SHA-256 of the data that a run was made on, finished or not; None if nothing was trained yet."""
+    summary = read_summary(path)
+    return summary.data_sha256 if summary else begun_on(path)
 
 
 def notice_other_data(finished: Iterable[Job], note: Callable[[str], None]) -> None:
@@ -117,8 +150,7 @@ def notice_other_data(finished: Iterable[Job], note: Callable[[str], None]) -> N
             )
         dataset = job.config.data.dataset
         if dataset not in data.DATASETS and os.path.isfile(data.at_home(dataset)):
-            (report,) = data.verify(dataset, Path(), job.config.data.parts)[:1]
-            if report.sha256 != runs.load(job.path).summary.data_sha256:
+            if data.sha256_now(dataset, Path(), job.config.data.parts) != made_on(job.path):
                 name = os.path.basename(dataset)
                 note(f"{job.path}: {name} has changed since; to train on what it is now, {MOVE_AWAY}")
 
@@ -171,5 +203,5 @@ def heed(event: Event, note: Callable[[str], None]) -> list[str]:
 def draw_curves(finished: Iterable[Run], note: Callable[[str], None]) -> None:
     """Draw curves.png of each run, and note where that fails: nobody asked for the picture."""
     for run in finished:
-        for line in undrawn(run.path / "curves.png", methodcaller("curves", run)):
+        for line in undrawn(run.path / "curves.png", methodcaller("curves", *runs.told_apart([run]))):
             note(line)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dropout_lab.commands.compare import comparison_directory
-from dropout_lab.commands.names import Look, Options, Where, directory, inside, label, targets
+from dropout_lab.commands.names import Look, Options, Where, directory, inside, label, targets, with_finished_run
 from dropout_lab.commands.result import Result, unwritten
 from dropout_lab.commands.swept import draw_sweep, sweep_directory
-from dropout_lab.comparison.compare import Comparison
+from dropout_lab.comparison.compare import Comparison, unlike
 from dropout_lab.comparison.looks import Looks
 from dropout_lab.data.datasets import at_home
 from dropout_lab.errors import each
@@ -28,21 +28,28 @@ if TYPE_CHECKING:
 def plot(names: Sequence[str], options: Options, look: Look, out: Where | None = None) -> Result[list[Path]]:
     """Draw finished runs and sweeps anew, and return the pictures that could be written.
 
-    Each run has its curves, and several have their comparison; a sweep has its one picture. They lie beside what they
-    show or, with `out`, in this directory, each under the name of what it shows.
+    Each run has its curves, and several have their comparison, unless they cannot be compared, which is noted; a sweep
+    has its one picture. They lie beside what they show or, with `out`, in this directory, each under the name of what
+    it shows.
     """
     place = directory("--out", out)
     sweeps = {name: path for name in names if (path := sweep_directory(name, options))}
     jobs = targets([name for name in names if name not in sweeps], options, least=0)
-    loaded = each(jobs, lambda job: runs.load(job.path))
+    loaded = runs.told_apart(each(jobs, lambda job: runs.load(job.path)))
     looks = Looks(options.runs)
-    swept = dict(zip(sweeps.values(), each(sweeps.values(), lambda path: read(path, looks=looks)), strict=True))
+    tables = each(sweeps.values(), lambda path: read(with_finished_run(path), looks=looks))
+    swept = dict(zip(sweeps.values(), tables, strict=True))
     from dropout_lab.figures import plots
     from dropout_lab.figures import style as figures
 
     with figures.look(look.style, look.size):
-        pictures = {run.path / "curves": (label(run.path, options), plots.curves(run)) for run in loaded}
-        if len(loaded) > 1:
+        pictures = {
+            run.path / "curves": (label(run.path, options), plots.curves(*runs.told_apart([run]))) for run in loaded
+        }
+        apart = [problem for run in loaded[1:] for problem in unlike(loaded[0], run)]
+        for problem in apart:
+            options.note(f"not drawn together: {problem}")
+        if len(loaded) > 1 and not apart:
             together = comparison_directory(jobs, options)
             pictures[together / "curves"] = together.name, plots.comparison(loaded)
         pictures |= {path / "sweep": (label(path, options), draw_sweep(table)) for path, table in swept.items()}
@@ -74,6 +81,6 @@ def draw(what: Comparison | SweepTable | Sequence[Run | Where]) -> Figure:
 
     if isinstance(what, Comparison):
         sides = [what.baseline, *(contrast.candidate for contrast in what.contrasts)]
-        return plots.comparison([runs.load(Path(side.path)).only(side.seeds) for side in sides])
-    loaded = each(what, lambda run: run if isinstance(run, Run) else runs.load(at_home(run)))
+        return plots.comparison(runs.told_apart([runs.load(Path(side.path)).only(side.seeds) for side in sides]))
+    loaded = runs.told_apart(each(what, lambda run: run if isinstance(run, Run) else runs.load(at_home(run))))
     return plots.curves(loaded[0]) if len(loaded) == 1 else plots.comparison(loaded)

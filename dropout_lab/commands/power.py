@@ -56,7 +56,7 @@ def power(
     jobs = names.targets(named, options, least=2)
     if len(jobs) > 2:
         raise Refused(Problem("command line", "runs", "must be two: a baseline and a candidate", len(jobs)))
-    check_alike(jobs)
+    check_alike(jobs, options)
     loaded = each(list(zip(named, jobs, strict=True)), lambda pair: _finished(*pair))
     (contrast,) = comparisons.compare(loaded, metric=metric).contrasts
     before, after = loaded

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from dropout_lab.commands.chart import CURVES, chart, span
 from dropout_lab.cost import seconds as seconds_of
-from dropout_lab.execution.units import EpochDone, Event, SeedDone, Task, UnitFailed
+from dropout_lab.execution.units import EpochDone, Event, SeedDone, Task, UnitFailed, named
+from dropout_lab.runs.find import called
 from dropout_lab.runs.row import Row
 from dropout_lab.terminal import is_live, say
 from dropout_lab.text import SPARKS, count, sparkline
@@ -52,7 +53,7 @@ def shown(
         with _live(Tally(epochs, work), runs or {}, charts) as show:
             yield show
     else:
-        yield _lines(Tally(epochs, work))
+        yield _lines(Tally(epochs, work), runs or ())
 
 
 class Tally:
@@ -104,8 +105,8 @@ class Tally:
 class Lines:
     """The lines of epochs: one for each epoch, or one every 2 % of the work or 10 s if epochs are faster than that."""
 
-    def __init__(self, tally: Tally) -> None:
-        self.tally = tally
+    def __init__(self, tally: Tally, runs: Iterable[Path]) -> None:
+        self.tally, self.names = tally, called(runs)
         self.share, self.time = -math.inf, -math.inf  # of the last line
 
     def of(self, epoch: EpochDone) -> str | None:
@@ -119,7 +120,8 @@ class Lines:
             sum(getattr(row, name) for row in rows) / len(rows)
             for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
         )
-        name, *others = {task.job.path.name for task in tasks}
+        path, *others = {task.job.path for task in tasks}
+        name = self.names.get(path, path.name)
         who = count(len(rows), "network") if others else f"{name}, {count(len(rows), 'seed')}"
         who += f" on {epoch.where}" * bool(epoch.where)
         return (
@@ -133,12 +135,12 @@ def _failure(event: Event) -> str | None:
     """Return a line for a unit that failed. It is said at once, and again at the end."""
     if not isinstance(event, UnitFailed):
         return None
-    return f"failed  {', '.join(f'{task.job.path.name} seed {task.seed}' for task in event.unit)}  {event.reason}"
+    return f"failed  {named(event.unit)}  {event.reason}"
 
 
-def _lines(tally: Tally) -> Show:
+def _lines(tally: Tally, runs: Iterable[Path]) -> Show:
     """Return a function that prints failures, and the lines of epochs."""
-    lines = Lines(tally)
+    lines = Lines(tally, runs)
 
     def show(event: Event) -> None:
         if failure := _failure(event):
@@ -191,6 +193,7 @@ class Board:
 
     def __init__(self, runs: Mapping[Path, int]) -> None:
         self.runs = {path: Standing(epochs) for path, epochs in runs.items()}
+        self.names = called(runs)
         self.asked: dict[Path, int] = {}  # the epochs of one network of each run that has begun
         self.events = 0
 
@@ -241,7 +244,7 @@ class Board:
             doing = f"training on {run.where}" if run.where and run.state == "training" else run.state
             curve = [sparkline(run.curves.get("val_loss", []))] * (width >= WIDE)
             cells = [f"{run.done}/{run.epochs}", accuracy, *curve]
-            table.add_row(Text(path.name, no_wrap=True), *cells, Text(doing))
+            table.add_row(Text(self.names[path], no_wrap=True), *cells, Text(doing))
         states = Counter(run.state.partition(",")[0] for path, run in self.runs.items() if path not in rows)
         more = f"and {states.total()} more: " + ", ".join(f"{number} {state}" for state, number in states.items())
         return Group(table, Text(more)) if states else Group(table)
@@ -254,7 +257,7 @@ class Board:
         grid, each = Table.grid(), width // max(1, len(begun))
         losses = span([*begun.values()])
         size = each - 1, min(CHART, height)
-        grid.add_row(*(chart(path.name, own, self.asked[path], losses, *size) for path, own in begun.items()))
+        grid.add_row(*(chart(self.names[path], own, self.asked[path], losses, *size) for path, own in begun.items()))
         return grid
 
 
@@ -266,7 +269,7 @@ def _live(tally: Tally, runs: Mapping[Path, int], charts: bool) -> Iterator[Show
     from rich.progress import BarColumn, Progress, TextColumn
     from rich.text import Text
 
-    board, lines, few = Board(runs), Lines(tally), len(runs) <= FEW
+    board, lines, few = Board(runs), Lines(tally, runs), len(runs) <= FEW
     console = Console(stderr=True)
     texts = TextColumn("{task.completed}/{task.total} epochs")
     left = TextColumn("{task.fields[left]}", style="progress.remaining")

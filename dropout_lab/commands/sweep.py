@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from dropout_lab.comparison import tables
 from dropout_lab.comparison.compare import Comparison
 from dropout_lab.comparison.looks import Looks
 from dropout_lab.config import resolve as configs
+from dropout_lab.config.ranges import MAX_SEED
 from dropout_lab.errors import Problem, Refused, stop_at
 from dropout_lab.runs.job import Job
 from dropout_lab.sweeps import judge as judging
@@ -28,9 +29,9 @@ from dropout_lab.sweeps import plan as sweeps
 from dropout_lab.sweeps import tuning as tunings
 from dropout_lab.sweeps.judge import SweepTable
 from dropout_lab.sweeps.next_steps import after_sweep
-from dropout_lab.sweeps.plan import Rates, Vary
+from dropout_lab.sweeps.plan import Rates, Sweep, Vary
 from dropout_lab.sweeps.tuning import Tuning
-from dropout_lab.text import as_markdown, as_text
+from dropout_lab.text import as_markdown, as_text, count
 
 
 def sweep(
@@ -69,6 +70,8 @@ def sweep(
     base = given.smoke(base) if options.smoke else base
     planned = sweeps.plan(base, rates, vary, name=sweeps.title(base, options.name), baseline=baseline)
     jobs = sweep_jobs(planned, options)
+    if confirm:
+        check_confirmation(planned, most or 0, grid.seeds if grid else ())
     for own in planned.same:
         options.note(f"{own.name} is the same network as {own.run}, and is not trained again")
     pairs = until.pairs_of(planned) if most else []
@@ -108,10 +111,33 @@ def sweep(
         written=f"{place}: sweep.csv, sweep.png"
         if place
         else f"{options.runs / planned.name}: sweep.csv, sweep.png, sweep.yaml and the run directories",
-        lost=lost + more + live_page.finished(options, [options.runs / planned.name]),
+        lost=[*dict.fromkeys(options.lost), *lost, *more, *live_page.finished(options, [options.runs / planned.name])],
         error=failed(failures),
         remarks=[f"next      {why}:\n  {command}" for why, command in steps],
     )
+
+
+def check_confirmation(planned: Sweep, most: int, tuned: Collection[int]) -> None:
+    """Refuse, before anything trains, seeds to which no fresh ones can be added, whichever run will be confirmed.
+
+    most: up to so many seeds are added before; 0 for none. tuned: the seeds of a tuning.
+    """
+    seeds = planned.members[0].config.seeds
+    tried = until.in_order(seeds, max(most, len(seeds)))
+    together = {"seeds": (*tried, *fresh_seeds(tried, len(tried), tuned))}
+    problems: dict[str, Problem] = {}
+    for member in planned.members:
+        try:
+            configs.changed(member.config, together)
+        except Refused as refused:
+            problems |= {problem.key: problem for problem in refused.problems}
+    if problems:
+        reason = f"takes {count(len(tried), 'seed')} more in two of the runs: "
+        found = (
+            Problem("command line", "--confirm", f"{reason}{own.key} {own.reason}", own.value)
+            for own in problems.values()
+        )
+        raise Refused(*found)
 
 
 def confirmation(
@@ -126,12 +152,23 @@ def confirmation(
     if not pair:
         options.note("nothing to confirm: no run was chosen over a baseline")
         return None, []
-    used = max(seed for member in pair for seed in member.config.seeds)
-    unused = (seed for seed in itertools.count(used + 1) if not tuned or seed not in tuned.seeds)
-    fresh = tuple(itertools.islice(unused, len(pair[1].config.seeds)))
+    used = {seed for member in pair for seed in member.config.seeds}
+    fresh = fresh_seeds(used, len(pair[1].config.seeds), tuned.seeds if tuned else ())
     changed = [configs.changed(member.config, {"seeds": fresh}) for member in pair]
     folder = options.runs / table.sweep.name
     jobs = [Job(folder / config.name, config) for config in changed]
     stop_at(train_missing(jobs, replace(options, live_page=None)))  # the page stays that of the sweep
     asked, place, looks = comparing.question(), (out or folder) / "_confirm", Looks(options.runs)
     return comparing.write(jobs, asked, place, looks, options.note, fresh, confirms=True)
+
+
+def fresh_seeds(used: Iterable[int], number: int, tuned: Collection[int]) -> tuple[int, ...]:
+    """Return the first `number` seeds above those used, without those of a tuning. Refuses seeds that leave no room."""
+    after = max(used)
+    fresh = tuple(itertools.islice((seed for seed in itertools.count(after + 1) if seed not in tuned), number))
+    if fresh[-1] > MAX_SEED:
+        reason = (
+            f"must leave {count(number, 'fresh seed')} to confirm the choice on, up to {MAX_SEED}; use smaller ones"
+        )
+        raise Refused(Problem("command line", "--seeds", reason, f"seeds up to {after}"))
+    return fresh

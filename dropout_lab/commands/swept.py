@@ -14,8 +14,9 @@ from dropout_lab.errors import Problem, Refused
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.find import is_sweep
 from dropout_lab.runs.job import Job
-from dropout_lab.storage import atomic_write, make_directory
+from dropout_lab.storage import atomic_write, make_directory, remove
 from dropout_lab.sweeps import judge as judging
+from dropout_lab.sweeps.files import PICTURE, TABLE, write_sweep
 from dropout_lab.sweeps.judge import SweepTable
 from dropout_lab.sweeps.plan import Sweep
 
@@ -34,7 +35,9 @@ def sweep_jobs(sweep: Sweep, options: Options) -> list[Job]:
 def judge_sweep(
     sweep: Sweep, options: Options, *, sequential: bool = False, out: Path | None = None
 ) -> tuple[SweepTable, list[str]]:
-    """Read the finished runs of a sweep, choose on validation, and write sweep.csv and sweep.png: to `out`, if given.
+    """Read the finished runs of a sweep, choose on validation, and write sweep.yaml, sweep.csv and sweep.png.
+
+    With `out`, the table and the picture go there, and nothing is written beside the runs.
 
     `sequential` says that seeds were added until the verdicts were decided. Returns the table, and a line for each file
     that could not be written; a picture that is missing is noted, and a look that cannot be remembered.
@@ -47,12 +50,16 @@ def judge_sweep(
     judging.remember(table, loaded, looks)
     place = out or directory
 
-    def file() -> None:
-        make_directory(place)
-        atomic_write(place / "sweep.csv", judging.to_csv(table).encode())
+    def files() -> None:
+        if out:
+            make_directory(out)
+        else:
+            write_sweep(directory, sweep.to_yaml())
+        remove(place / PICTURE)  # so that none stays beside another table where no picture can be drawn
+        atomic_write(place / TABLE, judging.to_csv(table).encode())
 
-    lost = unwritten(place, file)
-    missing = undrawn(place / "sweep.png", lambda plots: draw_sweep(table)) if members and not lost else []
+    lost = unwritten(place / TABLE, files)
+    missing = undrawn(place / PICTURE, lambda plots: draw_sweep(table)) if members and not lost else []
     for line in [*looks.lost, *missing]:
         options.note(line)
     return table, lost

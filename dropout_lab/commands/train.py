@@ -44,7 +44,7 @@ def train(
         if job.unfinished():
             stop_at(failures)
         run = load(job.path)
-    return listing.as_result(run, failures, live_page.finished(options, [run.path]))
+    return listing.as_result(run, failures, [*dict.fromkeys(options.lost), *live_page.finished(options, [run.path])])
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ from dropout_lab.sweeps import tuning as tunings
 from dropout_lab.sweeps.judge import SweepTable
 from dropout_lab.sweeps.plan import LONGEST, Member, Settings, Sweep, Vary
 from dropout_lab.sweeps.tuning import FIRST, Arm, Choice, Tuning
-from dropout_lab.text import as_text, named_seeds, shown_seeds
+from dropout_lab.text import as_text, named_seeds, shortened, shown_seeds
 
 SEEDS = 3  # of a tuning, unless told
 MOST_SEEDS = 100
@@ -180,4 +180,4 @@ def introduced(tuning: Tuning | None, text: str, width: int) -> str:
 
 def short(name: str) -> str:
     """Return a name as it may be that of a run: at most LONGEST characters, cut with a digest."""
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 9]}-{sha256(name.encode())[:8]}"
+    return name if len(name) <= LONGEST else shortened(name, sha256(name.encode())[:8], LONGEST)

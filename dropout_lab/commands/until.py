@@ -157,7 +157,7 @@ def train_until_decided(
         for line in unwritten(directory, lambda: remember(directory, order[: len(first)], lanes)):
             options.note(line)
         found = look(now, pairs, asked)
-        points += [point(found[pair], jobs[pair[1]], seeds) for pair in open_pairs]
+        points += [point(found[pair], seeds) for pair in open_pairs]
         open_pairs = [pair for pair in open_pairs if is_open(found[pair])]
         if not open_pairs or seeds >= asked.most:
             return Way(asked, tuple(now), tuple(points))
@@ -181,7 +181,7 @@ def with_seeds(job: Job, seeds: Iterable[int]) -> Job:
 
 def look(jobs: Sequence[Job], pairs: Sequence[Pair], asked: Asked) -> dict[Pair, Contrast]:
     """Return each of `pairs`, compared on the seeds of its jobs, as one family; every job must be finished."""
-    loaded = [runs.load(job.path).only(job.config.seeds) for job in jobs]
+    loaded = runs.told_apart([runs.load(job.path).only(job.config.seeds) for job in jobs])
     both = [(loaded[a], loaded[b]) for a, b in pairs]
     found = comparisons.contrasts(
         both, metric=asked.metric, min_effect=asked.min_effect, sequential=True, metrics=(asked.metric,)
@@ -189,10 +189,10 @@ def look(jobs: Sequence[Job], pairs: Sequence[Pair], asked: Asked) -> dict[Pair,
     return dict(zip(pairs, found, strict=True))
 
 
-def point(contrast: Contrast, job: Job, seeds: int) -> Point:
+def point(contrast: Contrast, seeds: int) -> Point:
     """Return one look at a candidate."""
     low, high = contrast.interval or (None, None)
-    return Point(job.path.name, seeds, low, high, contrast.verdict.word)
+    return Point(contrast.candidate.name, seeds, low, high, contrast.verdict.word)
 
 
 def is_open(contrast: Contrast) -> bool:

@@ -356,13 +356,8 @@ def check(runs: Sequence[Run], metric: str, min_effect: float | None) -> None:
 
 def unlike(baseline: Run, run: Run) -> list[Problem]:
     """Return what forbids to compare: other data, or another split of them into training and validation."""
-    problems = []
+    problems = other_data(baseline, run)
     before, after = settings(baseline), settings(run)
-    digests = baseline.summary.data_sha256, run.summary.data_sha256
-    if digests[0] != digests[1]:
-        other = f"{before['data.dataset']}, sha256 {digests[0][:12]}"
-        reason = f"must be the data of {baseline.path} ({other}): runs on different data cannot be compared"
-        problems.append(Problem(str(run.path), "data", reason, f"{after['data.dataset']}, sha256 {digests[1][:12]}"))
     for key in MUST_AGREE:
         if before[key] != after[key]:
             problems.append(Problem(str(run.path), key, f"must be {before[key]} as in {baseline.path}", after[key]))
@@ -373,6 +368,17 @@ def unlike(baseline: Run, run: Run) -> list[Problem]:
         )
         problems.append(Problem(str(old.path), "data.scale", reason, after["data.scale"]))
     return problems
+
+
+def other_data(baseline: Run, run: Run) -> list[Problem]:
+    """Return what forbids to compare or to choose from two runs: other data."""
+    known = [(one.config.data.dataset, one.summary.data_sha256) for one in (baseline, run)]
+    (first, digest), (dataset, other) = known
+    if digest == other:
+        return []
+    reason = f"must be the data of {baseline.path} ({first}, sha256 {digest[:12]}): "
+    reason += "runs on different data cannot be compared"
+    return [Problem(str(run.path), "data", reason, f"{dataset}, sha256 {other[:12]}")]
 
 
 def unknown_metric(name: str) -> str:

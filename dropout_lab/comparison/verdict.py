@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from dropout_lab.comparison.compare import Comparison, Contrast, Side
+from dropout_lab.comparison.compare import Changes, Comparison, Contrast, Side
 from dropout_lab.comparison.inference import ALPHA, FEWEST, Interval, MoreSeeds, Verdict, deciding
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.errors import shown
@@ -196,8 +196,12 @@ def pairing(contrast: Contrast) -> str:
 
 def differences(contrast: Contrast) -> str:
     """Return "key before -> after" for all that differs, in config and surroundings."""
-    changes = {**contrast.differs, **contrast.environment}
-    return ", ".join(f"{k} {condition(k, a)} -> {condition(k, b)}" for k, (a, b) in changes.items()) or "nothing"
+    return changed({**contrast.differs, **contrast.environment}) or "nothing"
+
+
+def changed(changes: Changes) -> str:
+    """Return "key before -> after" for each change."""
+    return ", ".join(f"{k} {condition(k, a)} -> {condition(k, b)}" for k, (a, b) in changes.items())
 
 
 def condition(key: str, value: object) -> str:

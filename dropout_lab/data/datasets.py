@@ -55,6 +55,9 @@ class Digits:
             return [FileReport(path, None, "is missing: install scikit-learn again", missing=True)]
         return [FileReport(path, hashlib.sha256(path.read_bytes()).hexdigest(), None)]
 
+    def files(self, directory: Path) -> list[Path]:
+        return [self.fetch(directory)]
+
     def fetch(self, directory: Path) -> Path:
         package = importlib.util.find_spec("sklearn")
         folder = Path(package.origin).parent if package and package.origin else Path("sklearn")
@@ -118,16 +121,7 @@ def dimensions(dataset: str, parts: Parts = AS_ALWAYS) -> Dimensions:
     entry = _registered(dataset)
     if entry:
         return Dimensions(entry.train_count, entry.test_count, math.prod(entry.shape), entry.classes)
-    return _npz_dimensions(at_home(dataset), parts, version(dataset))
-
-
-def version(dataset: str) -> tuple[int, ...]:
-    """Return what tells a user's own file from what it was before, or from another file of the same name."""
-    path = at_home(dataset)
-    if dataset in DATASETS or not os.path.isfile(path):
-        return ()
-    facts = path.stat()
-    return facts.st_mtime_ns, facts.st_size, facts.st_ino
+    return _npz_dimensions(at_home(dataset), parts, version(dataset, Path()))
 
 
 @lru_cache
@@ -135,6 +129,14 @@ def _npz_dimensions(path: Path, parts: Parts, version: object) -> Dimensions:
     stored = npz.read(path, parts)
     features, classes = math.prod(stored.images.shape[1:]), int(stored.labels.max()) + 1
     return Dimensions(len(stored.images), len(stored.test_images), features, classes, stored.held_out)
+
+
+def version(dataset: str, directory: Path) -> tuple[object, ...]:
+    """Return what changes whenever a file of a data set is written anew, so that nobody goes on with the one before."""
+    entry = _registered(dataset)
+    files = [at_home(dataset)] if entry is None else entry.files(directory)
+    facts = [file.stat() if os.path.isfile(file) else None for file in files]
+    return tuple(fact and (fact.st_mtime_ns, fact.st_size, fact.st_ino) for fact in facts)
 
 
 def load(
@@ -260,6 +262,14 @@ def verify(dataset: str, directory: Path, parts: Parts = AS_ALWAYS) -> list[File
     except Refused as refused:
         return [FileReport(file, None, f"{problem.key}: {problem.reason}") for problem in refused.problems]
     return [FileReport(file, sha256, None)]
+
+
+def sha256_now(dataset: str, directory: Path, parts: Parts = AS_ALWAYS) -> str | None:
+    """Return the digest that `Data.sha256` would have if it were loaded now; None if it is missing or bad."""
+    reports = verify(dataset, directory, parts)
+    if any(report.problem for report in reports):
+        return None
+    return digest(_stored(dataset, directory, parts)) if dataset in DATASETS else reports[0].sha256
 
 
 def _stored(dataset: str, directory: Path, parts: Parts) -> Stored:

@@ -71,6 +71,10 @@ class IdxSet:
     def raw(self, directory: Path) -> Path:
         return directory / self.folder / "raw"
 
+    def files(self, directory: Path) -> list[Path]:
+        """Return where the four files are, or would be."""
+        return [self.raw(directory) / name for name in FILES]
+
     def verify(self, directory: Path) -> list[FileReport]:
         """Check the four files: SHA-256, magic number, dimensions, length, range of the labels. Changes nothing."""
         return [report for report, _ in self._inspect(directory)]

@@ -82,13 +82,11 @@ def dataset_of(lane: Lane, directory: Path, device: str) -> Data:
     """Load the data of a lane, with the numbers that its images have for its seed."""
     of = lane.config.data
     how = of.parts_of_numbers, lane.config.draw_of_numbers(lane.seed)
-    return dataset(of.dataset, of.scale, directory, device, *how, version=version(of.dataset))
+    return dataset(of.dataset, of.scale, directory, device, *how, version=version(of.dataset, directory))
 
 
 @lru_cache(maxsize=1)
-def dataset(
-    name: str, scale: str, directory: Path, device: str, parts: Parts, draw: Draw, version: tuple[int, ...]
-) -> Data:
+def dataset(name: str, scale: str, directory: Path, device: str, parts: Parts, draw: Draw, version: object) -> Data:
     """Load a data set. The last one stays in memory for the next unit, unless its file is another one by then."""
     return load(name, scale, directory, device, parts, draw)
 

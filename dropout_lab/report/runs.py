@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from dropout_lab.comparison.looks import Looks
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.runs.find import is_run
-from dropout_lab.runs.read import Run, load
+from dropout_lab.runs.read import Run, load, told_apart
 from dropout_lab.sweeps.judge import SweepTable, read
 
 
@@ -57,7 +56,6 @@ def gather(paths: Sequence[Path], looks: Looks | None = None) -> Gathered:
             compared.append(path.resolve())
     if not shown:
         raise Refused(*problems)
-    names = Counter(run.name for run in shown.values())
-    named = {path: run if names[run.name] == 1 else replace(run, name=str(run.path)) for path, run in shown.items()}
+    named = dict(zip(shown, told_apart([*shown.values()]), strict=True))
     together = tuple(named[path] for path in dict.fromkeys(compared))
     return Gathered(tuple(paths), tuple(named.values()), together, tuple(sweeps), tuple(problems))

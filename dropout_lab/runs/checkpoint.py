@@ -129,6 +129,14 @@ class Checkpoints:
         return self.directory / f"seed-{seed}", self.directory / f"seed-{seed}.previous"
 
 
+def begun_on(path: Path) -> str | None:
+    """Return the SHA-256 of the data that an unfinished run was begun on; None if no checkpoint can be read."""
+    for file in sorted((path / "checkpoint").glob("seed-*")):
+        with contextlib.suppress(OSError, ValueError, LookupError):
+            return str(unpack(read_file(file))[1]["data"])
+    return None
+
+
 def pack(record: Record, origin: Origin) -> bytes:
     """Return a record as sealed bytes."""
     facts = {"origin": vars(origin), "rows": [row.values for row in record.rows], "seconds": record.seconds}

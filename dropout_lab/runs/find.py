@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dropout_lab.config.settings import RUN_NAME
@@ -24,6 +25,24 @@ def is_sweep(path: Path) -> bool:
 def named(directory: Path) -> list[Path]:
     """Return the entries of `directory` that a run may be called like; links are left out."""
     return [path for path in directory.glob("*") if RUN_NAME.fullmatch(path.name) and not path.is_symlink()]
+
+
+def called(paths: Iterable[Path]) -> dict[Path, str]:
+    """Return what runs are called where they are shown together: each by its directory, told apart by those above.
+
+    So the runs rate-0.2 of the sweeps small and big are small/rate-0.2 and big/rate-0.2. A run of a sweep that is shown
+    alone has its sweep's name too, for its like may be shown elsewhere.
+    """
+    parts = {path: path.resolve().parts for path in paths}
+    lengths = dict.fromkeys(parts, 2 if len(parts) == 1 and all(is_sweep(path.parent) for path in parts) else 1)
+    while True:
+        names = {path: "/".join(own[-lengths[path] :]) for path, own in parts.items()}
+        uses = Counter(names.values())
+        alike = [path for path, own in parts.items() if uses[names[path]] > 1 and lengths[path] < len(own)]
+        if not alike:
+            return names
+        for path in alike:
+            lengths[path] += 1
 
 
 def find(directory: Path) -> Iterator[Path]:

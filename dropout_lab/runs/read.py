@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from dropout_lab.config import resolve as configs
 from dropout_lab.config.settings import Config
 from dropout_lab.errors import Problem, Refused
+from dropout_lab.runs.find import called
 from dropout_lab.runs.row import COLUMNS
 from dropout_lab.runs.summary import FinishedSeed, Summary, check_hash, damaged, read_summary
 
@@ -129,6 +130,12 @@ class Run:
 
     def _read(self, name: str) -> bytes:
         return check_hash(self.path / name, self.summary)
+
+
+def told_apart(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs with the names that `called` gives them, for all that shows them together, or one alone."""
+    names = called(run.path for run in runs)
+    return [run if run.name == names[run.path] else replace(run, name=names[run.path]) for run in runs]
 
 
 def load(path: Path) -> Run:

@@ -1,7 +1,12 @@
-"""The files of a sweep's directory: sweep.yaml, which says what is planned, and the seeds in sweep.csv."""
+"""The files of a sweep's directory: sweep.yaml, which says what is planned, and the seeds in sweep.csv.
+
+Several sweeps may share a name and so a directory, one after the other. All files are those of the last one, and the
+runs of the others stay beside its runs: `list` shows them, and a sweep that asks for them again trains none of them.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dropout_lab.config.settings import Name
 from dropout_lab.errors import Problem, Refused
-from dropout_lab.storage import read_file
+from dropout_lab.storage import atomic_write, make_directory, read_file, remove
+
+TABLE, PICTURE = "sweep.csv", "sweep.png"
 
 
 class PlannedRun(BaseModel):
@@ -65,12 +72,27 @@ def read_sweep(directory: Path) -> SweepFile:
         raise _damaged(directory, str(error)) from None
 
 
+def write_sweep(directory: Path, text: str) -> None:
+    """Write sweep.yaml, unless it says the same already; the table and the picture of another plan are removed first.
+
+    So at any moment the files in the directory tell of one sweep. Raises `Failed` where they cannot be written.
+    """
+    file, data = directory / "sweep.yaml", text.encode()
+    with contextlib.suppress(OSError):
+        if read_file(file) == data:
+            return
+    make_directory(directory)
+    for outdated in (TABLE, PICTURE):
+        remove(directory / outdated)
+    atomic_write(file, data)
+
+
 def read_seeds(directory: Path, sweep: SweepFile) -> dict[str, list[int]]:
     """Return the seeds of each run in sweep.csv; none if there is no such file.
 
     Raises `Refused` where the file is not what `sweep` writes, or has none of the sweep's runs.
     """
-    table = directory / "sweep.csv"
+    table = directory / TABLE
     seeds: dict[str, list[int]] = {}
     try:
         for line in csv.DictReader(read_file(table).decode().splitlines() if table.exists() else ()):

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from dropout_lab.comparison import inference as statistics
-from dropout_lab.comparison.compare import Contrast, contrasts, unlike
+from dropout_lab.comparison.compare import Contrast, contrasts, other_data, unlike
 from dropout_lab.comparison.inference import Difference, Estimate
 from dropout_lab.comparison.looks import Look, Looks, pair
 from dropout_lab.comparison.metrics import METRICS, Metric
-from dropout_lab.comparison.verdict import shown_p
+from dropout_lab.comparison.verdict import changed, shown_p
 from dropout_lab.config.resolve import flatten
 from dropout_lab.config.strict_yaml import written
+from dropout_lab.errors import Refused
 from dropout_lab.runs.read import Run, load
 from dropout_lab.sweeps.files import read_seeds, read_sweep
 from dropout_lab.sweeps.plan import RATE, Grid, Member, Same, Sweep, drops, shown
@@ -119,6 +120,10 @@ def judge(sweep: Sweep, runs: Mapping[str, Run], looks: Looks | None = None, *, 
     All comparisons are one family: p-values are adjusted by Holm's method, and intervals are simultaneous. `looks`
     remembers earlier verdicts. A run with a diverged seed is never chosen. Raises `Refused` for runs on different data.
     """
+    first: dict[str, Run] = {}  # by data set: pairs share theirs, but so must all runs that are chosen from
+    mixed = [other_data(first.setdefault(run.config.data.dataset, run), run) for run in runs.values()]
+    if problems := [problem for found in mixed for problem in found]:
+        raise Refused(*problems)
     judged = {member.name: member.baseline for member in sweep.members if not member.is_baseline}
     names = [(base, name) for name, base in judged.items() if base and {base, name} <= runs.keys()]
     pairs = [(runs[base], runs[name]) for base, name in names]
@@ -184,7 +189,8 @@ def parts(result: SweepTable, *, marks: bool = False) -> Parts:
         equal = [own.name for own in result.sweep.same if own.run == line.member.name]
         body += [(f"  {own}", "as above", "", "", "", "", "") for own in equal]
     about = f"{result.sweep.name}: {count(len(result.lines), 'run')}; ± is sd over seeds; last epoch"
-    found: list[str | list[Cells]] = [labelled("sweep", about), [head, *body]]
+    apart = [labelled("note", text) for text in made_apart(result)]
+    found: list[str | list[Cells]] = [labelled("sweep", about), *apart, [head, *body]]
     if equal := [f"{own.name} is the same as {own.run}" for own in result.sweep.same]:
         found.append(labelled("same", f"{'; '.join(equal)}: equal networks, trained once"))
     if judged := [line.contrast for line in result.lines if line.contrast]:
@@ -211,6 +217,15 @@ def parts(result: SweepTable, *, marks: bool = False) -> Parts:
     if cells := result.grid:
         found += [labelled("grid", f"{cells.keys[0]} down, {cells.keys[1]} across"), _crossed(result, cells)]
     return found
+
+
+def made_apart(result: SweepTable) -> list[str]:
+    """Return which runs were made with other code, versions or machines than their baseline, in words."""
+    names: dict[str, list[str]] = {}
+    for line in result.lines:
+        if line.contrast and line.contrast.environment:
+            names.setdefault(changed(line.contrast.environment), []).append(line.member.name)
+    return [f"{', '.join(own)}: made otherwise than the baseline, {text}" for text, own in names.items()]
 
 
 def fair_sentence(fair: Fair) -> str:
@@ -331,6 +346,7 @@ def to_json_dict(result: SweepTable) -> dict[str, Any]:
                 "verdict": _verdict(line) or None,
                 "beyond_margin": line.contrast and line.contrast.verdict.beyond_margin,
                 "first_look": line.contrast and line.contrast.first_look,
+                "environment": line.contrast and line.contrast.environment,
             }
             for line in result.lines
         ],

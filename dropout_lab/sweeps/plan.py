@@ -18,6 +18,7 @@ from dropout_lab.data.datasets import DATASETS
 from dropout_lab.dropout import CUT, DROPOUTS
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.sweeps.files import PlannedRun, SameRun, SweepFile
+from dropout_lab.text import shortened
 
 ARTICLE = {"data": {"scale": "column-l2"}, "dropout": {"placement": "before"}}  # the config of a sweep without one
 MOST = 10_000  # runs in one sweep
@@ -305,7 +306,7 @@ def run_name(settings: Settings, identity: str, taken: Collection[str] = ()) -> 
     """
     parts = (f"{key.rpartition('.')[2]}-{_word(value)}" for key, value in settings.items())
     name = "_".join(re.sub(r"[^A-Za-z0-9.]+", "-", part.replace("+", "")).strip("-") for part in parts)
-    return name if len(name) <= LONGEST and name not in taken else f"{name[: LONGEST - 9]}-{identity[:8]}"
+    return name if len(name) <= LONGEST and name not in taken else shortened(name, identity[:8], LONGEST)
 
 
 def _word(value: object) -> str:

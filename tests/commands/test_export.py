@@ -71,6 +71,17 @@ def test_mlflows_client_reads_what_the_run_says(lab: Lab) -> None:
 
 @needs_mlflow
 @pytest.mark.slow
+def test_runs_of_one_name_in_two_sweeps_are_two_experiments(lab: Lab) -> None:
+    for sweep in "small", "big":
+        write_run(lab.runs / sweep, "rate-0.2", [0.9], rate=0.2)
+        (lab.runs / sweep / "sweep.yaml").write_text(f"name: {sweep}\nruns: [{{name: rate-0.2}}]\n")
+        assert f"experiment {sweep}/rate-0.2: 1 seed added" in lab(f"export {sweep}/rate-0.2 {TO}").out
+        (found,) = exported(f"{sweep}/rate-0.2")
+        assert found.info.run_name == f"{sweep}/rate-0.2 seed 0"
+
+
+@needs_mlflow
+@pytest.mark.slow
 def test_nothing_is_there_twice_and_what_was_cut_short_is_replaced(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab("train tiny.yaml --seeds 2")
     from mlflow import MlflowClient

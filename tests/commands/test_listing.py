@@ -280,7 +280,7 @@ def test_who_does_what_on_a_cluster_and_failures_are_told_at_once(capsys: pytest
         show(there)
         show(UnitFailed((task(3, "run-3"),), "out of memory"))
         told = capsys.readouterr().err.splitlines()
-    assert "run-0, 1 seed on node-7/worker-3  loss" in told[0] and told[1] == "failed  run-3 seed 3  out of memory"
+    assert "run-0, 1 seed on node-7/worker-3  loss" in told[0] and told[1] == "failed  runs/run-3 seed 3  out of memory"
 
 
 def test_of_many_runs_the_board_shows_those_in_training_and_the_last_that_ended() -> None:

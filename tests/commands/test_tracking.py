@@ -15,6 +15,7 @@ from comparable import write_run
 
 from dropout_lab import api
 from dropout_lab.commands import tracking
+from dropout_lab.errors import Failed
 from dropout_lab.execution import execute as execution
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.row import COLUMNS, Row
@@ -141,6 +142,80 @@ def test_an_interruption_closes_the_files(lab: Lab, monkeypatch: pytest.MonkeyPa
     assert scalars(lab.runs / "tiny", 0)["val_loss"].keys() == {1}
     lab("train tiny.yaml --track tensorboard")
     check(lab.runs / "tiny")
+
+
+def interrupt(line: str, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a command that trains, and interrupt it after one epoch."""
+    original = execution.Writers.record
+
+    def interrupted(self: execution.Writers, unit: Any, message: Any) -> Any:
+        for event in original(self, unit, message):
+            yield event
+            raise Failed("interrupted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(execution.Writers, "record", interrupted)
+        assert lab(line).code == 1
+
+
+@needs_tensorboard
+@pytest.mark.parametrize("tracked", ["ut", "tut", "utu", "tu"])  # each letter an epoch, the last one all that are left
+def test_epochs_without_tracking_are_written_when_it_comes_back(
+    tracked: str, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line, option = "train tiny.yaml training.epochs=4 --seeds 2 --quiet", " --track tensorboard"
+    for number, letter in enumerate(tracked[:-1], 1):
+        interrupt(line + option * (letter == "t"), lab, monkeypatch)
+        if letter == "t":
+            assert scalars(lab.runs / "tiny", 0)["val_loss"].keys() == {*range(1, number + 1)}
+    assert lab(line + option * (tracked[-1] == "t")).code == 0
+    assert lab(line + option).code == 0
+    check(lab.runs / "tiny")
+
+
+@needs_tensorboard
+def test_a_run_that_was_killed_before_its_table_was_written_is_complete_at_its_end(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt("train tiny.yaml --quiet", lab, monkeypatch)
+    assert tracking.rows_before(lab.runs / "tiny", 0, 3) is None  # a cluster sends most epochs without a table
+    monkeypatch.setattr(tracking, "rows_before", lambda path, seed, first: [] if first == 1 else None)
+    assert lab("train tiny.yaml --track tensorboard --quiet").code == 0
+    check(lab.runs / "tiny")
+
+
+@needs_tensorboard
+def test_events_without_results_get_them(lab: Lab) -> None:
+    run = write_run(lab.runs, "toy", [0.97])
+    events = tracking.Events(run.path, 0)
+    for row in tracking.rows_before(run.path, 0, 4) or ():
+        events.add(row)
+    events.close()
+    tracking.complete(run)
+    check(run.path)
+
+
+def test_a_comparison_is_shown_whatever_becomes_of_events(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise Failed("tensorboard: cannot be written: No space left on device")
+
+    monkeypatch.setattr(tracking, "check", lambda tool: None)
+    for broken in (("complete", fail), ("Events", fail)):
+        monkeypatch.setattr(tracking, *broken)
+    (lab.path / "none.yaml").write_text((lab.path / "tiny.yaml").read_text() + "dropout: {rate: 0}\n")
+    lines = {
+        "compare none.yaml tiny.yaml --seeds 2": "verdict",
+        "compare none tiny --seeds 2": "verdict",
+        "compare none tiny --fail-if inconclusive --seeds 2": "verdict",
+        "sweep tiny.yaml --rates 0.5 --seeds 2": "chosen",
+        "train tiny.yaml --seeds 2": "val loss",
+    }
+    for line, said in lines.items():
+        outcome = lab(f"{line} --track tensorboard --quiet")
+        assert said in outcome.out and outcome.code == (3 if "--fail-if" in line else 1), outcome
+        assert outcome.err.count("error: tensorboard: cannot be written: No space left on device") == 1
+    with pytest.warns(UserWarning, match="No space left"):
+        api.train("tiny.yaml", seeds=2, track="tensorboard")
 
 
 @needs_tensorboard

@@ -272,7 +272,7 @@ def test_one_run_and_runs_of_one_name(tmp_path: Path) -> None:
     first, second = toy(tmp_path / "a", "rate-0"), toy(tmp_path / "b", "rate-0", 0.5)
     assert "nothing to compare" in sections(page(first.path))["verdict"]
     said = sections(page(first.path, second.path))
-    assert str(first.path) in said["results"] and str(second.path) in said["results"]
+    assert "a/rate-0" in said["results"] and "b/rate-0" in said["results"]
 
 
 def test_diverged_seeds_and_runs_are_told(tmp_path: Path) -> None:
@@ -339,7 +339,7 @@ def test_refusals(line: str, expected: str, lab: Lab) -> None:
     shutil.copytree(toy(lab.runs, "base").path, lab.runs / "unfinished")
     (lab.runs / "unfinished" / "summary.json").unlink()
     (lab.runs / "empty").mkdir()
-    (lab.runs / "empty" / "sweep.yaml").write_text("name: empty\nruns: []\n")
+    (lab.runs / "empty" / "sweep.yaml").write_text("name: empty\nruns: [{name: gone, settings: {}, baseline: null}]\n")
     before = lab.tree()
     outcome = lab(line)
     assert outcome.code == 2 and expected in outcome.err and not outcome.out and lab.tree() == before

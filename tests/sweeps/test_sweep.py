@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from commandline import TINY, Lab
+from commandline import TINY, Lab, ordinary_user
 from comparable import with_last, write_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,16 +21,19 @@ from dropout_lab.comparison import inference as statistics
 from dropout_lab.comparison.looks import Looks
 from dropout_lab.comparison.metrics import Metric
 from dropout_lab.config import resolve as configs
+from dropout_lab.config.ranges import MAX_SEED
 from dropout_lab.config.settings import RUN_NAME, Config, TrainingConfig
-from dropout_lab.errors import Refused
+from dropout_lab.errors import Failed, Refused
 from dropout_lab.execution import execute as execution
 from dropout_lab.execution.sources import Here
 from dropout_lab.execution.units import Task
+from dropout_lab.figures import plots
 from dropout_lab.pages import as_html
 from dropout_lab.runs.job import Job
 from dropout_lab.sweeps import judge as sweep_table
 from dropout_lab.sweeps import next_steps
 from dropout_lab.sweeps import plan as sweeps
+from dropout_lab.sweeps.files import read_sweep
 from dropout_lab.sweeps.plan import Sweep
 from dropout_lab.text import as_markdown
 
@@ -684,6 +687,26 @@ def test_a_choice_is_confirmed_on_seeds_that_it_has_not_seen(
         assert "nothing to confirm" in outcome.err and report["confirmation"] is None
 
 
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("--seeds {0}..{0}", "--seeds: must leave 1 fresh seed to confirm the choice on, up to {0}; use smaller ones"),
+        ("--seeds 0,{0}", "--seeds: must leave 2 fresh seeds"),
+        ("--seeds {0}..{0} --until-decided --max-seeds 9", "--seeds: must leave 9 fresh seeds"),
+        ("--seeds 600", "--confirm: takes 600 seeds more in two of the runs: seeds must"),
+        (
+            "--seeds 60 training.epochs=100000",
+            "--confirm: takes 60 seeds more in two of the runs: training.epochs must be at most 83333",
+        ),
+    ],
+)
+def test_without_seeds_to_confirm_on_nothing_is_trained(words: str, reason: str, lab: Lab) -> None:
+    before = lab.tree()
+    outcome = lab(f"sweep tiny.yaml --rates 0.5 --confirm {words.format(MAX_SEED)}")
+    assert outcome.code == 2 and reason.format(MAX_SEED) in outcome.err, outcome
+    assert lab.tree() == before and "plan" not in outcome.err
+
+
 def test_a_smoke_sweep_has_no_verdict(lab: Lab) -> None:
     outcome = lab("sweep tiny.yaml --rates 0.5 --smoke")
     assert outcome.code == 0 and "runs/tiny-smoke-sweep/rate-0 " in outcome.err and "seeds 0-1" in outcome.err
@@ -759,3 +782,74 @@ def test_a_sweep_is_drawn_again_from_its_files(lab: Lab) -> None:
     assert refused.code == 2 and "runs/tiny-sweep: sweep: must hold sweep.yaml and sweep.csv" in refused.err
     bad = lab("plot tiny-sweep --format bmp")
     assert bad.code == 2 and "--format: 'bmp' is not one of" in bad.err
+
+
+# The files of a directory
+
+
+def story(lab: Lab, name: str = "tiny-sweep") -> tuple[list[str], list[str], list[str]]:
+    """The runs that sweep.yaml, sweep.csv and a report speak of; the picture is drawn anew and stays the same."""
+    directory = lab.runs / name
+    planned = [run["name"] for run in yaml.safe_load((directory / "sweep.yaml").read_text())["runs"]]
+    table = [line["run"] for line in csv.DictReader((directory / "sweep.csv").read_text().splitlines())]
+    picture = (directory / "sweep.png").read_bytes()
+    assert lab(f"plot {name}").code == 0 and (directory / "sweep.png").read_bytes() == picture
+    assert lab(f"report {name}").code == 0
+    page = (lab.path / "report.html").read_text()
+    return planned, list(dict.fromkeys(table)), [run for run in planned if re.search(f">(tiny-sweep/)?{run}<", page)]
+
+
+@pytest.mark.slow
+def test_the_files_of_a_directory_tell_of_the_last_sweep(lab: Lab) -> None:
+    line = "sweep tiny.yaml --seeds 2 training.epochs=1 --quiet"
+    asked = {
+        "--rates 0.1,0.2": ["rate-0", "rate-0.1", "rate-0.2"],
+        "--rates 0.3": ["rate-0", "rate-0.3"],
+        "--rates 0.1..0.3": ["rate-0", "rate-0.1", "rate-0.2", "rate-0.3"],
+        "--vary network.hidden=[8] --no-baseline": ["hidden-8"],
+    }
+    for words, runs in [*asked.items(), *asked.items()]:
+        outcome = lab(f"{line} {words}")
+        assert outcome.code == 0, outcome
+        assert story(lab) == (runs, runs, runs), words
+        assert [name for name in runs if name not in outcome.out] == []
+    listed = lab("list").out
+    assert all(f"tiny-sweep/{name} " in listed for runs in asked.values() for name in runs)
+
+
+def test_a_sweep_that_is_interrupted_leaves_nothing_of_the_one_before(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "sweep tiny.yaml training.epochs=1 --no-baseline --quiet"
+    assert lab(f"{line} --rates 0.1").code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(execution.Writers, "record", lambda *_: (_ for _ in ()).throw(Failed("interrupted")))
+        assert lab(f"{line} --rates 0.2,0.3").code == 1
+    directory = lab.runs / "tiny-sweep"
+    assert not (directory / "sweep.csv").exists() and not (directory / "sweep.png").exists()
+    assert [run.name for run in read_sweep(directory).runs] == ["rate-0.2", "rate-0.3"]
+    for command in "report", "plot":
+        outcome = lab(f"{command} tiny-sweep")
+        assert outcome.code == 2 and "has no finished run" in outcome.err, outcome
+    assert lab(f"{line} --rates 0.1").code == 0 and story(lab)[2] == ["rate-0.1"]
+
+
+def test_no_picture_stays_beside_another_table(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = "sweep tiny.yaml --rates 0.1 training.epochs=1 --no-baseline --quiet"
+    assert lab(line).code == 0
+    monkeypatch.setattr(plots, "save", lambda *_: 1 / 0)
+    assert lab(f"{line} --seeds 2").code == 0 and not (lab.runs / "tiny-sweep/sweep.png").exists()
+
+
+def test_a_finished_sweep_that_cannot_be_written_is_shown(lab: Lab) -> None:
+    line = "sweep tiny.yaml --rates 0.1 training.epochs=1 --quiet"
+    assert lab(line).code == 0
+    directory = lab.runs / "tiny-sweep"
+    (directory / "sweep.yaml").write_text((directory / "sweep.yaml").read_text() + "\n")
+    directory.chmod(0o500)
+    try:
+        with ordinary_user():
+            outcome = lab(line)
+    finally:
+        directory.chmod(0o700)
+    assert outcome.code == 1 and "rate-0.1" in outcome.out and "cannot be" in outcome.err
