@@ -795,8 +795,8 @@ GUARDS = {
     ),
     "nothing trains beside runs on other data": Guard(
         "commands/plan",
-        "        if digest and (found := now[dataset]) and digest != found:",
-        "        if digest and (found := now[dataset]) and False:",
+        "(found := now[dataset, job.config.data.parts]) and digest != found:",
+        "(found := now[dataset, job.config.data.parts]) and False:",
         "test_same_data.py::refused_before_it_trains or all_commands_that_train or confirmation_is_refused or a_claim",
     ),
     "an interrupted run knows its data": Guard(
@@ -816,8 +816,8 @@ GUARDS = {
     ),
     "a file that is written anew is read anew": Guard(
         "execution/workers",
-        "device, version(name, directory))",
-        "device, None)",
+        "version=version(of.dataset, directory))",
+        "version=None)",
         "test_same_data.py::trained_in_one_program",
     ),
     "curves of runs on different data are not drawn together": Guard(
@@ -836,7 +836,7 @@ GUARDS = {
         "sweeps/files", "        remove(directory / outdated)\n", "        pass\n", "test_sweep.py::interrupted_leaves"
     ),
     "no picture stays beside another table": Guard(
-        "commands/swept", "        remove(directory / PICTURE)", "        pass", "test_sweep.py::stays_beside"
+        "commands/swept", "        remove(place / PICTURE)", "        pass", "test_sweep.py::stays_beside"
     ),
     "a sweep has finished runs of its own": Guard(
         "commands/names",

@@ -162,9 +162,10 @@ def same_data(one: Job, other: Job, options: Options) -> bool:
 
     Whether one data set has changed since a run was made is asked when the runs are planned.
     """
-    names = [job.config.data.dataset for job in (one, other)]
-    if names[0] == names[1] or data.DATASETS.keys() >= {*names}:
-        return names[0] == names[1]
+    named = [job.config.data.dataset for job in (one, other)]
+    places = [data.located(name) for name in named]
+    if places[0] == places[1] or data.DATASETS.keys() >= {*named}:
+        return places[0] == places[1]
     digests = [
         made_on(job.path) or data.sha256_now(job.config.data.dataset, options.data, job.config.data.parts)
         for job in (one, other)

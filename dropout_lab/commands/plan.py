@@ -118,16 +118,19 @@ def refuse_other_data(steps: Sequence[Step], options: Options) -> None:
 
     What is trained and what is there would be judged together. Only data of which there are such runs are read.
     """
-    todo = {job.config.data.dataset for job, missing in steps if missing}
-    there = [(job, made_on(job.path)) for job, _ in steps if job.config.data.dataset in todo]
-    used = dict.fromkeys((job.config.data.dataset, job.config.data.parts) for job, digest in there if digest)
-    now = {
-        (name, parts): data.sha256_now(name, options.data, parts) for name, parts in used
-    }  # None: `prepare` says why
+    places = [data.located(job.config.data.dataset) for job, _ in steps]
+    todo = {place for place, (_, missing) in zip(places, steps, strict=True) if missing}
+    there = [
+        (job, digest)
+        for place, (job, _) in zip(places, steps, strict=True)
+        if place in todo and (digest := made_on(job.path))
+    ]
+    used = dict.fromkeys((job.config.data.dataset, job.config.data.parts) for job, _ in there)
+    now = {of: data.sha256_now(of[0], options.data, of[1]) for of in used}  # None: `prepare` says why
     problems = []
     for job, digest in there:
         dataset = job.config.data.dataset
-        if digest and (found := now[dataset, job.config.data.parts]) and digest != found:
+        if (found := now[dataset, job.config.data.parts]) and digest != found:
             reason = "has changed since this run was made, and runs on different data cannot be compared; "
             advice = f"put the old data back, choose another name, or {MOVE_AWAY}"
             problems.append(Problem(str(job.path), dataset, reason + advice, f"sha256 {found[:12]}"))
@@ -149,10 +152,10 @@ def notice_other_data(finished: Iterable[Job], note: Callable[[str], None]) -> N
                 f"{job.path}: an earlier version trained it on numbers scaled otherwise; to train it anew, {MOVE_AWAY}"
             )
         dataset = job.config.data.dataset
-        if dataset not in data.DATASETS and os.path.isfile(data.at_home(dataset)):
-            if data.sha256_now(dataset, Path(), job.config.data.parts) != made_on(job.path):
-                name = os.path.basename(dataset)
-                note(f"{job.path}: {name} has changed since; to train on what it is now, {MOVE_AWAY}")
+        here = dataset not in data.DATASETS and os.path.isfile(data.at_home(dataset))
+        if here and data.sha256_now(dataset, Path(), job.config.data.parts) != made_on(job.path):
+            name = os.path.basename(dataset)
+            note(f"{job.path}: {name} has changed since; to train on what it is now, {MOVE_AWAY}")
 
 
 def prepare(todo: Sequence[Step], options: Options) -> Generator[Event, None, None]:

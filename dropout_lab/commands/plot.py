@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dropout_lab.commands.compare import comparison_directory
-from dropout_lab.commands.names import Look, Options, Where, directory, inside, label, targets, with_finished_run
+from dropout_lab.commands.names import Look, Options, Where, directory, inside, targets, with_finished_run
 from dropout_lab.commands.result import Result, unwritten
 from dropout_lab.commands.swept import draw_sweep, sweep_directory
 from dropout_lab.comparison.compare import Comparison, unlike
@@ -44,7 +44,7 @@ def plot(names: Sequence[str], options: Options, look: Look, out: Where | None =
 
     with figures.look(look.style, look.size):
         pictures = {
-            run.path / "curves": (label(run.path, options), plots.curves(*runs.told_apart([run]))) for run in loaded
+            run.path / "curves": (run.name.replace("/", "_"), plots.curves(*runs.told_apart([run]))) for run in loaded
         }
         apart = [problem for run in loaded[1:] for problem in unlike(loaded[0], run)]
         for problem in apart:
@@ -52,7 +52,7 @@ def plot(names: Sequence[str], options: Options, look: Look, out: Where | None =
         if len(loaded) > 1 and not apart:
             together = comparison_directory(jobs, options)
             pictures[together / "curves"] = together.name, plots.comparison(loaded)
-        pictures |= {path / "sweep": (label(path, options), draw_sweep(table)) for path, table in swept.items()}
+        pictures |= {path / "sweep": (path.name, draw_sweep(table)) for path, table in swept.items()}
         drawn: list[Path] = []
         lost: list[str] = []
         for beside, (name, figure) in pictures.items():

@@ -131,6 +131,11 @@ def _npz_dimensions(path: Path, parts: Parts, version: object) -> Dimensions:
     return Dimensions(len(stored.images), len(stored.test_images), features, classes, stored.held_out)
 
 
+def located(dataset: str) -> str:
+    """Return what two configs share if they name one data set: a name of DATASETS, or the absolute path of a file."""
+    return dataset if dataset in DATASETS else os.path.abspath(at_home(dataset))
+
+
 def version(dataset: str, directory: Path) -> tuple[object, ...]:
     """Return what changes whenever a file of a data set is written anew, so that nobody goes on with the one before."""
     entry = _registered(dataset)

@@ -63,7 +63,7 @@ def test_the_list_has_every_run_newest_first_and_nothing_else(lab: Lab) -> None:
         ("summary.json", b"{", "summary.json: file: is not readable JSON"),
         ("summary.json", b"[1]", "summary.json: format: must be 3"),
         ("summary.json", b'{"format": 1, "seeds": {"0": []}, "files": {}}', "summary.json: "),
-        ("metrics.csv", None, "metrics.csv: file: cannot be read"),
+        ("metrics.csv", None, "metrics.csv: file: is missing"),
         ("metrics.csv", b"seed,epoch\n", "metrics.csv: sha256: differs"),
         ("config.yaml", b"nonsense: 1\n", "config.yaml:1: nonsense: unknown key"),
     ],

@@ -92,7 +92,7 @@ def test_two_files_may_hold_the_same_data_and_must(own: Lab) -> None:
     for name, seed in ("copy", 0), ("other", 1):
         write_data(own.path / f"{name}.npz", seed)
         (own.path / f"{name}.yaml").write_text(OWN.replace("own.npz", f"{name}.npz"))
-    said = "data.dataset: must be own.npz as in runs/own, or hold the same data"
+    said = "own.npz as in runs/own, or hold the same data, or the runs cannot be compared"
     assert said in own("compare own.yaml other.yaml").err and not own.runs.exists()
     assert own("train own.yaml --quiet").code == 0
     outcome = own("compare own other.yaml")
@@ -101,7 +101,7 @@ def test_two_files_may_hold_the_same_data_and_must(own: Lab) -> None:
 
 
 def test_a_claim_is_not_judged_by_runs_on_other_data(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "sha256_now", lambda name, directory: "2" * 64)
+    monkeypatch.setattr(data, "sha256_now", lambda name, directory, parts: "2" * 64)
     settings = claims.config(next(iter(CLAIMS["P1"].arms.values())))
     write_run(lab.runs, "there", [0.9], digest="1" * 64, **settings.model_dump(mode="json", exclude={"name", "seeds"}))
     outcome = lab("reproduce P1 --seeds 1 --dry-run")

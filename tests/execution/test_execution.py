@@ -227,7 +227,7 @@ def test_every_data_set_is_loaded_once_for_the_check(tmp_path: Path, monkeypatch
     loaded: list[str] = []
     load = workers.load
     monkeypatch.setattr(workers, "load", lambda *wanted: loaded.append(wanted[1]) or load(*wanted))
-    workers._dataset.cache_clear()
+    workers.dataset.cache_clear()
     jobs = [
         Job(tmp_path / f"run-{n}", config(data={"dataset": "digits", "scale": scale, "train_size": 100 + n}))
         for n, scale in enumerate(["unit", "standardize"] * 5)

@@ -25,6 +25,7 @@ from dropout_lab import pages, storage
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.config import resolve as configs
 from dropout_lab.data import datasets as data
+from dropout_lab.data.npz import Stored
 from dropout_lab.errors import Refused
 from dropout_lab.report import curves as report_curves
 from dropout_lab.report import images as report_images
@@ -108,7 +109,7 @@ def toy(
         "status": "finished",
         "name": name,
         "identity": config.identity,
-        "data_sha256": digest or data.digest(data.DATASETS["digits"].read(directory)),
+        "data_sha256": digest or data.digest(Stored.of(data.DATASETS["digits"].read(directory))),
         "environment": ENVIRONMENT | {"git_commit": "0123456789" * 4, "numpy": "2.4.6"},
         "seeds": facts,
         "files": {file.name: sha256(file.read_bytes()) for file in path.iterdir()},
