@@ -71,6 +71,12 @@ TuneSeeds = Annotated[int | None, Option(help="Seeds of the tuning, from 1000 on
 RUNS = Path("runs")
 
 
+def typed_places(runs_dir: Path, data_dir: Path | None) -> list[str]:
+    """Return the options that say where runs and data are, as the next command needs them."""
+    given = {"--runs-dir": runs_dir if runs_dir != RUNS else None, "--data-dir": data_dir}
+    return [f"{option}={path}" for option, path in given.items() if path]
+
+
 @app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
@@ -237,8 +243,7 @@ def sweep(
     from dropout_lab.commands.until import most_seeds
 
     named, words = apart([str(config)]) if config else ([], [])  # an override may come first
-    given = {"--runs-dir": runs_dir if runs_dir != RUNS else None, "--data-dir": data_dir}
-    places = [f"{option}={path}" for option, path in given.items() if path]
+    places = typed_places(runs_dir, data_dir)
     with Screen(json=as_json, dry_run=dry_run, smoke=smoke) as screen:
         training: dict[str, Any] = {"jobs": jobs, "lanes": lanes, "track": track, "fail_fast": fail_fast}
         shown: dict[str, Any] = {"live_page": live_page, "quiet": quiet}
@@ -419,6 +424,29 @@ def merge(
 
     screen = Screen(json=as_json)
     screen.show(merge(name, names, screen.options(runs_dir)))
+
+
+@app.command(epilog=example("lesson", "lesson --dataset mnist --out mnist.html"))
+def lesson(
+    out: Annotated[Path, Option(help="The page to write.", metavar="FILE")] = Path("lesson.html"),
+    dataset: Annotated[Literal["digits", "mnist"], Option(help="Whose networks the page shows.")] = "digits",
+    seeds: Seeds = None,
+    runs_dir: RunsDir = RUNS,
+    data_dir: DataDir = None,
+    device: Device = None,
+    jobs: Jobs = None,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a page to play with: the story of dropout in eight steps.
+
+    Its networks are trained first. The page needs no other file and no network.
+    """
+    from dropout_lab.commands.lesson import lesson
+
+    with Screen(dry_run=dry_run) as screen:
+        options = screen.options(runs_dir, data_dir, device, seeds=seeds, jobs=jobs, quiet=quiet)
+        screen.show(lesson(dataset, out, options, places=typed_places(runs_dir, data_dir)))
 
 
 @app.command(epilog=example("export mnist-dropout --to mlflow:sqlite:///mlflow.db"))

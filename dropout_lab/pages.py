@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).with_name("templates")
 STYLE, REPORT_SCRIPT = TEMPLATES / "page.css", TEMPLATES / "report.js"
+LESSON_STYLE, LESSON_SCRIPT = TEMPLATES / "lesson.css", TEMPLATES / "lesson.js"
 
 
-def page(template: str, script: Path | None = None, **values: Any) -> str:
-    """Return a whole page, its style and its script inside it."""
+def page(template: str, script: Path | None = None, style: Path | None = None, /, **values: Any) -> str:
+    """Return a whole page with its script inside it, and the style of all pages with its own one."""
     from markupsafe import Markup
 
-    style, code = (file.read_text(encoding="utf-8") if file else "" for file in (STYLE, script))
-    return render(template, policy=Markup(policy(style, code)), style=Markup(style), script=Markup(code), **values)
+    common, own, code = (file.read_text(encoding="utf-8") if file else "" for file in (STYLE, style, script))
+    sheet = common + own
+    return render(template, policy=Markup(policy(sheet, code)), style=Markup(sheet), script=Markup(code), **values)
 
 
 def policy(style: str, script: str) -> str:

@@ -18,6 +18,7 @@ reproduce  reproduce
 theory    theory
 plot      plot
 report    report
+lesson    lesson
 export    export
 doctor    doctor
 init      init

@@ -29,16 +29,27 @@ def activations(net: Network, images: Tensor) -> list[Tensor]:
 
 
 @torch.no_grad()
+def by_importance(net: Network, data: Data) -> Tensor:
+    """Return the units of layer 1, the most important first.
+
+    A unit's importance is its mean absolute output over the first training images, times the norm of its outgoing
+    weights.
+    """
+    output = activations(net, data.images[None, : 10 * CHUNK])[0][0].abs().mean(0)
+    order: Tensor = (output * net.weights[1][0].norm(dim=1)).argsort(descending=True, stable=True)
+    return order
+
+
+@torch.no_grad()
 def ablation(net: Network, data: Data, permutation: Callable[[int], Array]) -> Array:
     """Return (points, 3): k, and the test error without the k most important and without k random units of layer 1.
 
-    A unit's importance is its mean absolute output over the first training images, times the norm of its outgoing
-    weights. These are set to 0 to take the unit out, and set back. A network without hidden layers has no points.
+    A unit's outgoing weights are set to 0 to take the unit out, and set back. A network without hidden layers has no
+    points.
     """
     if len(net.sizes) == 2:
         return np.empty((0, 3))
-    output = activations(net, data.images[None, : 10 * CHUNK])[0][0].abs().mean(0)
-    order = (output * net.weights[1][0].norm(dim=1)).argsort(descending=True, stable=True)
+    order = by_importance(net, data)
     orders = order, torch.from_numpy(permutation(len(order)))
     outgoing = net.weights[1].clone()
     rows = []
