@@ -11,8 +11,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dropout_lab.claims.experiment import CONFIGS
 from dropout_lab.config import resolve as configs
+from dropout_lab.config import shipped
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.sweeps import plan as sweeps
 from dropout_lab.sweeps.plan import Member, Sweep
@@ -72,8 +72,10 @@ def story(
     """
     if dataset not in SEEDS:
         raise Refused(Problem("command line", "--dataset", f"must be {' or '.join(SEEDS)}", dataset))
-    file, numbers = f"lesson-{dataset}.yaml", tuple(range(SEEDS[dataset]) if seeds is None else seeds)
-    base = configs.load(CONFIGS / file, words, {"seeds": numbers} | ({"device": device} if device else {}))
+    named, numbers = f"lesson-{dataset}", tuple(range(SEEDS[dataset]) if seeds is None else seeds)
+    base = configs.load(
+        shipped.FOLDER / f"{named}.yaml", words, {"seeds": numbers} | ({"device": device} if device else {})
+    )
     first = configs.changed(base, {"seeds": numbers[:1]})
     epochs = [stop for stop in STOPS if stop < base.training.epochs] or [1]
     asked = (
@@ -82,7 +84,7 @@ def story(
     )
     rates, stops = (sweeps.plan(config, values, [vary], name=name) for config, values, vary, name in asked)
     commands = [
-        ["dropout-lab", "sweep", f"configs/{file}", *words, "--rates", values, "--vary", vary]
+        ["dropout-lab", "sweep", named, *words, "--rates", values, "--vary", vary]
         + ["--seeds", typed(config.seeds), "--name", name, *places]
         for config, values, vary, name in asked
     ]

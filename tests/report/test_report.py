@@ -11,12 +11,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from browsing import Page, all_of, chromium, press, quiet, visit
 from commandline import Lab
 from comparable import ENVIRONMENT, forge, write_run
 from PIL import Image
@@ -42,36 +42,6 @@ from dropout_lab.sweeps.plan import Member, Sweep
 
 HOSTILE = "</script><script>alert(1)</script><b>&amp;\"' \u2028\x1b[31m"
 LIMIT = 3_000_000  # bytes
-VOID = {"meta", "link", "img", "br", "input"}
-
-
-class Page(HTMLParser):
-    """A page as a reader of HTML sees it: elements with attributes, texts by the id of their section, balance."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.texts: dict[str, str] = {}
-        self.section = ""
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attributes)))
-        self.section = dict(attributes).get("id") or "" if tag == "section" else self.section
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, text: str) -> None:
-        self.texts[self.section] = self.texts.get(self.section, "") + text
 
 
 def toy(
@@ -412,23 +382,8 @@ def test_images_that_are_not_there_are_said_to_be_missing(tmp_path: Path) -> Non
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Chromium without a window, its logs kept."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("no browser here: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-background-networking", "disable-sync"):
-        options.add_argument(f"--{flag}")
-    options.add_argument("--disable-component-update")
-    options.add_argument("--disable-dev-shm-usage")  # a container's is small
-    options.add_argument("--window-size=1280,1000")
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield started
-    started.quit()
+    with chromium(tmp_path_factory.mktemp("profile")) as started:
+        yield started
 
 
 @pytest.fixture
@@ -436,31 +391,7 @@ def opened(browser: Any, tmp_path: Path) -> Any:
     """The browser with a page of three runs, opened from its file."""
     paths = [toy(tmp_path, name, rate).path for name, rate in (("base", 0.0), ("drop-0.2", 0.2), ("drop-0.5", 0.5))]
     (tmp_path / "report.html").write_text(page(*paths), encoding="utf-8")
-    for kind in ("browser", "performance"):
-        browser.get_log(kind)
-    browser.get((tmp_path / "report.html").as_uri())
-    return browser
-
-
-def all_of(browser: Any, selector: str) -> list[Any]:
-    return list(browser.find_elements("css selector", selector))
-
-
-def press(browser: Any, *keys: str) -> None:
-    from selenium.webdriver import ActionChains
-
-    ActionChains(browser).send_keys(*keys).perform()
-
-
-def quiet(browser: Any) -> bool:
-    """Say whether the console has stayed empty and the page has asked for nothing but itself and its data URIs."""
-    assert browser.get_log("browser") == []
-    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    requests = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
-    own = [request for request in requests if not request["documentURL"].startswith("chrome")]  # its start page
-    asked = {request["request"]["url"] for request in own if not request["request"]["url"].startswith("data:")}
-    assert asked == {browser.current_url}
-    return True
+    return visit(browser, tmp_path / "report.html")
 
 
 def test_toggling_hides_a_curve_and_fits_the_rest(opened: Any) -> None:
