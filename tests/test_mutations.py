@@ -916,6 +916,21 @@ GUARDS = {
         "torch.set_flush_denormal(False)",
         "test_api.py::finds_everything_as_it_was",
     ),
+    "a lesson draws no network that diverged": Guard(
+        "lesson/gather", "if story.seed in found.diverged:", "if False:", "test_lesson.py::diverged_cannot_be_drawn"
+    ),
+    "a lesson is a page": Guard(
+        "commands/lesson", '    check_page("--out", out, (".html",))\n', "", "test_lesson.py::refusals_change_nothing"
+    ),
+    "the runs that stop early are of one seed": Guard(
+        "lesson/plan", '{"seeds": numbers[:1]}', '{"seeds": numbers}', "test_lesson.py::two_sweeps_of_one_config"
+    ),
+    "the commands of a lesson say where its runs are": Guard(
+        "lesson/plan", "name, *places]", "name]", "test_lesson.py::commands_are_those_that_made_it"
+    ),
+    "a page has its own style": Guard(
+        "pages", "sheet = common + own", "sheet = common", "test_lesson.py::page_needs_nothing_outside"
+    ),
 }
 
 

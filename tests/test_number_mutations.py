@@ -802,6 +802,33 @@ NUMBERS = {
         "levels ** len(chosen)",
         "test_variance.py::found_without_bias",
     ),
+    "random units are not the important ones": Guard(
+        "lesson/gather", "1 - own.ablation[:, 2]", "1 - own.ablation[:, 1]", "test_lesson.py::without_the_units"
+    ),
+    "the curves of the lesson are of the drawn seed": Guard(
+        "lesson/gather",
+        'run.metrics[run.metrics["seed"] == trained.seed]',
+        'run.metrics[run.metrics["seed"] == trained.seed + 1]',
+        "test_lesson.py::predict_what_python",
+    ),
+    "a gain of dropout is above 0": Guard(
+        "lesson/gather",
+        "100 * (after[seed] - before[seed])",
+        "100 * (before[seed] - after[seed])",
+        "test_lesson.py::intervals_of_the_seeds",
+    ),
+    "an interval of n seeds has n - 1 degrees of freedom": Guard(
+        "lesson/gather", "t_quantile(df, ALPHA)", "t_quantile(df + 1, ALPHA)", "test_lesson.py::intervals_of_the_seeds"
+    ),
+    "the two penalties of the theory": Guard(
+        "lesson/gather",
+        '"raw": rounded(theory.raw)',
+        '"raw": rounded(theory.effective)',
+        "test_lesson.py::curves_errors_and_gaps",
+    ),
+    "a test error is over the seeds": Guard(
+        "lesson/gather", "interval([1 - value for", "interval([value for", "test_lesson.py::curves_errors_and_gaps"
+    ),
 }
 
 

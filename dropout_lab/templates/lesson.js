@@ -4,6 +4,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const find = (selector) => document.querySelector(selector);
 const say = (id, text) => (document.getElementById(id).textContent = text);
+const grouped = (value) => value.toLocaleString("en");
 const percent = (value, places = 1) => `${(100 * value).toFixed(places)} %`;
 const NAMES = { none: "without dropout", dropout: `with dropout ${data.rate}` };
 document.documentElement.classList.add("js");
@@ -202,8 +203,8 @@ function overfitting() {
       const gallery = document.getElementById(`misread-${name}`);
       gallery.replaceChildren(...shown);
       const head = document.getElementById(`misread-${name}-title`);
-      head.textContent = `Misread ${words}: ${own.misread[place]} of ${images.tested}` + (missed.length > SHOWN ? `, the first ${SHOWN}` : "");
-      return `${words} it misreads ${own.misread[place]} of ${images.tested} test digits, and its validation loss is ${own.val_loss[epoch - 1].toFixed(2)}`;
+      head.textContent = `Misread ${words}: ${grouped(own.misread[place])} of ${grouped(images.tested)}` + (missed.length > SHOWN ? `, the first ${SHOWN}` : "");
+      return `${words} it misreads ${grouped(own.misread[place])} of ${grouped(images.tested)} test digits, and its validation loss is ${own.val_loss[epoch - 1].toFixed(2)}`;
     });
     say("epoch-said", `After epoch ${epoch}: ${said.join("; ")}.`);
   });
@@ -237,7 +238,7 @@ function show() {
       : `Dropout is off: every unit is on and counts once, as in the test. ${seen} The digit is a ${label}.`,
   );
   if (current.gates) current.tally.set(answer, (current.tally.get(answer) ?? 0) + 1), current.own.push(now.probabilities[label]);
-  const counts = [...current.tally].sort(([, a], [, b]) => b - a).map(([digit, n]) => `a ${digit} ${times(n)}`);
+  const counts = [...current.tally].sort(([, a], [, b]) => b - a).map(([digit, n]) => `${digit} (${times(n)})`);
   const [low, high] = [Math.min(...current.own), Math.max(...current.own)];
   const masks = current.own.length === 1 ? "1 mask" : `${current.own.length} masks`;
   say("mask-tally", counts.length ? `Under ${masks} it read ${counts.join(", ")}. The probability of the true digit went from ${percent(low)} to ${percent(high)}.` : "");
@@ -435,8 +436,8 @@ function gates() {
       const spread = values.reduce((sum, one) => sum + (one - mean) ** 2, 0) / (values.length - 1);
       return `${kind === "bernoulli" ? "Bernoulli" : "Gaussian"}: mean ${mean.toFixed(2)}, variance ${spread.toFixed(2)}`;
     });
-    const count = drawnGates.bernoulli.length;
-    say("gates-said", `Rate ${all[place()]}: the theory says mean 1 and variance r/(1-r) = ${variance.toFixed(2)}.` + (count ? ` Of ${count} gates each, ${said.join("; ")}.` : ""));
+    const many = drawnGates.bernoulli.length;
+    say("gates-said", `Rate ${all[place()]}: the theory says mean 1 and variance r/(1-r) = ${variance.toFixed(2)}.` + (many ? ` Of ${many} gates each, ${said.join("; ")}.` : ""));
   }
   const clear = () => {
     drawnGates.bernoulli = [];

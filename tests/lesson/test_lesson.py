@@ -175,6 +175,7 @@ def test_the_page_needs_nothing_outside_itself(world: World) -> None:
         for name in ("src", "href", "action", "data", "srcset", "xlink:href"):
             assert (attributes.get(name) or "#").startswith(("#", "data:")), (tag, attributes)
     assert "default-src 'none'" in world.text and len(world.text.encode()) < LIMIT
+    assert pages.LESSON_STYLE.read_text() in world.text and world.text.count("<style") == 1
     style, script = (path.read_text() for path in (pages.LESSON_STYLE, pages.LESSON_SCRIPT))
     assert not re.search(r"url\(|@import", style)
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|fetch\(|XMLHttpRequest|import\(|innerHTML|eval", script)
@@ -188,6 +189,9 @@ def test_the_weights_in_the_page_predict_what_python_recorded(world: World, name
     told = world.told
     recorded = floats(told["nets"][name]["recorded"], (len(told["images"]["labels"]), -1))
     assert np.abs(predicted(told, name) - recorded).max() < 1e-5
+    rows = world.trained.pair[name].metrics
+    curve = rows[rows["seed"] == 0]["val_loss"].tolist()
+    assert told["epochs"][name]["val_loss"] == pytest.approx(curve, rel=1e-4)
     run = world.trained.pair[name].predictions()
     assert (recorded == run["probabilities"][0][: len(recorded)]).all()
     wrong = [
