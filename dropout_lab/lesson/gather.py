@@ -28,6 +28,7 @@ from dropout_lab.runs import read as runs
 from dropout_lab.runs.read import Run
 from dropout_lab.streams import stream
 from dropout_lab.sweeps.plan import Member
+from dropout_lab.text import shown_seeds
 
 PIXELS = 240_000  # bytes of test images in the page, at most
 SAMPLES = 50  # passes that are averaged, at most
@@ -82,9 +83,14 @@ def read(story: Story, runs_directory: Path, data_directory: Path) -> Trained:
 
 
 def gather(trained: Trained, data_directory: Path, show: Show = lambda text: None) -> dict[str, Any]:
-    """Return the data of the page, a part for each step. show: takes a message, as evaluations go on."""
-    evaluations = {name: evaluate(run, trained.data, 1, show) for name, run in trained.pair.items()}
-    averaged = evaluate(trained.pair["dropout"].only([trained.seed]), trained.data, SAMPLES, show).seeds[0]
+    """Return the data of the page, a part for each step. show: takes a message before each evaluation."""
+
+    def evaluated(run: Run, samples: int) -> Evaluation:
+        show(f"evaluates {run.path}, seeds {shown_seeds(run.seeds)}")
+        return evaluate(run, trained.data, samples)
+
+    evaluations = {name: evaluated(run, 1) for name, run in trained.pair.items()}
+    averaged = evaluated(trained.pair["dropout"].only([trained.seed]), SAMPLES).seeds[0]
     shown = _shown(trained)
     return {
         "rate": RATE,

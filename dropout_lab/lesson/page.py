@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from dropout_lab.storage import atomic_write, make_directory
 from dropout_lab.text import Line
 
 LOSSES = {"train_loss": "training, dropout on", "clean_train_loss": "training, dropout off", "val_loss": "validation"}
+WAYS = {"important": "The most important units first", "at_random": "Random units"}
+KINDS = {"Bernoulli": "error", "Gaussian": "gaussian_error"}
 NAMES = {"none": "without dropout", "dropout": f"with dropout {RATE:g}"}
 
 
@@ -53,7 +56,9 @@ def _losses(told: dict[str, Any]) -> list[Plot]:
     """Return the curves of both drawn networks, with the same axes."""
     by_name = {
         name: [
-            Series(label, number, range(1, len(told["epochs"][name][key]) + 1), _numbers(told["epochs"][name][key]))
+            Series(
+                label, number, range(1, len(told["epochs"][name][key]) + 1), [*map(_number, told["epochs"][name][key])]
+            )
             for number, (key, label) in enumerate(LOSSES.items(), start=1)
         ]
         for name in NAMES
@@ -64,7 +69,6 @@ def _losses(told: dict[str, Any]) -> list[Plot]:
 
 def _viewers(told: dict[str, Any]) -> list[Plot]:
     """Return the accuracy of both networks without k units: the most important ones, and random ones."""
-    ways = {"important": "The most important units first", "at_random": "Random units"}
     out = told["viewers"]["out"]
     return [
         plot(
@@ -77,7 +81,7 @@ def _viewers(told: dict[str, Any]) -> list[Plot]:
             ],
             y=(0.0, 100.0),
         )
-        for way, title in ways.items()
+        for way, title in WAYS.items()
     ]
 
 
@@ -99,7 +103,7 @@ def _rates(told: dict[str, Any]) -> list[Plot]:
     found, rates = told["rates"], told["rates"]["rates"]
     by_rate = [
         [
-            Series(label, n, range(1, len(own[key]) + 1), _numbers(own[key]))
+            Series(label, n, range(1, len(own[key]) + 1), [*map(_number, own[key])])
             for n, (key, label) in enumerate(LOSSES.items(), 1)
         ]
         for own in found["curves"]
@@ -120,7 +124,7 @@ def _rates(told: dict[str, Any]) -> list[Plot]:
             "gate-error",
             "Test error (%) by the rate",
             "rate",
-            [_errors("Bernoulli", 1, rates, found["error"]), _errors("Gaussian", 2, rates, found["gaussian_error"])],
+            [_errors(kind, n, rates, found[key]) for n, (kind, key) in enumerate(KINDS.items(), 1)],
         ),
     ]
 
@@ -130,46 +134,41 @@ def _errors(name: str, number: int, rates: list[float], errors: list[list[float]
     return Series(name, number, rates, mean, (low, high))
 
 
-def _numbers(values: list[float | None]) -> list[float]:
-    return [float("nan") if value is None else value for value in values]
-
-
 def tables(told: dict[str, Any]) -> dict[str, list[Line]]:
     """Return the numbers of the charts as tables, by step."""
-    stops, by_epoch = told["epochs"]["stops"], told["epochs"]
-    epochs: list[Line] = [
-        ("epoch", *(f"{label}, {NAMES[name]}" for name in NAMES for label in (*LOSSES.values(), "misread")))
-    ]
-    for place, stop in enumerate(stops):
-        cells = [
-            cell
-            for name in NAMES
-            for cell in (
-                *(f"{by_epoch[name][key][stop - 1]:.4f}" for key in LOSSES),
-                str(by_epoch[name]["misread"][place]),
-            )
-        ]
-        epochs.append((str(stop), *cells))
-    ways = ("important", "at_random")
-    viewers: list[Line] = [
-        ("units out", *(f"{way.replace('_', ' ')}, {NAMES[name]}" for way in ways for name in NAMES))
-    ]
-    for place, out in enumerate(told["viewers"]["out"]):
-        viewers.append(
-            (str(out), *(f"{100 * told['viewers'][name][way][place]:.1f}" for way in ways for name in NAMES))
-        )
-    found = told["rates"]
-    rates: list[Line] = [("rate", "test error %", "95 % interval", "Gaussian test error %", "gap", "r(1-r)", "r/(1-r)")]
+    return {"epochs": _epochs_table(told), "viewers": _viewers_table(told), "rates": _rates_table(told["rates"])}
+
+
+def _epochs_table(told: dict[str, Any]) -> list[Line]:
+    found = told["epochs"]
+    heads = (f"{label}, {NAMES[name]}" for name in NAMES for label in (*LOSSES.values(), "misread"))
+    lines: list[Line] = [("epoch", *heads)]
+    for place, stop in enumerate(found["stops"]):
+        losses = {name: [f"{_number(found[name][key][stop - 1]):.4f}" for key in LOSSES] for name in NAMES}
+        misread = {name: str(found[name]["misread"][place]) for name in NAMES}
+        lines.append((str(stop), *(cell for name in NAMES for cell in (*losses[name], misread[name]))))
+    return lines
+
+
+def _viewers_table(told: dict[str, Any]) -> list[Line]:
+    found = told["viewers"]
+    columns = [(way, name) for way in WAYS for name in NAMES]
+    lines: list[Line] = [("units out", *(f"{WAYS[way].lower()}, {NAMES[name]}" for way, name in columns))]
+    for place, out in enumerate(found["out"]):
+        lines.append((str(out), *(f"{100 * found[name][way][place]:.1f}" for way, name in columns)))
+    return lines
+
+
+def _rates_table(found: dict[str, Any]) -> list[Line]:
+    kinds = [f"{kind} {what}" for kind in KINDS for what in ("test error %", "95 % interval")]
+    lines: list[Line] = [("rate", *kinds, "gap", "r(1-r)", "r/(1-r)")]
     for place, rate in enumerate(found["rates"]):
-        mean, low, high = (100 * value for value in found["error"][place])
-        numbers = f"{mean:.2f}", f"{low:.2f} to {high:.2f}", f"{100 * found['gaussian_error'][place][0]:.2f}"
-        rates.append(
-            (
-                f"{rate:g}",
-                *numbers,
-                f"{found['gap'][place]:+.3f}",
-                f"{found['raw'][place]:.3f}",
-                f"{found['effective'][place]:.3f}",
-            )
-        )
-    return {"epochs": epochs, "viewers": viewers, "rates": rates}
+        errors = [[100 * value for value in found[key][place]] for key in KINDS.values()]
+        cells = [cell for mean, low, high in errors for cell in (f"{mean:.2f}", f"{low:.2f} to {high:.2f}")]
+        theory = (f"{found[key][place]:.3f}" for key in ("raw", "effective"))
+        lines.append((f"{rate:g}", *cells, f"{_number(found['gap'][place]):+.3f}", *theory))
+    return lines
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

@@ -173,6 +173,7 @@ const press = (id, act) => document.getElementById(id).addEventListener("click",
 // A digit as it is stored, bright ink on black.
 function picture(index, caption) {
   const canvas = document.createElement("canvas");
+  canvas.setAttribute("aria-hidden", "true"); // the caption says what is to be seen
   [canvas.width, canvas.height] = [images.width, images.height];
   const pixels = new ImageData(images.width, images.height);
   for (let i = 0; i < inputs; i++) {
