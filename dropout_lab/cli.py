@@ -438,7 +438,7 @@ def lesson(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a page to play with: the story of dropout in eight steps.
+    """Write a page to play with: dropout in eight steps.
 
     Its networks are trained first. The page needs no other file and no network.
     """
