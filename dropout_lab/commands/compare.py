@@ -205,7 +205,7 @@ def write(
         confirms=confirms,
         tuned=asked.tuned,
     )
-    remembered = comparisons.remember(result, loaded, looks)
+    remembered = comparisons.remember(result, loaded, looks, {gate.metric for gate in asked.gates if gate.judges})
 
     def files() -> None:
         make_directory(directory)

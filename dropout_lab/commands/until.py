@@ -1,10 +1,10 @@
 """Adds seeds until a verdict is decided (`--until-decided`): train, look, and go on with the pairs that are open.
 
-The first look is at the seeds asked for, 5 or more, for with fewer the interval has no end. Each later one comes after
-as many seeds as fill the lanes, never beyond --max-seeds. A run gets more seeds as long as one of its pairs is open, so
-a sweep is a race, and pairs keep the same seeds. The interval is true at every number of seeds at once, so stopping
-where the verdict is clear does not flatter it. until.json remembers the first seeds and the lanes: the same command
-takes the same way again, also after an interruption, and trains only what is missing.
+The first look is at the seeds asked for, but at 5 or more (of a family more): with fewer the interval has no end. Each
+later one comes after as many seeds as fill the lanes, never beyond --max-seeds. A run gets more seeds as long as one of
+its pairs is open, so a sweep is a race, and pairs keep the same seeds. The interval is true at every number of seeds at
+once, so stopping where the verdict is clear does not flatter it. until.json remembers the first seeds and the lanes:
+the same command takes the same way again, also after an interruption, and trains only what is missing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,7 +24,8 @@ from dropout_lab.commands.plan import Step, announce, carry_out, layouts, plan
 from dropout_lab.commands.result import unwritten
 from dropout_lab.comparison import compare as comparisons
 from dropout_lab.comparison.compare import Contrast
-from dropout_lab.comparison.inference import ALPHA, FEWEST, Word, seeds_needed
+from dropout_lab.comparison.inference import ALPHA, FEWEST, LATER, Word, anytime_factor, seeds_needed
+from dropout_lab.comparison.looks import Looks
 from dropout_lab.comparison.verdict import spanned
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.runs import read as runs
@@ -32,9 +34,8 @@ from dropout_lab.storage import as_json, atomic_write, make_directory, read_file
 from dropout_lab.sweeps.plan import Sweep
 from dropout_lab.text import count, labelled
 
-FIRST = 5  # seeds of the first look: the anytime interval has no end before
 MOST = 64
-LIMITS = 2, 1000  # of --max-seeds
+LIMITS = 5, 1000  # of --max-seeds
 DECIDED = ("better", "worse", "equivalent")
 FILE = "until.json"
 
@@ -141,8 +142,12 @@ def train_until_decided(
     All pairs are one family. The plan of the first seeds is announced with what is expected. `directory` holds
     until.json. Raises `Refused` for fewer seeds than are asked for. A failure ends the way.
     """
-    first, lanes = remembered(jobs, asked.most, options, directory)
-    order, seeds = in_order(first, asked.most), min(asked.most, max(FIRST, len(first)))
+    fewest = fewest_seeds(len(pairs))
+    if asked.most < fewest:
+        reason = f"must be {fewest} or more: with fewer seeds no verdict is possible"
+        raise Refused(Problem("command line", "--max-seeds", reason, asked.most))
+    first, lanes = remembered(jobs, asked.most, fewest, options, directory)
+    order, seeds = in_order(first, asked.most), max(fewest, len(first))
     points: list[Point] = []
     open_pairs, now = [*pairs], [with_seeds(job, order[:seeds]) for job in jobs]
     while True:
@@ -156,7 +161,7 @@ def train_until_decided(
             return Way(asked, tuple(now), tuple(points), tuple(failures))
         for line in unwritten(directory, lambda: remember(directory, order[: len(first)], lanes)):
             options.note(line)
-        found = look(now, pairs, asked)
+        found = look(now, pairs, asked, options)
         points += [point(found[pair], seeds) for pair in open_pairs]
         open_pairs = [pair for pair in open_pairs if is_open(found[pair])]
         if not open_pairs or seeds >= asked.most:
@@ -164,6 +169,11 @@ def train_until_decided(
         members = {*itertools.chain(*open_pairs)}
         seeds = next_look(seeds, len(members), lanes, asked.most)
         now = [with_seeds(job, order[:seeds]) if place in members else job for place, job in enumerate(now)]
+
+
+def fewest_seeds(family: int) -> int:
+    """Return the number of seeds of the first look: with fewer, the interval of so many candidates has no end."""
+    return next(n for n in itertools.count(FEWEST) if math.isfinite(anytime_factor(n, ALPHA / family)))
 
 
 def pairs_of(sweep: Sweep) -> list[Pair]:
@@ -179,13 +189,15 @@ def with_seeds(job: Job, seeds: Iterable[int]) -> Job:
     return replace(job, config=job.config.model_copy(update={"seeds": tuple(sorted(seeds))}))
 
 
-def look(jobs: Sequence[Job], pairs: Sequence[Pair], asked: Asked) -> dict[Pair, Contrast]:
-    """Return each of `pairs`, compared on the seeds of its jobs, as one family; every job must be finished."""
+def look(jobs: Sequence[Job], pairs: Sequence[Pair], asked: Asked, options: Options) -> dict[Pair, Contrast]:
+    """Return each of `pairs`, compared on the seeds of its jobs, as one family; every job must be finished.
+
+    Looks from before count: a pair whose first verdict had a fixed number of seeds has a wider interval.
+    """
     loaded = runs.told_apart([runs.load(job.path).only(job.config.seeds) for job in jobs])
     both = [(loaded[a], loaded[b]) for a, b in pairs]
-    found = comparisons.contrasts(
-        both, metric=asked.metric, min_effect=asked.min_effect, sequential=True, metrics=(asked.metric,)
-    )
+    how: dict[str, Any] = {"looks": Looks(options.runs), "sequential": True, "metrics": (asked.metric,)}
+    found = comparisons.contrasts(both, metric=asked.metric, min_effect=asked.min_effect, **how)
     return dict(zip(pairs, found, strict=True))
 
 
@@ -210,7 +222,8 @@ def expected(
     there = [place for place, job in enumerate(jobs) if (job.path / "summary.json").exists()]
     known = [pair for pair in pairs if {*pair} <= {*there}]
     places = {place: number for number, place in enumerate(there)}
-    found = look([jobs[place] for place in there], [(places[a], places[b]) for a, b in known], asked) if known else {}
+    again = [(places[a], places[b]) for a, b in known]
+    found = look([jobs[place] for place in there], again, asked, options) if known else {}
     needed = [seeds_expected(found.get((places.get(a, -1), places.get(b, -1))), len(pairs)) for a, b in pairs]
     fewest = len(jobs[0].config.seeds)
     seeds = None if None in needed else max(fewest, *(number for number in needed if number))
@@ -220,6 +233,7 @@ def expected(
     seconds = sum(len(missing) * cost.seconds(job.config) for job, missing in steps) / max(1, processes)
     about = f"about {count(seeds, 'seed')}" if seeds and seeds <= asked.most else f"more than {asked.most} seeds"
     text = f"{about} of each run until it is decided, at most {asked.most}; {shown_minutes(seconds)}"
+    text += ", if the difference is one sd of it" * (len(known) < len(pairs))
     text += f" for {within}" * (within != seeds)
     return labelled("expected", text), {"expected": {"seeds": seeds, "max_seeds": asked.most, "seconds": seconds}}
 
@@ -229,7 +243,8 @@ def seeds_expected(contrast: Contrast | None, family: int) -> int | None:
 
     Three pairs or more say how large effect and spread are. Otherwise the effect is taken for one sd of the difference.
     """
-    alpha, row = ALPHA / family, contrast.row if contrast else None
+    later, row = contrast is not None and contrast.looked == "later", contrast.row if contrast else None
+    alpha = (LATER if later else ALPHA) / family
     if contrast is None or row is None or row.difference.n < FEWEST:
         return seeds_needed(1.0, 1.0, 0.5, alpha=alpha, later=True)
     sd, effect = max(row.difference.sd or 0.0, contrast.noise), abs(row.difference.mean)
@@ -249,14 +264,16 @@ def shown_minutes(seconds: float) -> str:
 # What is remembered
 
 
-def remembered(jobs: Sequence[Job], most: int, options: Options, directory: Path) -> tuple[tuple[int, ...], int]:
+def remembered(
+    jobs: Sequence[Job], most: int, fewest: int, options: Options, directory: Path
+) -> tuple[tuple[int, ...], int]:
     """Return the seeds of the first look and the lanes, as until.json has them, or as they are now.
 
     A run that is named has more seeds at every look; its first ones are those of until.json. Raises `Refused` for more
     seeds than `most`.
     """
     given = sorted({seed for job in jobs for seed in job.config.seeds})
-    first = in_order(given, max(len(given), min(FIRST, most)))
+    first = in_order(given, max(len(given), fewest))
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         known: Mapping[str, Any] = json.loads(read_file(directory / FILE))
         before, lanes = tuple(map(int, known["first"])), int(known["lanes"])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from dropout_lab.comparison import inference as statistics
 from dropout_lab.comparison.inference import (
     ALPHA,
     FEWEST,
+    LATER,
     Crossed,
     Difference,
     Estimate,
@@ -28,7 +29,7 @@ from dropout_lab.comparison.inference import (
     MoreSeeds,
     Verdict,
 )
-from dropout_lab.comparison.looks import Look, Looks, as_dict, pair
+from dropout_lab.comparison.looks import UNKNOWN, Look, Looks, as_dict
 from dropout_lab.comparison.metrics import METRICS, Values
 from dropout_lab.config.resolve import flatten
 from dropout_lab.errors import Problem, Refused, printable
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 NOT_CONDITIONS = ("name", "seeds", "device")  # the device that was used is in the environment
 MIN_EFFECT = 0.001  # the smallest difference of accuracies that matters, unless one image is more or one is told
+ON_TEST = ("test_accuracy", "test_accuracy_at_best")  # metrics that count test images
 DOMINATES = 4.0  # times that the spread of the differences shrinks without a seed that is flagged
 MUST_AGREE = ("data.validation_fraction", "data.validation_from")
 
@@ -92,6 +94,7 @@ class Contrast:
     looks: tuple[Look, ...] = ()  # at this pair, before this one
     sequential: bool = False  # whether seeds are added until the verdict is decided, as was declared beforehand
     confirms: bool = False  # whether it confirms a choice on fresh seeds
+    steps: Mapping[str, float] = field(default_factory=dict)  # by metric, what one test image is of it
 
     @property
     def common(self) -> tuple[int, ...]:
@@ -120,7 +123,7 @@ class Contrast:
 
         A confirmation is an experiment of its own: a look that had none of its seeds counts only if it confirmed too.
         """
-        counted = (look for look in self.looks if look.metric == self.metric)
+        counted = (look for look in self.looks if look.metric == self.metric or look == UNKNOWN)
         return tuple(
             look for look in counted if not self.confirms or look.confirms or not {*look.seeds}.isdisjoint(self.judged)
         )
@@ -139,11 +142,12 @@ class Contrast:
     def looked(self) -> Looked:
         """How often somebody has looked, which says what interval decides.
 
-        A pair whose first verdict was sequential stays so: it holds at every number of seeds, whatever came after it.
+        A pair whose first verdict was sequential stays so: it holds at every number of seeds, whatever came after it. A
+        pair whose first verdict had a fixed number of seeds has spent most of the error, whatever is declared now.
         """
-        if self.sequential or (self.known and self.known[0].sequential):
+        if self.known[0].sequential if self.known else self.sequential:
             return "sequential"
-        return "first" if self.first_look else "later"
+        return "first" if self.first_look and not self.sequential else "later"
 
     @property
     def fixed_interval(self) -> Interval | None:
@@ -181,8 +185,7 @@ class Contrast:
             return Verdict("none")
         if self.interval is None:  # before the anytime interval has an end
             return Verdict("inconclusive" if self.row.difference.interval else "none")
-        holm = self.adjusted_p is not None and self.adjusted_p < ALPHA if self.looked == "first" else None
-        return self.word(self.interval, clear=holm if self.family > 1 else None)
+        return self.word(self.interval)
 
     @property
     def crossed_verdict(self) -> Verdict:
@@ -190,21 +193,32 @@ class Contrast:
         fit = self.crossed_interval is not None and self.row is not None and self.row.difference.n >= FEWEST
         return self.word(self.crossed_interval) if fit else Verdict("none")
 
-    def word(self, interval: Interval | None, clear: bool | None = None) -> Verdict:
+    def word(self, interval: Interval | None) -> Verdict:
         """Judge an interval of the primary metric; a candidate that diverged more often can only be worse."""
         higher = METRICS[self.metric].higher_is_better
-        found = statistics.verdict(interval, self.min_effect, higher_is_better=higher, clear=clear)
+        found = statistics.verdict(interval, self.min_effect, higher_is_better=higher)
         return Verdict("none") if self.withheld and found.word != "worse" else found
+
+    def on(self, metric: str) -> Contrast:
+        """Return the same pair judged on another metric, by its usual margin and by itself."""
+        if metric == self.metric:
+            return self
+        return replace(self, metric=metric, min_effect=margin(metric, self.steps), adjusted_p=None)
 
     @property
     def dominating(self) -> int | None:
-        """The seed without which the differences lie closer together by far, where there is one: it collapsed."""
+        """The seed without which the differences lie closer together by far, where there is one: it collapsed.
+
+        The others are taken to differ by half an image at least, and by the images' own noise.
+        """
         gains = self.row.per_seed if self.row else {}
-        if len(gains) <= FEWEST:
+        if len(gains) < FEWEST:
             return None
+        least = max(self.noise, self.steps.get(self.metric, 0.0) / 2)
 
         def spread(left_out: int) -> float:
-            return statistics.interval([gain for seed, gain in gains.items() if seed != left_out]).sd or 0.0
+            rest = [gain for seed, gain in gains.items() if seed != left_out]
+            return max(least, statistics.interval(rest).sd or 0.0)
 
         lone = min(gains, key=spread)
         whole = statistics.interval(list(gains.values())).sd or 0.0
@@ -213,7 +227,8 @@ class Contrast:
     def more_seeds(self, effect: float, *, equal: bool = False) -> MoreSeeds:
         """Return how many seeds to add so that the next look answers; see `inference.more_seeds`."""
         assert self.row
-        return statistics.more_seeds(self.row.difference, effect, self.noise, family=self.family, equal=equal)
+        level = (ALPHA if self.looked == "sequential" else LATER) / self.family
+        return statistics.more_seeds(self.row.difference, effect, self.noise, alpha=level, equal=equal)
 
     @property
     def noise(self) -> float:
@@ -296,7 +311,7 @@ def contrasts(
     sides = {path: measure(run, metrics) for path, run in runs.items()}
     hits = {path: right(run) for path, run in runs.items()}
     image = next((1 / len(one) for rights in hits.values() for one in rights.values()), 0.0)
-    steps = {"test_accuracy": image}
+    steps = dict.fromkeys(ON_TEST, image)
     wanted = margin(metric, steps) if min_effect is None else min_effect
     tables = [rows(sides[a.path], sides[b.path], steps) for a, b in pairs]
     looks = looks or Looks(None)
@@ -315,24 +330,27 @@ def contrasts(
             crossed=over_images(hits[a.path], hits[b.path], table.get("test_accuracy")),
             adjusted_p=p,
             family=len(pairs),
-            looks=tuple(looks.at(pair(a, b))),
+            looks=tuple(looks.at(a, b)),
             sequential=sequential,
             confirms=confirms,
+            steps=steps,
         )
         for (a, b), table, p in zip(pairs, tables, holm(tables, metric), strict=True)
     )
 
 
-def remember(found: Comparison, runs: Sequence[Run], looks: Looks) -> dict[str, object]:
-    """Note that the verdicts of a comparison of `runs` are about to be shown, and return all looks at these pairs."""
+def remember(found: Comparison, runs: Sequence[Run], looks: Looks, metrics: Collection[str] = ()) -> dict[str, object]:
+    """Note that the verdicts of a comparison of `runs` are about to be shown, and return all looks at these pairs.
+
+    metrics: others whose verdict is asked for, by a gate.
+    """
     noted: dict[str, object] = {}
     for contrast, run in zip(found.contrasts, runs[1:], strict=True):
-        name = pair(runs[0], run)
-        if len(contrast.judged) >= FEWEST:
-            looks.remember(
-                name, Look(contrast.metric, contrast.judged, contrast.looked == "sequential", contrast.confirms)
-            )
-        noted[contrast.candidate.name] = as_dict(looks.at(name))
+        for judged in (contrast, *(contrast.on(metric) for metric in metrics if metric in contrast.rows)):
+            if len(judged.judged) >= FEWEST:
+                flags = judged.looked == "sequential", judged.confirms
+                looks.remember(runs[0], run, Look(judged.metric, judged.judged, *flags))
+        noted[contrast.candidate.name] = as_dict(looks.at(runs[0], run))
     return noted
 
 

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, cast, get_args
 
-from dropout_lab.comparison.compare import MIN_EFFECT, Comparison, Contrast, unknown_metric
+from dropout_lab.comparison.compare import Comparison, Contrast, unknown_metric
 from dropout_lab.comparison.inference import FEWEST
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.comparison.verdict import judgement, spanned
@@ -49,13 +49,18 @@ class Gate:
         """Return why the gate trips, naming every candidate that trips it, or None."""
         return "; ".join(filter(None, map(self._judge, comparison.contrasts))) or None
 
+    @property
+    def judges(self) -> bool:
+        """Whether the gate asks for a verdict, which is a look."""
+        return self.condition in get_args(Word)
+
     def _judge(self, contrast: Contrast) -> str | None:
         row = contrast.rows.get(self.metric)
         lost = sorted({*contrast.baseline.diverged, *contrast.candidate.diverged, *contrast.missing(self.metric)})
         if row is None or lost:
             where = named_seeds(lost) if lost else "any seed"
             return f"{self._title(contrast)} cannot be judged: no value for {where}"
-        if self.condition in get_args(Word):
+        if self.judges:
             return self._word(contrast)
         if self.condition in get_args(Side):
             return self._level(contrast, row.candidate.mean)
@@ -65,9 +70,7 @@ class Gate:
         return f"{METRICS[self.metric].title} of {contrast.candidate.name}"
 
     def _word(self, contrast: Contrast) -> str | None:
-        if contrast.metric != self.metric:
-            margin = MIN_EFFECT if METRICS[self.metric].unit == "%" else 0.0
-            contrast = replace(contrast, metric=self.metric, min_effect=margin, adjusted_p=None)
+        contrast = contrast.on(self.metric)
         if contrast.rows[self.metric].difference.n < FEWEST:
             return f"{self._title(contrast)} cannot be judged: {judgement(contrast)}"
         return judgement(contrast) if contrast.verdict.word in (self.condition, "none") else None

@@ -222,8 +222,8 @@ def crossed(baseline: NDArray[np.bool_], candidate: NDArray[np.bool_]) -> Crosse
     images = n * float(by_image.var(ddof=1)) if m > 1 else 0.0
     rest = float(np.square(gains - by_seed - by_image + mean).sum()) / ((n - 1) * max(1, m - 1))
     shared = max(images - rest, 0.0)
-    if seeds + shared == 0:
-        seeds = m * (0.5 / m) ** 2  # all equal: half an image, as in `paired`
+    if seeds == 0:
+        seeds = m * (0.5 / m) ** 2  # all seeds equal: half an image, as in `paired`
     df = (seeds + shared) ** 2 / (seeds**2 / (n - 1)) if seeds else math.inf
     seeds_error, images_error = math.sqrt(seeds / (n * m)), math.sqrt(shared / (n * m))
     return Crossed(
@@ -324,16 +324,17 @@ def seeds_needed(
 
 
 def more_seeds(
-    difference: Difference, effect: float, noise: float = 0.0, *, family: int = 1, equal: bool = False
+    difference: Difference, effect: float, noise: float = 0.0, *, alpha: float = LATER, equal: bool = False
 ) -> MoreSeeds:
     """Return how many seeds to add so that the next look answers with 80 % power (`seeds_needed`, a later look).
 
+    `alpha` is the level of that look's interval: `LATER`, or what was declared, shared among a family.
     `noise` is the sd that the test images alone make, which no estimate from few seeds can go below. The range has the
     80 % limits of the spread, for a few seeds tell it badly: from 5 seeds, from 0.7 to 1.9 times.
     """
     sd, df = max(difference.sd or 0.0, noise), difference.df or max(1, difference.n - 1)
     limits = [max(noise, limit) for limit in spread_limits(sd, df)]
-    found = [seeds_needed(limit, effect, alpha=LATER / family, later=True, equal=equal) for limit in limits]
+    found = [seeds_needed(limit, effect, alpha=alpha, later=True, equal=equal) for limit in limits]
     low, high = (None if needed is None else max(1, needed - difference.n) for needed in found)
     return MoreSeeds(low, high)
 
@@ -351,14 +352,12 @@ def verdict(
     margin: float,
     *,
     higher_is_better: bool,
-    clear: bool | None = None,
 ) -> Verdict:
     """Judge an interval against `margin`, the smallest difference that matters (0 or more).
 
     - none: no interval
     - equivalent: it lies wholly inside [-margin, +margin], the ends included, also where it excludes 0
-    - better, worse: it excludes 0 and reaches beyond the margin. `clear` says whether 0 is excluded where another test
-      than the interval decides that (Holm's, over a family). Whether all of it lies beyond the margin is said beside
+    - better, worse: it excludes 0 and reaches beyond the margin; beside it is said whether all of it lies beyond
     - inconclusive: anything else
     """
     if not margin >= 0:
@@ -368,7 +367,7 @@ def verdict(
     low, high = interval
     if -margin <= low and high <= margin:
         return Verdict("equivalent")
-    if (low > 0 or high < 0) if clear is None else clear:
+    if low > 0 or high < 0:
         beyond = low > margin or high < -margin
         return Verdict("better" if (low + high > 0) == higher_is_better else "worse", beyond)
     return Verdict("inconclusive")

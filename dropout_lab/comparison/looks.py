@@ -2,6 +2,8 @@
 
     <runs>/_looks/<pair>.json     one small file for each pair, in the order in which verdicts were printed
 
+<runs> is the runs directory of the command, and also that in which the runs are, if that is another one.
+
 A pair is known by the identities of its two runs and by their data, never by names or places: a run that is renamed or
 trained again to the same bytes is the same experiment, and was looked at before. So the file is in the runs directory
 and not with the comparison, which may be deleted and made anew.
@@ -11,11 +13,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dropout_lab.errors import Failed
+from dropout_lab.runs.find import home
 from dropout_lab.runs.read import Run
 from dropout_lab.storage import as_json, atomic_write, make_directory, read_file, sha256
 
@@ -38,6 +42,9 @@ class Look:
     confirms: bool = False
 
 
+UNKNOWN = Look("", ())  # what stands for looks that cannot be read: somebody looked, at any metric and any seeds
+
+
 def pair(a: Run, b: Run) -> str:
     """Return what a pair of runs is known by, whichever of them is the baseline."""
     identities = sorted((a.summary.identity, b.summary.identity))
@@ -45,44 +52,64 @@ def pair(a: Run, b: Run) -> str:
 
 
 class Looks:
-    """The looks that are remembered in a runs directory; without one, there are none and none is kept.
+    """The looks that are remembered: in a runs directory, and in those where the compared runs are.
 
-    lost: a remark, if a look could not be remembered. A verdict is shown all the same, also on runs of somebody else.
+    So a comparison that is made from elsewhere counts as well. Without a runs directory, there are no looks and none is
+    kept. lost: remarks, if looks could not be read or remembered. A verdict is shown all the same.
     """
 
     def __init__(self, runs: Path | None) -> None:
         self.runs = runs
         self.lost: tuple[str, ...] = ()
 
-    def file(self, name: str) -> Path | None:
-        """Return where the looks at a pair are kept."""
-        return self.runs / FOLDER / f"{name}.json" if self.runs else None
+    def files(self, a: Run, b: Run) -> list[Path]:
+        """Return where the looks at a pair of runs are kept."""
+        if self.runs is None:
+            return []
+        places = dict.fromkeys(place.resolve() for place in (self.runs, home(a.path), home(b.path)))
+        return [place / FOLDER / f"{pair(a, b)}.json" for place in places]
 
-    def at(self, name: str) -> list[Look]:
-        """Return the looks at a pair, first to last; what cannot be read is taken for no look."""
-        file = self.file(name)
-        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
-            found = json.loads(read_file(file))["looks"] if file else []
-            return [
-                Look(
-                    str(look["metric"]),
-                    tuple(map(int, look["seeds"])),
-                    **{flag: look.get(flag) is True for flag in FLAGS},
-                )
-                for look in found
-            ]
-        return []
+    def at(self, a: Run, b: Run) -> list[Look]:
+        """Return the looks at a pair of runs, first to last. A file that cannot be read is a look at unknown seeds."""
+        found: list[Look] = []
+        for file in self.files(a, b):
+            found += _read(file) if os.path.lexists(file) else []
+        return list(dict.fromkeys(found))
 
-    def remember(self, name: str, look: Look) -> None:
-        """Note a look, unless the same one was noted before. What cannot be written is a remark in `lost`."""
-        file, known = self.file(name), self.at(name)
-        if file is None or look in known:
-            return
-        try:
-            make_directory(file.parent)
-            atomic_write(file, as_json(as_dict([*known, look])).encode(), durable=False)
-        except Failed as failed:
-            self.lost = (f"this look is not remembered, and the next verdict may count as a first one: {failed}",)
+    def remember(self, a: Run, b: Run, look: Look) -> None:
+        """Note a look, unless the same one was noted before. What cannot be written anywhere is a remark in `lost`."""
+        failures = []
+        for file in (files := self.files(a, b)):
+            known = _read(file) if os.path.lexists(file) else []
+            if look in known:
+                continue
+            try:
+                if UNKNOWN in known:
+                    file.replace(file.with_suffix(".damaged"))
+                    remark = (
+                        f"{file}: cannot be read and is {file.stem}.damaged now; the verdict counts as a later look"
+                    )
+                    self.lost = (*self.lost, remark)
+                make_directory(file.parent)
+                atomic_write(file, as_json(as_dict([*known, look])).encode(), durable=False)
+            except (Failed, OSError) as failed:
+                failures.append(failed)
+        if failures and len(failures) == len(files):
+            remark = f"this look is not remembered, and the next verdict may count as a first one: {failures[0]}"
+            self.lost = (*self.lost, remark)
+
+
+def _read(file: Path) -> list[Look]:
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+        return [
+            Look(
+                str(look["metric"]),
+                tuple(map(int, look["seeds"])),
+                **{flag: look.get(flag) is True for flag in FLAGS},
+            )
+            for look in json.loads(read_file(file))["looks"]
+        ]
+    return [UNKNOWN]
 
 
 def as_dict(looks: Sequence[Look]) -> dict[str, object]:

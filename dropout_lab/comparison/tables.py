@@ -32,6 +32,8 @@ from dropout_lab.storage import plain
 from dropout_lab.text import Line, Parts, as_text, labelled
 
 SCHEMA_VERSION = 2  # of the JSON; 1 knew no looks and no new images
+FEW = 4  # candidates of whom all is said beside the verdicts
+LABELS = ("seeds", "images", "overfit")
 NARROWEST = 60  # columns of text
 SAME = ("data", "dropout-lab", "torch", "device")  # what the line "same" names; JSON has all
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a cell of text that begins so
@@ -50,19 +52,20 @@ def parts(comparison: Comparison) -> Parts:
     else:
         found += [run_lines(comparison), means(comparison)]
     found += [labelled("verdict", verdict) for verdict in verdicts(comparison)]
-    if len(comparison.contrasts) == 1:
-        found += [labelled(label, text) for label, text in beside(comparison.contrasts[0])]
-    return found
+    return found + [labelled(label, text) for label, text in beside(comparison)]
 
 
-def beside(contrast: Contrast) -> list[tuple[str, str]]:
-    """Return what is said beside the verdict on two runs, each text with its label."""
-    said = {
-        "seeds": advice(contrast),
-        "images": new_images(contrast) or wording.images(contrast),
-        "overfit": overfitting(contrast),
-    }
-    return [(label, text) for label, text in said.items() if text]
+def beside(comparison: Comparison) -> list[tuple[str, str]]:
+    """Return what is said beside the verdicts, each text with its label; of many candidates only JSON and CSV do."""
+    several, found = len(comparison.contrasts) > 1, []
+    for contrast in comparison.contrasts if len(comparison.contrasts) <= FEW else ():
+        said = {
+            "seeds": advice(contrast),
+            "images": new_images(contrast) or wording.images(contrast),
+            "overfit": overfitting(contrast),
+        }
+        found += [(label, f"{contrast.candidate.name}: " * several + text) for label, text in said.items() if text]
+    return sorted(found, key=lambda one: LABELS.index(one[0]))
 
 
 def to_csv(comparison: Comparison) -> str:
@@ -184,7 +187,9 @@ def csv_record(contrast: Contrast, key: str) -> dict[str, object]:
     """Return one row by column; None where there is nothing to say."""
     row, primary = contrast.rows.get(key), key == contrast.metric
     before, after, difference = (row.baseline, row.candidate, row.difference) if row else (None, None, None)
-    low, high = difference.interval if difference and difference.interval else (None, None)
+    bounds = contrast.interval if primary else difference.interval if difference else None
+    fixed, crossed = contrast.fixed_interval if primary else None, contrast.crossed_interval if primary else None
+    margin = contrast.more_seeds(contrast.min_effect) if primary and row and advice(contrast) else None
     return {
         "baseline": contrast.baseline.name,
         "candidate": contrast.candidate.name,
@@ -198,13 +203,25 @@ def csv_record(contrast: Contrast, key: str) -> dict[str, object]:
         "candidate_sd": after and after.sd,
         "difference": difference and difference.mean,
         "difference_sd": difference and difference.sd,
-        "low": low,
-        "high": high,
+        **ends("", bounds),
         "p": difference and difference.p,
         "holm_p": contrast.adjusted_p if primary else None,
         "verdict": contrast.verdict.word if primary else None,
+        "beyond_margin": contrast.verdict.beyond_margin if primary else None,
+        "looked": contrast.looked if primary else None,
+        **ends("fixed_", fixed),
+        "new_images_verdict": contrast.crossed_verdict.word if primary else None,
+        **ends("new_images_", crossed),
+        "more_seeds_low": margin and margin.low,
+        "more_seeds_high": margin and margin.high,
         "differs": differences(contrast),
     }
+
+
+def ends(prefix: str, bounds: Interval | None) -> dict[str, float | None]:
+    """Return the two columns of an interval."""
+    low, high = bounds or (None, None)
+    return {f"{prefix}low": low, f"{prefix}high": high}
 
 
 def csv_cell(value: object) -> object:

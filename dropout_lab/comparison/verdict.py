@@ -27,12 +27,15 @@ def verdicts(comparison: Comparison) -> list[str]:
 
 def sentence(contrast: Contrast) -> str:
     """Return the verdict on the primary metric, or why there is none, and which diverged seeds it leaves out."""
+    said = judgement(contrast)
+    if "diverged" in said:
+        return said
     left_out = [
         f"{len(side.diverged)} of {count(len(side.seeds), 'seed')} of {side.name} diverged and left out"
         for side in (contrast.baseline, contrast.candidate)
         if side.diverged
     ]
-    return "; ".join([judgement(contrast), *left_out])
+    return "; ".join([said, *left_out])
 
 
 def judgement(contrast: Contrast) -> str:
@@ -86,9 +89,11 @@ def looked(contrast: Contrast) -> str:
     """Return what earlier looks at this pair make of the verdict; "" for the first look."""
     if contrast.looked == "sequential":
         return f"; {LEVEL_SHOWN}, whenever you stop"
-    if contrast.first_look:
+    if contrast.looked == "first":
         return ""
-    n, earlier = len(contrast.judged), ", ".join(dict.fromkeys(str(len(look.seeds)) for look in contrast.before))
+    n, seen = len(contrast.judged), dict.fromkeys(len(look.seeds) for look in contrast.before)
+    earlier = ", ".join(str(number) if number else "an unknown number of" for number in seen) + " seeds"
+    earlier = earlier if seen else f"{count(n, 'seed')}, a number that was fixed"
     fixed = f"{spanned(contrast.metric, contrast.fixed_interval)} " if contrast.fixed_interval else ""
     return (
         f"; {fixed}had {count(n, 'seed')} been fixed beforehand, but it was compared before at {earlier}, so this "
@@ -140,13 +145,11 @@ def new_images(contrast: Contrast) -> str:
     said = f"on new images too: {contrast.crossed_verdict.phrase}{span}"
     parts = metric.shown(crossed.seeds_error), metric.shown_difference(crossed.images_error)
     said += f"; standard error {parts[0]} from the seeds, {parts[1]} from the images"
-    needed = crossed.images_needed(contrast.min_effect)
-    if contrast.crossed_verdict.word == "inconclusive" and crossed.images_half > contrast.min_effect and needed:
-        alone = metric.shown_difference(crossed.images_half)
-        said += (
-            f". The {crossed.images:,} images alone leave ±{alone}, more than the margin: no number of seeds will do"
-        )
-        said += f", about {rounded(needed):,} test images would"
+    half, needed = crossed.images_half, crossed.images_needed(contrast.min_effect)
+    endless = contrast.word((crossed.mean - half, crossed.mean + half))
+    if contrast.crossed_verdict.word == endless.word == "inconclusive" and needed:
+        said += f". The {crossed.images:,} images alone leave ±{metric.shown_difference(half)}: no number of seeds will"
+        said += f" do, and about {rounded(needed):,} test images would leave no more than the margin"
     return said
 
 
@@ -220,12 +223,6 @@ def notes(comparison: Comparison) -> Iterator[str]:
         name = contrast.candidate.name
         if keys := ", ".join(key for key in contrast.beside if key not in comparison.tuned):
             yield f"{name} differs in {keys}: the differences below are not the effect of dropout alone"
-        if contrast.sequential and (fixed := [look for look in contrast.known if not look.sequential]):
-            numbers = ", ".join(dict.fromkeys(str(len(look.seeds)) for look in fixed))
-            yield (
-                f"{name}: compared before at {numbers} seeds, as if their number had been fixed; the interval of this "
-                "verdict holds whenever you stop"
-            )
         if not contrast.common:
             yield f"{name} has no seed in common with {contrast.baseline.name}: Welch's interval of independent seeds"
         if (seed := contrast.dominating) is not None and contrast.row:

@@ -95,7 +95,7 @@ def _verdict(comparison: Comparison | None, refused: Sequence[Problem], gathered
     return {
         "chosen": [f"Sweep {table.sweep.name}: {said}" for table in gathered.sweeps if (said := sentence(table))],
         "verdicts": list(zip(words, verdicts(comparison), strict=True)) if comparison else [],
-        "beside": beside(contrasts[0]) if len(contrasts) == 1 else [],
+        "beside": beside(comparison) if comparison else [],
         "notes": list(notes(comparison)) if comparison else [],
         "alone": not (comparison or refused or gathered.sweeps),
         "baseline": gathered.compared[0].name if refused else None,

@@ -22,6 +22,11 @@ def is_sweep(path: Path) -> bool:
     return os.path.isfile(path / "sweep.yaml")
 
 
+def home(path: Path) -> Path:
+    """Return the runs directory in which a run is, alone or in a sweep."""
+    return path.parent.parent if is_sweep(path.parent) else path.parent
+
+
 def named(directory: Path) -> list[Path]:
     """Return the entries of `directory` that a run may be called like; links are left out."""
     return [path for path in directory.glob("*") if RUN_NAME.fullmatch(path.name) and not path.is_symlink()]

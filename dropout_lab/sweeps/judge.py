@@ -12,9 +12,9 @@ from typing import Any
 from dropout_lab.comparison import inference as statistics
 from dropout_lab.comparison.compare import Contrast, contrasts, other_data, unlike
 from dropout_lab.comparison.inference import Difference, Estimate
-from dropout_lab.comparison.looks import Look, Looks, pair
+from dropout_lab.comparison.looks import Look, Looks
 from dropout_lab.comparison.metrics import METRICS, Metric
-from dropout_lab.comparison.verdict import changed, shown_p
+from dropout_lab.comparison.verdict import changed, new_images, shown_p
 from dropout_lab.config.resolve import flatten
 from dropout_lab.config.strict_yaml import written
 from dropout_lab.errors import Refused
@@ -155,7 +155,7 @@ def remember(table: SweepTable, runs: Mapping[str, Run], looks: Looks) -> None:
         base = runs.get(line.member.baseline or "")
         if line.contrast and line.run and base and len(line.contrast.judged) >= statistics.FEWEST:
             declared = line.contrast.looked == "sequential"
-            looks.remember(pair(base, line.run), Look(PRIMARY_KEY, line.contrast.judged, declared))
+            looks.remember(base, line.run, Look(PRIMARY_KEY, line.contrast.judged, declared))
 
 
 def _line(member: Member, run: Run | None, contrast: Contrast | None) -> Line:
@@ -212,6 +212,8 @@ def parts(result: SweepTable, *, marks: bool = False) -> Parts:
     if result.chosen and result.chosen.test:
         name, test = result.chosen.member.name, result.chosen.test
         found.append(labelled("chosen", f"on validation (>): {name}; its test accuracy is {_mean(test)} %"))
+        if result.chosen.contrast and (said := new_images(result.chosen.contrast)):
+            found.append(labelled("images", f"{name}: {said}"))
     if result.fair:
         found.append(labelled("each best", fair_sentence(result.fair)))
     if cells := result.grid:

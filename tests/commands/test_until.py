@@ -107,7 +107,7 @@ def test_an_earlier_fixed_look_is_said(pair: Lab) -> None:
     assert pair("compare base.yaml same.yaml --seeds 5").code == 0
     outcome = pair("compare base.yaml same.yaml --until-decided --max-seeds 6")
     said = " ".join(outcome.out.split())
-    assert "compared before at 5 seeds, as if their number had been fixed" in said
+    assert "compared before at 5 seeds, so this interval holds whenever you stop" in said
     assert "not decided (at most 6)" in said
     gate = pair("compare base.yaml same.yaml --until-decided --max-seeds 6 --fail-if inconclusive")
     assert gate.code == 3
@@ -141,7 +141,7 @@ def test_a_sweep_is_a_race(pair: Lab) -> None:
     ends = {name: len(seeds_of(pair.runs / "race" / name)) for name in ("rate-0", "rate-0.001", "rate-0.99")}
     assert ends["rate-0"] == ends["rate-0.001"] == 14 > ends["rate-0.99"] >= 5
     said = " ".join(outcome.out.split())
-    assert f"narrowed rate-0.99: 5: no end, {ends['rate-0.99']}:" in said or "narrowed rate-0.99: 5:" in said
+    assert "narrowed rate-0.99: 6:" in said
     assert "14 ok" in said and f"{ends['rate-0.99']} ok" in said and "intervals hold whenever you stop" in said
     before = pair.tree()
     found = json.loads(pair(line + " --json").out)
@@ -156,9 +156,10 @@ def test_a_sweep_is_a_race(pair: Lab) -> None:
     ("line", "reason"),
     [
         ("compare base.yaml much.yaml --max-seeds 9", "--max-seeds: must be left out without --until-decided (got 9)"),
-        ("compare base.yaml much.yaml --until-decided --max-seeds 1", "--max-seeds: must be a whole number from 2"),
-        ("compare base.yaml much.yaml --until-decided --max-seeds 1001", "from 2 to 1000 (got 1001)"),
+        ("compare base.yaml much.yaml --until-decided --max-seeds 1", "--max-seeds: must be a whole number from 5"),
+        ("compare base.yaml much.yaml --until-decided --max-seeds 1001", "from 5 to 1000 (got 1001)"),
         ("compare base.yaml much.yaml --until-decided --seeds 9 --max-seeds 8", "must be 9 or more, the seeds that"),
+        ("sweep base.yaml --rates 0.2,0.5 --until-decided --max-seeds 5", "must be 6 or more: with fewer seeds no"),
         ("compare base.yaml much.yaml --until-decided --smoke", "--until-decided: must be left out of a smoke run"),
         ("sweep base.yaml --rates 0.5 --no-baseline --until-decided", "--until-decided: needs a run and its baseline"),
         ("sweep base.yaml --rates 0.5 --until-decided --max-seeds x", "--max-seeds: "),
@@ -174,7 +175,7 @@ def test_what_cannot_be_meant_is_refused(line: str, reason: str, pair: Lab) -> N
 def test_python_does_the_same(pair: Lab) -> None:
     found = dropout_lab.compare("base.yaml", "much.yaml", until_decided=True, max_seeds=40)
     assert found.contrasts[0].sequential and found.contrasts[0].verdict.word == "worse"
-    with pytest.raises(Refused, match="from 2 to 1000"):
+    with pytest.raises(Refused, match="from 5 to 1000"):
         dropout_lab.sweep("base.yaml", [0.5], until_decided=True, max_seeds=0)
 
 

@@ -10,7 +10,7 @@ from comparable import write_run
 
 from dropout_lab.comparison import inference as statistics
 from dropout_lab.comparison import verdict as wording
-from dropout_lab.comparison.compare import Comparison, Contrast, compare
+from dropout_lab.comparison.compare import Comparison, Contrast, compare, remember
 from dropout_lab.comparison.inference import paired
 from dropout_lab.comparison.looks import FOLDER, Look, Looks, pair
 from dropout_lab.comparison.tables import to_json_dict, to_text
@@ -29,7 +29,7 @@ def runs(tmp_path: Path) -> tuple[Run, Run]:
 def look(runs: tuple[Run, Run], n: int, looks: Looks, metric: str = "test_accuracy") -> Contrast:
     """Compare the first n seeds, and remember it as the commands do."""
     (contrast,) = compare([run.only(range(n)) for run in runs], metric=metric, looks=looks).contrasts
-    looks.remember(pair(*runs), Look(metric, contrast.judged))
+    looks.remember(*runs, Look(metric, contrast.judged))
     return contrast
 
 
@@ -51,7 +51,7 @@ def test_the_same_seeds_again_are_no_new_look(runs: tuple[Run, Run], tmp_path: P
     looks = Looks(tmp_path)
     once, again = look(runs, 5, looks), look(runs, 5, looks)
     assert again.first_look and again.verdict == once.verdict and again.interval == once.interval
-    assert looks.at(pair(*runs)) == [Look("test_accuracy", (0, 1, 2, 3, 4))]
+    assert looks.at(*runs) == [Look("test_accuracy", (0, 1, 2, 3, 4))]
     look(runs, 8, looks)
     assert look(runs, 5, looks).first_look, "what was seen first was seen with these seeds"
     assert not look(runs, 6, looks).first_look
@@ -74,7 +74,7 @@ def test_a_confirmation_on_fresh_seeds_is_an_experiment_of_its_own(runs: tuple[R
         return contrast
 
     assert confirmed(3, 4, 5).looked == "first" and confirmed(2, 3, 4).looked == "later"
-    looks.remember(pair(*runs), Look("test_accuracy", (3, 4, 5), confirms=True))
+    looks.remember(*runs, Look("test_accuracy", (3, 4, 5), confirms=True))
     assert confirmed(3, 4, 5).looked == "first", "the same again is no new look"
     assert confirmed(6, 7).looked == "later", "what did not confirm is not tried again on other seeds"
     assert look(runs, 8, looks).looked == "later"
@@ -109,14 +109,48 @@ def test_without_a_place_nothing_is_remembered(runs: tuple[Run, Run]) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"looks": 5}', '{"looks": [{"metric": "x"}]}', "[" * 9999])
-def test_what_cannot_be_read_is_no_look(content: str, runs: tuple[Run, Run], tmp_path: Path) -> None:
+def test_looks_that_cannot_be_read_count_and_are_kept_aside(
+    content: str, runs: tuple[Run, Run], tmp_path: Path
+) -> None:
+    """Somebody looked, and nobody knows how often: the interval is one that holds at every number of seeds."""
     looks = Looks(tmp_path)
-    file = looks.file(pair(*runs))
-    assert file
+    (file,) = looks.files(*runs)
     file.parent.mkdir()
     file.write_text(content)
-    assert looks.at(pair(*runs)) == [] and look(runs, 5, looks).first_look
-    assert file.parent.name == FOLDER and looks.at(pair(*runs))
+    contrast = look(runs, 5, looks)
+    assert contrast.looked == "later" and "compared before at an unknown number of seeds" in wording.sentence(contrast)
+    assert file.parent.name == FOLDER and file.with_suffix(".damaged").read_text() == content
+    assert len(looks.lost) == 1 and "cannot be read" in looks.lost[0]
+    assert look(runs, 5, Looks(tmp_path)).looked == "later", "also the next time"
+
+
+def test_looks_from_another_runs_directory_count(runs: tuple[Run, Run], tmp_path: Path) -> None:
+    """They are kept where the runs are, too; a run of a sweep is in the directory of its sweep."""
+    elsewhere = Looks(tmp_path / "elsewhere")
+    look(runs, 5, elsewhere)
+    assert look(runs, 8, Looks(tmp_path)).looked == "later"
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s/sweep.yaml").write_text("")
+    a, b = write_run(tmp_path / "s", "a", BEFORE, rate=0.1), write_run(tmp_path / "s", "b", BEFORE, rate=0.2)
+    assert elsewhere.files(a, b)[1:] == Looks(tmp_path).files(a, b)
+
+
+def test_a_fixed_look_is_not_taken_back_by_a_declaration(runs: tuple[Run, Run], tmp_path: Path) -> None:
+    looks = Looks(tmp_path)
+    look(runs, 5, looks)
+    (contrast,) = compare(list(runs), looks=looks, sequential=True).contrasts
+    assert contrast.looked == "later" and contrast.interval == contrast.rows["test_accuracy"].difference.anytime(0.02)
+    (same,) = compare([run.only(range(5)) for run in runs], looks=looks, sequential=True).contrasts
+    assert same.looked == "later" and "a number that was fixed" in wording.sentence(same)
+
+
+def test_a_verdict_that_a_gate_asks_for_is_a_look(runs: tuple[Run, Run], tmp_path: Path) -> None:
+    looks = Looks(tmp_path)
+    five = [run.only(range(5)) for run in runs]
+    remember(compare(five, looks=looks), five, looks, ["test_loss"])
+    assert {known.metric for known in looks.at(*runs)} == {"test_accuracy", "test_loss"}
+    (contrast,) = compare(list(runs), looks=looks).contrasts
+    assert contrast.on("test_loss").looked == "later" and contrast.on("val_loss").looked == "first"
 
 
 def test_whoever_declared_it_has_the_anytime_interval_at_once(runs: tuple[Run, Run]) -> None:

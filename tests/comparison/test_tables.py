@@ -35,7 +35,7 @@ test loss           .0250 ±.0016  .0286 ±.0011  +.0036  [+.0025, +.0047]  <.00
 val accuracy %       96.00 ±0.00   96.00 ±0.00   +0.00         all equal      -  5
 val loss            .3200 ±.0158  .2300 ±.0158  -.0900         all equal      -  5
 best val loss       .2000 ±.0000  .2000 ±.0000  +.0000         all equal      -  5
-test acc. (best) %   95.50 ±0.00   95.50 ±0.00   +0.00         all equal      -  5
+test acc. (best) %   95.50 ±0.00   95.50 ±0.00   +0.00    [-0.06, +0.06]  1.000  5
 test loss (best)    .1500 ±.0000  .1500 ±.0000  +.0000         all equal      -  5
 gap (clean)         .2200 ±.0158  .1300 ±.0158  -.0900         all equal      -  5
 overfitting         .1200 ±.0158  .0300 ±.0158  -.0900         all equal      -  5
@@ -76,7 +76,7 @@ test loss           [+.0025, +.0047]  <.001  5
 val accuracy %             all equal      -  5
 val loss                   all equal      -  5
 best val loss              all equal      -  5
-test acc. (best) %         all equal      -  5
+test acc. (best) %    [-0.06, +0.06]  1.000  5
 test loss (best)           all equal      -  5
 gap (clean)                all equal      -  5
 overfitting                all equal      -  5
@@ -145,7 +145,15 @@ verdict   mnist-dropout-0.2: if trained again, on these 1,000 test images: dropo
 verdict   mnist-dropout-0.3: if trained again, on these 1,000 test images: mnist-dropout-0.3 is
           worse by 0.27 to 0.45 pp on test accuracy (margin 0.10 pp)
 verdict   mnist-dropout-0.4: if trained again, on these 1,000 test images: dropout.rate 0.4 is worse
-          by 0.36 to 0.60 pp on test accuracy (margin 0.10 pp)"""
+          by 0.36 to 0.60 pp on test accuracy (margin 0.10 pp)
+images    mnist-dropout-0.1: on new images too: worse, perhaps by less than the margin, -0.20 to
+          -0.00 pp; standard error 0.02 from the seeds, 0.00 pp from the images
+images    mnist-dropout-0.2: on new images too: worse, perhaps by less than the margin, -0.44 to
+          -0.04 pp; standard error 0.02 from the seeds, 0.08 pp from the images
+images    mnist-dropout-0.3: on new images too: worse, perhaps by less than the margin, -0.67 to
+          -0.05 pp; standard error 0.02 from the seeds, 0.12 pp from the images
+images    mnist-dropout-0.4: on new images too: worse, perhaps by less than the margin, -0.88 to
+          -0.08 pp; standard error 0.04 from the seeds, 0.16 pp from the images"""
 
 
 @pytest.fixture
@@ -257,7 +265,12 @@ def test_csv_has_a_row_for_every_candidate_and_metric(several: list[Run]) -> Non
     assert (first["unit"], first["n"], first["verdict"], first["paired"]) == ("fraction", "5", "worse", "True")
     assert float(first["difference"]) == row.difference.mean  # a negative number stays a number
     assert first["difference"].startswith("-0.001")
-    assert (float(first["low"]), float(first["high"])) == row.difference.interval
+    contrast = comparison.contrasts[0]
+    assert (float(first["low"]), float(first["high"])) == contrast.interval != row.difference.interval
+    assert (float(first["fixed_low"]), float(first["fixed_high"])) == contrast.fixed_interval
+    assert (float(first["new_images_low"]), float(first["new_images_high"])) == contrast.crossed_interval
+    assert (first["looked"], first["beyond_margin"], first["more_seeds_low"]) == ("first", "False", "")
+    assert first["new_images_verdict"] == contrast.crossed_verdict.word and rows[1]["new_images_verdict"] == ""
     assert float(first["holm_p"]) == comparison.contrasts[0].adjusted_p
     assert (rows[2]["metric"], rows[2]["low"], rows[2]["p"], rows[2]["verdict"]) == ("val_accuracy", "", "", "")
 
