@@ -79,11 +79,14 @@ def _advised(start: int, margin: float, sd: float, trials: int = 20_000) -> floa
 def declared(batch: int = 5) -> None:
     """Print the mean number of seeds until an effect is found in batches, beside a fixed design; and false alarms."""
     for effect in (0.5, 1.0, 2.0):
-        stopped = _stopped(effect, batch, 200)
-        mean, fixed = np.minimum(stopped, 200).mean(), seeds_needed(1.0, effect)
+        stopped = _stopped(effect, batch, MOST)
+        mean, fixed = np.minimum(stopped, MOST).mean(), seeds_needed(1.0, effect)
+        still = 100 * np.isinf(stopped).mean()
         print(
-            f"effect of {effect:g} sd: {mean:.1f} seeds on average in batches of {batch}; {fixed} if fixed beforehand"
+            f"effect of {effect:g} sd: {mean:.1f} seeds on average in batches of {batch}; {fixed} if fixed beforehand",
+            end="",
         )
+        print(f"; {still:.0f} % not decided at {MOST}")
     for size in (1, 5, 8):
         alarms = 100 * np.isfinite(_stopped(0.0, size, MOST)).mean()
         print(f"equal methods, batches of {size}: {alarms:.2f} % told apart up to {MOST} seeds")
@@ -92,7 +95,7 @@ def declared(batch: int = 5) -> None:
 def _stopped(effect: float, batch: int, most: int) -> np.ndarray:
     values = np.random.default_rng(3).normal(effect, 1, (20_000, most))
     stopped = np.full(len(values), math.inf)
-    for n in range(most - most % batch, 2, -batch):
+    for n in sorted({most, *range(batch, most, batch)} - {1, 2}, reverse=True):
         part = values[:, :n]
         half = anytime_factor(n, 0.05) * part.std(1, ddof=1) / math.sqrt(n)
         stopped[np.abs(part.mean(1)) > half] = n

@@ -140,10 +140,11 @@ def _seen(found: Planned) -> str:
 def table(found: Planned) -> list[Line]:
     """Return a line for each effect: the seeds that find it, their range, and the seeds that show equivalence."""
     shown = METRICS[found.power.metric].shown_difference
+    marks = {found.power.margin: " (margin)", abs(found.power.mean): " (seen)"}
     lines: list[Line] = [("effect", "seeds", "range", "as good")]
     for one in found.power.needed:
         span = f"{_seeds(one.low)} to {_seeds(one.high)}"
-        lines.append((shown(one.effect), _seeds(one.seeds), span, _seeds(one.equal)))
+        lines.append((shown(one.effect) + marks.get(one.effect, ""), _seeds(one.seeds), span, _seeds(one.equal)))
     return lines
 
 

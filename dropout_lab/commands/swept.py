@@ -14,7 +14,7 @@ from dropout_lab.errors import Problem, Refused
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.find import is_sweep
 from dropout_lab.runs.job import Job
-from dropout_lab.storage import atomic_write, make_directory, remove
+from dropout_lab.storage import as_json, atomic_write, make_directory, remove
 from dropout_lab.sweeps import judge as judging
 from dropout_lab.sweeps.files import PICTURE, TABLE, write_sweep
 from dropout_lab.sweeps.judge import SweepTable
@@ -47,7 +47,7 @@ def judge_sweep(
     loaded = {member.name: runs.load(directory / member.name).only(member.config.seeds) for member in members}
     looks = Looks(options.runs)
     table = judging.judge(sweep, loaded, looks, sequential=sequential)
-    judging.remember(table, loaded, looks)
+    remembered = judging.remember(table, loaded, looks)
     place = out or directory
 
     def files() -> None:
@@ -56,6 +56,7 @@ def judge_sweep(
         else:
             write_sweep(directory, sweep.to_yaml())
         remove(place / PICTURE)  # so that none stays beside another table where no picture can be drawn
+        atomic_write(place / "looks.json", as_json(remembered).encode(), durable=False)
         atomic_write(place / TABLE, judging.to_csv(table).encode())
 
     lost = unwritten(place / TABLE, files)

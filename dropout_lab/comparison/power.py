@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dropout_lab.comparison.compare import Contrast
 from dropout_lab.comparison.inference import ALPHA, FEWEST, detection_power, seeds_needed, spread_limits, t_quantile
 
-EFFECTS = (0.25, 0.5, 1.0, 2.0, 4.0)  # in margins, where no effect is named
+EFFECTS = (0.5, 1.0, 2.0, 4.0, 8.0)  # in margins, where no effect is named
 SEEDS = (3, 5, 8, 10, 15, 20, 30, 50, 64, 100)
 
 
@@ -28,13 +28,18 @@ class Needed:
 
 @dataclass(frozen=True)
 class Power:
-    """What the seeds at hand say of seeds to come. sd: of the paired difference, no less than the images' own noise."""
+    """What the seeds at hand say of seeds to come. sd: of the paired difference, no less than the images' own noise.
+
+    margin: the smallest difference that matters; mean: the difference that was seen.
+    """
 
     metric: str
     seeds: int
     sd: float
     limits: tuple[float, float]
     noise: float
+    margin: float
+    mean: float
     needed: tuple[Needed, ...]
 
     def curve(self, effect: float, seeds: Sequence[int] = SEEDS) -> list[float]:
@@ -60,4 +65,13 @@ def power(contrast: Contrast, effects: Sequence[float] = ()) -> Power:
         seeds, fewest, most = (seeds_needed(spread, effect) for spread in (sd, max(noise, low), high))
         return Needed(effect, seeds, fewest, most, equal=seeds_needed(sd, effect, equal=True))
 
-    return Power(contrast.metric, row.difference.n, sd, (max(noise, low), high), noise, tuple(map(needed, wanted)))
+    return Power(
+        contrast.metric,
+        row.difference.n,
+        sd,
+        (max(noise, low), high),
+        noise,
+        contrast.min_effect,
+        row.difference.mean,
+        tuple(map(needed, wanted)),
+    )

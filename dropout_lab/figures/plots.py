@@ -452,7 +452,8 @@ def _points(axis: Axes, drawn: Sequence[Point], measure: str, listed: bool, marg
     if measure == "difference" and margin:
         entries[f"margin ±{margin:.2f} pp"] = band(-margin, margin, color=ink, alpha=0.15, linewidth=0)
     elif reference and measure != "difference":
-        band(low[plain[0]], high[plain[0]], color=grey, alpha=0.12, linewidth=0)
+        shade = band(low[plain[0]], high[plain[0]], color=grey, alpha=0.12, linewidth=0)
+        entries["interval of the baseline"] = shade
     axis.errorbar(*turned(places, mean), fmt="none", ecolor=ink, elinewidth=1.4, **bars)
     form = "o" if listed else "o-"
     (entries["mean and interval"],) = axis.plot(*turned(places, mean), form, color=ink, linewidth=1)

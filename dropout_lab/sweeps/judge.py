@@ -12,7 +12,7 @@ from typing import Any
 from dropout_lab.comparison import inference as statistics
 from dropout_lab.comparison.compare import Contrast, contrasts, other_data, unlike
 from dropout_lab.comparison.inference import Difference, Estimate
-from dropout_lab.comparison.looks import Look, Looks
+from dropout_lab.comparison.looks import Look, Looks, as_dict
 from dropout_lab.comparison.metrics import METRICS, Metric
 from dropout_lab.comparison.verdict import changed, new_images, shown_p
 from dropout_lab.config.resolve import flatten
@@ -149,13 +149,17 @@ def _fair(lines: Sequence[Line]) -> Fair | None:
     return Fair(base, chosen, contrast)
 
 
-def remember(table: SweepTable, runs: Mapping[str, Run], looks: Looks) -> None:
-    """Note in `looks` that the verdicts of the table are about to be shown."""
+def remember(table: SweepTable, runs: Mapping[str, Run], looks: Looks) -> dict[str, object]:
+    """Note in `looks` that the verdicts of the table are about to be shown, and return all looks at these pairs."""
+    noted: dict[str, object] = {}
     for line in table.lines:
         base = runs.get(line.member.baseline or "")
-        if line.contrast and line.run and base and len(line.contrast.judged) >= statistics.FEWEST:
-            declared = line.contrast.looked == "sequential"
-            looks.remember(base, line.run, Look(PRIMARY_KEY, line.contrast.judged, declared))
+        if line.contrast and line.run and base:
+            if len(line.contrast.judged) >= statistics.FEWEST:
+                declared = line.contrast.looked == "sequential"
+                looks.remember(base, line.run, Look(PRIMARY_KEY, line.contrast.judged, declared))
+            noted[line.member.name] = as_dict(looks.at(base, line.run))
+    return noted
 
 
 def _line(member: Member, run: Run | None, contrast: Contrast | None) -> Line:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SCHEMA_VERSION = 1
+TOLD = 0.01  # a stream that makes less of the spread is not worth a sentence
 PAIRS = 10  # the number of pairs whose worth is said, as an example
 
 
@@ -92,6 +93,7 @@ def parts(found: Variance) -> Parts:
     ]
     after = [
         labelled("x", "what only the combination of streams makes, beyond what each makes alone"),
+        labelled("share", "of all parts; a part that is estimated below zero is shown as 0"),
         *(labelled("fixing", text) for spread in found.spreads if (text := _fixing(spread, found.metric))),
         *(labelled("pairing", text) for spread in found.spreads if (text := _pairing(spread))),
     ]
@@ -107,7 +109,7 @@ def table(found: Variance) -> list[Line]:
         by_streams = {part.streams: part for part in _parts(spread)}
         cells = [_cells(by_streams.get(streams), found.metric) for streams in sets]
         assert spread.components
-        whole = (METRICS[found.metric].shown(spread.components.total), "", "100 %")
+        whole = (METRICS[found.metric].shown(spread.components.total), "", "")
         for line, (sd, interval, share) in zip(lines, [("sd", "95% CI", "share"), *cells, whole], strict=True):
             line += [f"{sd} {interval}".rstrip()] if len(shown) > 1 else [sd, interval, share]
         if len(shown) > 1:
@@ -149,6 +151,8 @@ def _fixing(spread: Spread, metric: str) -> str:
     if not found or not found.total or len(spread.arm.streams) < 2:
         return ""
     most = max((found.alone(stream) for stream in spread.arm.streams), key=lambda part: part.sd)
+    if most.share < TOLD:
+        return ""
     left = METRICS[metric].shown_difference(found.total * math.sqrt(1 - most.share))
     of = f"{spread.label}: " * bool(spread.label)
     return f"{of}with the seed of {most.streams[0]} fixed, an sd of {left} is left of {_shown(found, metric)}"
