@@ -321,6 +321,27 @@ GUARDS = {
         "or look.confirms",
         "test_looks.py::experiment_of_its_own",
     ),
+    "looks that cannot be read count": Guard(
+        "comparison/looks", "    return [UNKNOWN]", "    return []", "test_looks.py::kept_aside"
+    ),
+    "looks from elsewhere count": Guard(
+        "comparison/looks",
+        "(self.runs, home(a.path), home(b.path))",
+        "(self.runs,)",
+        "test_looks.py::another_runs_directory",
+    ),
+    "a declaration does not take a look back": Guard(
+        "comparison/compare",
+        "if self.known[0].sequential if self.known else self.sequential:",
+        "if self.sequential or (self.known and self.known[0].sequential):",
+        "test_looks.py::taken_back",
+    ),
+    "a gate's verdict is a look": Guard(
+        "comparison/compare",
+        "(contrast, *(contrast.on(metric) for metric in metrics if metric in contrast.rows))",
+        "(contrast,)",
+        "test_looks.py::gate_asks",
+    ),
     "event files are read in the order in which they were begun": Guard(
         "commands/tracking",
         "time.sleep(0.05)",
@@ -696,8 +717,8 @@ GUARDS = {
     ),
     "a look that is lost costs no verdict": Guard(
         "comparison/looks",
-        "        except Failed as failed:",
-        "        except ZeroDivisionError as failed:",
+        "            except (Failed, OSError) as failed:",
+        "            except ZeroDivisionError as failed:",
         "test_read_only.py::look_that_is_not",
     ),
     "a lost look is said by compare and sweep": Guard(

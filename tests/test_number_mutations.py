@@ -624,9 +624,6 @@ NUMBERS = {
         "-margin < low and high < margin",
         "test_inference.py::interval_and_margin",
     ),
-    "p must be below 0.05": Guard(
-        "comparison/", "adjusted_p < ALPHA", "adjusted_p <= ALPHA", "test_comparison.py::holms_p_is_below"
-    ),
     "three seeds at least": Guard("comparison/", "FEWEST = 3", "FEWEST = 2", "test_comparison.py::verdict_in_words"),
     "power grows with the root of n": Guard(
         "comparison/", "effect * math.sqrt(n)", "effect * math.sqrt(n - 1)", "test_inference.py::power_is_scipys"

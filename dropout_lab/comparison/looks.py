@@ -66,8 +66,10 @@ class Looks:
         """Return where the looks at a pair of runs are kept."""
         if self.runs is None:
             return []
-        places = dict.fromkeys(place.resolve() for place in (self.runs, home(a.path), home(b.path)))
-        return [place / FOLDER / f"{pair(a, b)}.json" for place in places]
+        places: dict[Path, Path] = {}
+        for place in (self.runs, home(a.path), home(b.path)):
+            places.setdefault(place.resolve(), place)
+        return [place / FOLDER / f"{pair(a, b)}.json" for place in places.values()]
 
     def at(self, a: Run, b: Run) -> list[Look]:
         """Return the looks at a pair of runs, first to last. A file that cannot be read is a look at unknown seeds."""

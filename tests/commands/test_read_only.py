@@ -17,7 +17,7 @@ SWEEP = "sweep tiny.yaml --rates 0.2 --seeds 2 --name sw"
 FIVE, WORSE = [0.96, 0.97, 0.968, 0.97, 0.972], [0.95, 0.952, 0.955, 0.951, 0.957]
 LINES = {  # a command, a text of its result, and the files that it then writes into --out
     "compare base drop": ("verdict", ("comparison.json", "comparison.csv", "curves.png", "looks.json")),
-    f"{SWEEP} --quiet": ("sweep     sw", ("sweep.csv", "sweep.png")),
+    f"{SWEEP} --quiet": ("sweep     sw", ("looks.json", "sweep.csv", "sweep.png")),
     "evaluate sw/rate-0.2 --samples 2 --quiet": (
         "run       sw/rate-0.2",
         ("evaluation.json", "images.csv", "scores.csv"),

@@ -160,7 +160,7 @@ def test_it_is_planned_resumed_listed_and_reported_like_a_sweep(lab: Lab) -> Non
     first = lab(f"{line} {grid} --quiet")
     assert first.code == 0 and "chose     tiny: training.learning_rate" in first.out
     assert {path.name for path in (lab.runs / "tiny-tune").iterdir() if path.is_file()} == {
-        *("sweep.yaml", "sweep.csv", "sweep.png")
+        *("sweep.yaml", "sweep.csv", "sweep.png", "looks.json")
     }
     before = lab.tree()
     again = lab(f"{line} {grid}")

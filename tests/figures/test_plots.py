@@ -414,7 +414,12 @@ def test_sweep_draws_t_intervals_the_baseline_and_the_choice(toy: Toys) -> None:
     np.testing.assert_allclose(ring.get_xydata(), [[0.2, np.mean(errors[0.2])]])
     baseline = axes.lines[0].get_ydata()
     np.testing.assert_allclose(baseline, np.mean(errors[0.0]))
-    assert legend_of(figure) == ["baseline (no dropout)", "mean and interval", "chosen on validation"]
+    assert legend_of(figure) == [
+        "baseline (no dropout)",
+        "interval of the baseline",
+        "mean and interval",
+        "chosen on validation",
+    ]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "0.2", "0.4"]
     gaps = runs[0.4].metrics.query("epoch == 6").eval("val_loss - clean_train_loss")
     np.testing.assert_allclose(figure.axes[1].lines[-2].get_ydata()[-1], gaps.mean())

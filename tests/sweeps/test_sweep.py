@@ -610,6 +610,7 @@ def test_a_sweep_in_two_processes_leaves_a_tidy_table_and_is_done_once(lab: Lab)
         "rate-0",
         "rate-0.2",
         "rate-0.5",
+        "looks.json",
         "sweep.csv",
         "sweep.png",
         "sweep.yaml",
