@@ -46,9 +46,9 @@ GUARDS = {
     ),
     "a run comes before a shipped config": Guard(
         "commands/names",
-        "    for directory in (path, options.runs / path):\n        if is_run(directory):\n            return Job(",
+        "    for directory in (path, options.runs / path):\n        if is_run(directory):\n            return _rec",
         "    for directory in () if shipped.file(str(path)) else (path, options.runs / path):\n"
-        "        if is_run(directory):\n            return Job(",
+        "        if is_run(directory):\n            return _rec",
         "test_shipped.py::a_path_comes_first",
     ),
     "configs are looked for in the package": Guard(

@@ -41,7 +41,7 @@ class Look:
 def pair(a: Run, b: Run) -> str:
     """Return what a pair of runs is known by, whichever of them is the baseline."""
     identities = sorted((a.summary.identity, b.summary.identity))
-    return sha256("\n".join([*identities, a.summary.data_sha256]).encode())[:24]
+    return sha256("\n".join([*identities, *sorted({a.summary.data_sha256, b.summary.data_sha256})]).encode())[:24]
 
 
 class Looks:
