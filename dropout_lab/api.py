@@ -155,7 +155,7 @@ def compare(
     overrides: Sequence[str] = (),
     tune: Vary = (),
     tune_seeds: int | None = None,
-    metric: str = "test_accuracy",
+    metric: str | None = None,
     min_effect: str | None = None,
     seeds: Seeds | None = None,
     until_decided: bool = False,

@@ -144,7 +144,10 @@ def compare(
     tune_seeds: TuneSeeds = None,
     until_decided: UntilDecided = False,
     max_seeds: MaxSeeds = None,
-    metric: Annotated[str, Option(help="The metric that the verdict is about.", metavar="NAME")] = "test_accuracy",
+    metric: Annotated[
+        str | None,
+        Option(help="The metric that the verdict is about; default: test_accuracy, if it is known.", metavar="NAME"),
+    ] = None,
     min_effect: Annotated[
         str | None, Option(help="Smallest difference that matters; default: 0.1pp.", metavar="0.1pp")
     ] = None,
@@ -463,6 +466,51 @@ def export(
 
     screen = Screen()
     screen.show(export(name, to, screen.options(runs_dir)))
+
+
+@app.command(
+    name="import",
+    epilog=example(
+        "import mine logs/seed0.csv logs/seed1.csv logs/seed2.csv --seed-from 'seed(\\d+)' --set dropout.rate=0.5",
+        "import theirs fold0/log.csv fold1/log.csv --column val_loss=valid_loss --column val_accuracy=valid_acc --percent",
+    ),
+)
+def import_(
+    name: Annotated[str, Argument(help="Name of the run to make.", metavar="NAME")],
+    files: Annotated[
+        list[Path],
+        Argument(help="Logs, one for each seed: CSV, or trainer_state.json.", metavar="FILE..."),
+    ],
+    seed_from: Annotated[
+        str | None,
+        Option(help="Where the seed is in a path; default: files count from 0.", metavar="REGEX"),
+    ] = None,
+    column: Annotated[
+        list[str] | None, Option(help="The column of a measure: val_loss=valid_loss; repeatable.", metavar="KEY=NAME")
+    ] = None,
+    percent: Annotated[bool, Option("--percent", help="Accuracies were logged in percent.")] = False,
+    predictions: Annotated[
+        list[Path] | None,
+        Option(help="Label and prediction of every test image, one file for each log; repeatable.", metavar="FILE"),
+    ] = None,
+    noted: Annotated[
+        list[str] | None,
+        Option("--set", help="A condition to note: dropout.rate=0.5; repeatable.", metavar="KEY=VALUE"),
+    ] = None,
+    fresh: Annotated[bool, Option("--fresh", help="Move an existing run of this name aside.")] = False,
+    runs_dir: RunsDir = RUNS,
+    as_json: Json = False,
+) -> None:
+    """Make a run of what another program logged, one file a seed.
+
+    It is compared, listed, drawn and judged as other runs are. What the logs do not tell stays unknown.
+    """
+    from dropout_lab.commands.imported import import_run
+
+    screen = Screen(json=as_json)
+    told: dict[str, Any] = {"column": column or (), "seed_from": seed_from, "predictions": predictions or ()}
+    told |= {"conditions": noted or (), "percent": percent, "fresh": fresh}
+    screen.show(import_run(name, files, screen.options(runs_dir), **told))
 
 
 @app.command(name="list", epilog=example("list --runs-dir runs"))

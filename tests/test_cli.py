@@ -87,7 +87,7 @@ def test_help_of_every_command_ends_with_an_example_that_parses(words: tuple[str
 
 def test_one_line_about_every_command(lab: Lab) -> None:
     lines = lab("--help").out.partition("Commands:")[2].partition("Example:")[0].strip().splitlines()
-    assert len(lines) == 20
+    assert len(lines) == 21
     assert all(re.fullmatch(r" *\w+  +[A-Z].*\.", line) and "..." not in line for line in lines)
 
 

@@ -46,9 +46,9 @@ GUARDS = {
     ),
     "a run comes before a shipped config": Guard(
         "commands/names",
-        "    for directory in (path, options.runs / path):\n        if is_run(directory):\n            return Job(",
+        "    for directory in (path, options.runs / path):\n        if is_run(directory):\n            return _rec",
         "    for directory in () if shipped.file(str(path)) else (path, options.runs / path):\n"
-        "        if is_run(directory):\n            return Job(",
+        "        if is_run(directory):\n            return _rec",
         "test_shipped.py::a_path_comes_first",
     ),
     "configs are looked for in the package": Guard(
@@ -322,7 +322,7 @@ GUARDS = {
         "test_looks.py::experiment_of_its_own",
     ),
     "looks that cannot be read count": Guard(
-        "comparison/looks", "    return [UNKNOWN]", "    return []", "test_looks.py::kept_aside"
+        "comparison/looks", "    return [UNREAD]", "    return []", "test_looks.py::kept_aside"
     ),
     "looks from elsewhere count": Guard(
         "comparison/looks",

@@ -66,7 +66,7 @@ def judge(experiment: Experiment, directory: Path, show: Callable[[str], None] =
             if key not in evaluated:
                 from dropout_lab.evaluation.evaluate import evaluate
 
-                of = run.config.data
+                of = run.trained.data
                 images = load(of.dataset, of.scale, parts=of.parts_of_numbers)
                 evaluated[key] = evaluate(run, images, claim.samples, show)
             evaluations[name] = evaluated[key]

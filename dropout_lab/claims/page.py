@@ -213,7 +213,7 @@ def picture(judged: Judged) -> bytes | None:
 
     draw, loaded = judged.claim.draw, list(judged.runs.values())
     if draw in PLOTS and loaded:
-        alike = [run for run in loaded if run.config.network == loaded[0].config.network]
+        alike = [run for run in loaded if run.trained.network == loaded[0].trained.network]
         return encoded(PLOTS[draw].draw(alike)[0])
     if draw in FIGURES and judged.evaluations:
         figure = FIGURES[draw](next(iter(judged.evaluations.values())))

@@ -8,6 +8,7 @@ swept     a sweep in the runs directory: its jobs, its table with file and pictu
 tune      each run at its best settings, chosen on validation
 until     --until-decided: more seeds until the verdict is decided
 train     train
+imported  import
 merge     merge
 compare   compare
 sweep     sweep

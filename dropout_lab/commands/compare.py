@@ -22,10 +22,11 @@ from dropout_lab.comparison.gate import Gate, parse_gates
 from dropout_lab.comparison.looks import Looks
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.config import resolve as configs
+from dropout_lab.config.noted import UNKNOWN
 from dropout_lab.data import datasets as data
 from dropout_lab.errors import Problem, Refused, each, stop_at
 from dropout_lab.runs import read as runs
-from dropout_lab.runs.job import Job
+from dropout_lab.runs.job import Imported, Job, Target
 from dropout_lab.storage import as_json, atomic_write, make_directory, sha256
 from dropout_lab.sweeps import tuning as tunings
 from dropout_lab.sweeps.plan import Vary
@@ -34,6 +35,7 @@ from dropout_lab.text import as_markdown, as_text, named_seeds, shortened
 FOLDER = "_comparisons"  # in the runs directory
 COMPARED = "or the runs cannot be compared"
 VERSUS = "-vs-"
+PRIMARY = "test_accuracy"  # the metric that is judged, unless told
 LONGEST = 200  # characters of the names in the name of a comparison
 
 
@@ -52,7 +54,7 @@ def compare(
     options: Options,
     *,
     overrides: Sequence[str] = (),
-    metric: str = "test_accuracy",
+    metric: str | None = None,
     min_effect: str | None = None,
     fail_if: Sequence[str] = (),
     out: Where | None = None,
@@ -74,23 +76,28 @@ def compare(
     tells of the option.
     """
     grid = tuning.asked(tune, tune_seeds, options)
-    asked = replace(question(metric, min_effect, fail_if), tuned=grid.keys if grid else ())
+    asked = replace(question(metric or PRIMARY, min_effect, fail_if), tuned=grid.keys if grid else ())
     place = names.directory("--out", out)
     good, damaged = names.sound([*map(str, named)], options) if leave_out_damaged else (named, [])
-    jobs = names.targets(good, options, options.changes, words=overrides, least=2)
+    jobs: Sequence[Target] = names.targets(good, options, options.changes, words=overrides, least=2)
     check_alike(jobs, options)
-    tuned, jobs = tuning.tuned_jobs(jobs, grid, options, asked.metric, asked.min_effect) if grid else (None, jobs)
+    if metric is None and (logged := metric_of(jobs)) != PRIMARY:
+        asked = replace(question(logged, min_effect, fail_if), tuned=asked.tuned)
+    tuned = None
+    if grid:
+        to_tune = names.trainable(jobs, "--tune")
+        tuned, jobs = tuning.tuned_jobs(to_tune, grid, options, asked.metric, asked.min_effect)
     directory = place or comparison_directory(jobs, options)
     new_here = bool(options.audience.typed) and not explain and not os.path.isdir(options.runs / FOLDER)
     way = None
     if most:
         pairs = [(0, place) for place in range(1, len(jobs))]
         judged = until.Asked(most, asked.metric, asked.min_effect)
-        way = until.train_until_decided(jobs, pairs, judged, options, directory)
+        way = until.train_until_decided(names.trainable(jobs, "--until-decided"), pairs, judged, options, directory)
         stop_at(way.failures)
     else:
-        stop_at(train_missing(jobs, options))
-    seeds = options.seeds or (tuning.fresh_seeds(jobs, tuned) if tuned else None)
+        stop_at(train_missing([job for job in jobs if isinstance(job, Job)], options))
+    seeds = options.seeds or (tuning.fresh_seeds(names.trainable(jobs, "--tune"), tuned) if tuned else None)
     found, lost = write(jobs, asked, directory, Looks(options.runs), options.note, seeds, way)
     said = way.lines() if way else []
     before, added = (tunings.parts(tuned), {"tuning": tunings.to_json_dict(tuned)}) if tuned else ([], {})
@@ -118,12 +125,18 @@ def compare(
     )
 
 
-def question(metric: str = "test_accuracy", min_effect: str | None = None, fail_if: Sequence[str] = ()) -> Question:
+def question(metric: str = PRIMARY, min_effect: str | None = None, fail_if: Sequence[str] = ()) -> Question:
     """Read the options of `compare`. Raises `Refused` for an unknown metric, a bad margin or a bad gate."""
     if metric not in METRICS:
         raise Refused(Problem("command line", "--metric", comparisons.unknown_metric(metric), metric))
     margin = None if min_effect is None else amount(min_effect, metric, "--min-effect")
     return Question(metric, margin, parse_gates(fail_if, metric))
+
+
+def metric_of(jobs: Sequence[Target]) -> str:
+    """Return the metric that is judged unless one is named: test accuracy, or the first one that all logs have."""
+    logs = [runs.load(job.path) for job in jobs if isinstance(job, Imported)]
+    return next((key for key, metric in METRICS.items() if all(metric.finite(run) for run in logs)), PRIMARY)
 
 
 def amount(text: str, metric: str, option: str) -> float:
@@ -136,7 +149,7 @@ def amount(text: str, metric: str, option: str) -> float:
     return float(match[1]) / (100 if percent else 1)
 
 
-def check_alike(jobs: Sequence[Job], options: Options) -> None:
+def check_alike(jobs: Sequence[Target], options: Options) -> None:
     """Refuse, before anything is trained, runs that cannot be compared: other data, or another split of them."""
     first, *others = jobs
     flat, problems = configs.flatten(first.config), []
@@ -146,7 +159,7 @@ def check_alike(jobs: Sequence[Job], options: Options) -> None:
             reason = f"must be {flat['data.dataset']} as in {first.path}, or hold the same data"
             problems.append(Problem(str(job.path), "data.dataset", f"{reason}, {COMPARED}", own["data.dataset"]))
         for key in comparisons.MUST_AGREE:
-            if own[key] != flat[key]:
+            if UNKNOWN not in (own[key], flat[key]) and own[key] != flat[key]:
                 problems.append(
                     Problem(str(job.path), key, f"must be {flat[key]} as in {first.path}, {COMPARED}", own[key])
                 )
@@ -157,11 +170,13 @@ def check_alike(jobs: Sequence[Job], options: Options) -> None:
         raise Refused(*problems)
 
 
-def same_data(one: Job, other: Job, options: Options) -> bool:
-    """Say whether two runs are or will be on the same data; two files may hold the same.
+def same_data(one: Target, other: Target, options: Options) -> bool:
+    """Say whether two runs are or will be on the same data; two files may hold the same, and a log does not tell.
 
     Whether one data set has changed since a run was made is asked when the runs are planned.
     """
+    if not (isinstance(one, Job) and isinstance(other, Job)):
+        return True
     named = [job.config.data.dataset for job in (one, other)]
     places = [data.located(name) for name in named]
     if places[0] == places[1] or data.DATASETS.keys() >= {*named}:
@@ -174,7 +189,7 @@ def same_data(one: Job, other: Job, options: Options) -> bool:
 
 
 def write(
-    jobs: Sequence[Job],
+    jobs: Sequence[Target],
     asked: Question,
     directory: Path,
     looks: Looks,
@@ -230,7 +245,7 @@ def as_dict(found: Comparison, way: Way | None) -> dict[str, Any]:
     return tables.to_json_dict(found) | (way.to_json_dict() if way else {})
 
 
-def comparison_directory(jobs: Sequence[Job], options: Options) -> Path:
+def comparison_directory(jobs: Sequence[Target], options: Options) -> Path:
     """Return where the comparison of `jobs` is written: <runs>/_comparisons/<a>-vs-<b>."""
     labels = [names.label(job.path, options) for job in jobs]
     name, unclear = VERSUS.join(labels), any(VERSUS in label for label in labels)

@@ -36,7 +36,8 @@ def evaluate(
     (run,) = runs.told_apart([runs.load(job.path)])
     if len(run.diverged) == len(run.seeds):
         raise Refused(Problem(str(run.path), "seeds", "all diverged: there is no network to evaluate", len(run.seeds)))
-    settings, dataset = run.config.data, run.config.data.dataset
+    config = run.trained
+    settings, dataset = config.data, config.data.dataset
     refuse_other_numbers(run)
     data.check(dataset, options.data)
     of = settings.size
@@ -44,7 +45,7 @@ def evaluate(
         reason = f"needs about {needed / machine.GIB:.1f} GiB of memory, more than is free; average fewer passes"
         raise Refused(Problem("command line", "--samples", reason, samples))
     loaded = data.load(
-        dataset, settings.scale, options.data, parts=settings.parts, draw=run.config.draw_of_numbers(run.seeds[0])
+        dataset, settings.scale, options.data, parts=settings.parts, draw=config.draw_of_numbers(run.seeds[0])
     )
     if loaded.sha256 != run.summary.data_sha256:
         reason = "has changed since the run was trained; to train on what it is now, " + MOVE_AWAY
@@ -85,9 +86,9 @@ def refuse_other_numbers(run: Run) -> None:
     """Refuse a run whose images had other numbers than they would be given now: an earlier version scaled otherwise."""
     if run.outdated:
         reason = "was trained by an earlier version, which scaled such data otherwise; to train it anew, " + MOVE_AWAY
-        raise Refused(Problem(str(run.path), "data.scale", reason, run.config.data.scale))
-    if len({run.config.draw_of_numbers(seed) for seed in run.seeds}) > 1:
+        raise Refused(Problem(str(run.path), "data.scale", reason, run.trained.data.scale))
+    if len({run.trained.draw_of_numbers(seed) for seed in run.seeds}) > 1:
         reason = (
             "gives every seed numbers of its own here, and evaluate reads one data set; use validation_from stratified"
         )
-        raise Refused(Problem(str(run.path), "data.scale", reason, run.config.data.scale))
+        raise Refused(Problem(str(run.path), "data.scale", reason, run.trained.data.scale))

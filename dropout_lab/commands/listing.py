@@ -14,13 +14,13 @@ from dropout_lab.commands.names import Options
 from dropout_lab.commands.result import Result, failed
 from dropout_lab.comparison import inference as statistics
 from dropout_lab.comparison.metrics import METRICS
-from dropout_lab.config import resolve as configs
+from dropout_lab.config.noted import Noted
 from dropout_lab.config.settings import Config
 from dropout_lab.config.strict_yaml import written
 from dropout_lab.errors import Refused
 from dropout_lab.execution.layout import Layout
 from dropout_lab.runs.find import find, state
-from dropout_lab.runs.read import Run
+from dropout_lab.runs.read import Run, config_of
 from dropout_lab.runs.summary import RESULTS, Results, check_hash, read_summary
 from dropout_lab.storage import read_file
 from dropout_lab.text import (
@@ -39,6 +39,7 @@ from dropout_lab.text import (
 )
 
 SCHEMA_VERSION = 1
+ARRAYS = ("weights.safetensors", "predictions.npz")
 UNFOLDED = 10_000  # columns: the lines of a plan are wrapped later, not cut into blocks
 
 
@@ -73,13 +74,22 @@ def parts(run: Run) -> Parts:
     """Return what a run is, which seeds diverged or stopped early, the results, and the files."""
     lines = [labelled("run", f"{run.name}  {count(len(run.seeds), 'seed')} ({shown_seeds(run.seeds)})")]
     for seed, lost in run.summary.diverged.items():
-        lines.append(labelled("diverged", f"seed {seed} at epoch {lost.epoch}, step {lost.step}"))
-    planned = run.config.training.epochs
+        at = f"seed {seed} at epoch {lost.epoch}" + (f", step {lost.step}" if lost.step else "")
+        lines.append(labelled("diverged", at))
+    source = run.summary.imported
+    if source and isinstance(run.config, Noted):
+        found = ", ".join(f"{measure} from {column}" for measure, column in source.columns.items())
+        lines.append(labelled("imported", f"{count(len(source.files), 'file')}, {source.kind}: {found}"))
+        noted = ", ".join(f"{key} {written(value)}" for key, value in run.config.conditions.items())
+        lines.append(labelled("noted", f"{noted or 'nothing'}; all else is unknown"))
+    planned = 0 if source else run.trained.training.epochs
     for seed, facts in run.summary.finished.items():
         if facts.epochs < planned:
             at = f"seed {seed} after epoch {facts.epochs} of {planned}, gone back to epoch {facts.best_epoch}"
             lines.append(labelled("stopped", at))
-    files = "metrics.csv, curves.png, summary.json, weights.safetensors, predictions.npz"
+    files = ", ".join(
+        ["metrics.csv", "curves.png", "summary.json", *(name for name in ARRAYS if name in run.summary.files)]
+    )
     results = [_table(run)] if len(run.diverged) < len(run.seeds) else []
     return [*lines, *results, labelled("files", f"{run.path}: {files}")]
 
@@ -130,17 +140,18 @@ def _describe(path: Path, directory: Path) -> dict[str, Any]:
 
 def _facts(path: Path) -> dict[str, Any]:
     """Return how far a run has come. Read without pandas, so that the list appears at once."""
-    config = configs.load(path / "config.yaml", check_files=False)
     summary, metrics = read_summary(path), path / "metrics.csv"
+    config = config_of(path, summary)
     unchecked = b"" if summary or not metrics.exists() else read_file(metrics)
     curve = mean_curve((check_hash(metrics, summary) if summary else unchecked).decode())
     test = [facts.last.test_accuracy for facts in summary.finished.values()] if summary else []
+    test = [accuracy for accuracy in test if math.isfinite(accuracy)]
     return {
-        "status": state(path),
+        "status": "imported" if summary and summary.imported else state(path),
         "seeds": len((summary and summary.seeds) or config.seeds),
         "diverged": len(summary.diverged) if summary else 0,
         "epochs": len(curve),
-        "epochs_asked": config.training.epochs,
+        "epochs_asked": len(curve) if isinstance(config, Noted) else config.training.epochs,
         "test_accuracy": sum(test) / len(test) if test else None,
         "val_loss": curve,
     }
@@ -170,7 +181,7 @@ def _line(entry: dict[str, Any]) -> Line:
         entry["name"],
         entry["status"],
         f"{entry['seeds']} ({entry['diverged']} diverged)" if entry["diverged"] else str(entry["seeds"]),
-        epochs if entry["status"] == "finished" else f"{epochs}/{entry['epochs_asked']}",
+        epochs if entry["status"] in ("finished", "imported") else f"{epochs}/{entry['epochs_asked']}",
         "-" if accuracy is None else f"{100 * accuracy:.2f}",
         sparkline(entry["val_loss"]).ljust(SPARKS),
     )

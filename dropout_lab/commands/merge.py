@@ -12,7 +12,7 @@ from dropout_lab.config.settings import RUN_NAME
 from dropout_lab.errors import Problem, Refused, each
 from dropout_lab.runs import merge as merging
 from dropout_lab.runs import read as runs
-from dropout_lab.runs.job import Job
+from dropout_lab.runs.job import Target
 from dropout_lab.runs.read import Run
 
 
@@ -31,7 +31,7 @@ def merge(name: str, named: Sequence[Run | Where], options: Options) -> Result[R
     return listing.as_result(run)
 
 
-def _finished(job: Job) -> Run:
+def _finished(job: Target) -> Run:
     if not (job.path / "summary.json").exists():
         reason = "is not finished; train it to its end first, or leave it out"
         raise Refused(Problem(str(job.path), "run", reason, job.path.name))

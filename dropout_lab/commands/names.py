@@ -14,6 +14,7 @@ from dropout_lab.commands import tracking
 from dropout_lab.commands.result import Audience
 from dropout_lab.config import resolve as configs
 from dropout_lab.config import shipped
+from dropout_lab.config.noted import IMPORTED
 from dropout_lab.config.ranges import parse_seeds
 from dropout_lab.config.settings import Config
 from dropout_lab.data import datasets as data
@@ -21,8 +22,8 @@ from dropout_lab.errors import Problem, Refused, each
 from dropout_lab.execution.layout import ThisMachine
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.find import find, is_run, is_sweep, state
-from dropout_lab.runs.job import Job
-from dropout_lab.runs.read import Run
+from dropout_lab.runs.job import Imported, Job, Target
+from dropout_lab.runs.read import Run, config_of
 from dropout_lab.runs.summary import read_summary
 from dropout_lab.storage import sha256
 from dropout_lab.sweeps.files import read_sweep
@@ -147,7 +148,7 @@ def targets(
     *,
     words: Sequence[str] = (),
     least: int = 1,
-) -> list[Job]:
+) -> list[Target]:
     """Return a job for each run, run directory, name in the runs directory, config and config file.
 
     Their configs are changed by the overrides `words`, then by the values `changes`, and made smoke runs if the options
@@ -156,7 +157,7 @@ def targets(
     """
     jobs = each(named, lambda given: target(given, options, words, changes))
     if options.smoke:
-        made = [smoke(job.config) for job in jobs]
+        made = [smoke(job.config) for job in trainable(jobs, "--smoke")]
         jobs = [Job(options.runs / config.name, config) for config in made]
     if len(jobs) < least:
         raise Refused(Problem("command line", "runs", f"must be {least} or more", len(jobs)))
@@ -167,7 +168,7 @@ def targets(
     return jobs
 
 
-def target(given: Named, options: Options, words: Sequence[str], changes: Mapping[str, object]) -> Job:
+def target(given: Named, options: Options, words: Sequence[str], changes: Mapping[str, object]) -> Target:
     """Return the job of one run, name or config; a finished run whose config would change is refused when planned.
 
     A path comes before the name of a run, and that before the name of a config that comes with the package.
@@ -178,12 +179,32 @@ def target(given: Named, options: Options, words: Sequence[str], changes: Mappin
         return Job(options.runs / asked.name, asked)
     for directory in (path, options.runs / path):
         if is_run(directory):
-            return Job(directory, configs.load(directory / "config.yaml", words, changes, check_files=False))
+            return _recorded_target(directory, options, words, changes)
     if shipped.file(str(path)):
         asked = config(path, words, changes)
         return Job(options.runs / asked.name, asked)
     configs_here = [*shipped.names(), *map(str, Path("configs").glob("*.yaml"))]
     raise _nobody(str(path), [*_runs(options), *configs_here], "run and no config", options)
+
+
+def _recorded_target(directory: Path, options: Options, words: Sequence[str], changes: Mapping[str, object]) -> Target:
+    """Return a run directory's target; nothing of a run that was imported can be changed, but some seeds left out."""
+    noted = config_of(directory)
+    if isinstance(noted, Config):
+        return Job(directory, configs.load(directory / "config.yaml", words, changes, check_files=False))
+    if options.smoke or words:
+        value = "--smoke" if options.smoke else words[0]
+        raise Refused(Problem(str(directory), "imported", f"{IMPORTED}; leave this out", value))
+    run = Imported(directory, noted)
+    return run.with_seeds(options.seeds) if options.seeds else run
+
+
+def trainable(jobs: Sequence[Target], option: str) -> list[Job]:
+    """Return the same jobs. Raises `Refused` for runs that were imported, which `option` would train."""
+    found = [job for job in jobs if isinstance(job, Job)]
+    if imported := [job for job in jobs if isinstance(job, Imported)]:
+        raise Refused(*(Problem(str(job.path), option, IMPORTED, job.path.name) for job in imported))
+    return found
 
 
 def sound(texts: Sequence[str], options: Options) -> tuple[list[str], list[Problem]]:
@@ -199,7 +220,7 @@ def sound(texts: Sequence[str], options: Options) -> tuple[list[str], list[Probl
             if here and read_summary(here):
                 runs.load(here)
             elif here:
-                configs.load(here / "config.yaml", check_files=False)
+                config_of(here)
             good.append(text)
         except Refused as refused:
             problems += refused.problems

@@ -20,7 +20,7 @@ from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.comparison.power import SEEDS, Power
 from dropout_lab.errors import Problem, Refused, each
 from dropout_lab.runs import read as runs
-from dropout_lab.runs.job import Job
+from dropout_lab.runs.job import Target
 from dropout_lab.runs.read import Run
 from dropout_lab.storage import as_json, atomic_write, make_directory
 from dropout_lab.text import Line, Parts, as_markdown, as_text, count, labelled
@@ -84,7 +84,7 @@ def power(
     )
 
 
-def _finished(given: Named, job: Job) -> Run:
+def _finished(given: Named, job: Target) -> Run:
     """Return the run of a job. Raises `Refused` with the command that trains it if it is not finished."""
     if not (job.path / "summary.json").exists():
         config = job.path / "config.yaml" if isinstance(given, Run) or Path(str(job.path)).is_dir() else None

@@ -88,7 +88,7 @@ def complete(run: Run) -> None:
             events = Events(run.path, seed)
             for row in rows:
                 events.add(row)
-            events.end(run.config, facts)
+            events.end(run.trained, facts)
 
 
 def known(path: Path) -> tuple[list[int], bool]:

@@ -29,8 +29,9 @@ from dropout_lab.comparison.inference import (
     MoreSeeds,
     Verdict,
 )
-from dropout_lab.comparison.looks import UNKNOWN, Look, Looks, as_dict
+from dropout_lab.comparison.looks import UNREAD, Look, Looks, as_dict
 from dropout_lab.comparison.metrics import METRICS, Values
+from dropout_lab.config.noted import UNKNOWN, Noted
 from dropout_lab.config.resolve import flatten
 from dropout_lab.errors import Problem, Refused, printable
 
@@ -58,6 +59,7 @@ class Side:
     seeds: tuple[int, ...]
     diverged: tuple[int, ...]
     values: dict[str, Values]
+    imported: bool = False
 
     def estimate(self, metric: str) -> Estimate | None:
         """Return mean, sd and interval over all seeds that have a value; None where none has."""
@@ -123,7 +125,7 @@ class Contrast:
 
         A confirmation is an experiment of its own: a look that had none of its seeds counts only if it confirmed too.
         """
-        counted = (look for look in self.looks if look.metric == self.metric or look == UNKNOWN)
+        counted = (look for look in self.looks if look.metric == self.metric or look == UNREAD)
         return tuple(
             look for look in counted if not self.confirms or look.confirms or not {*look.seeds}.isdisjoint(self.judged)
         )
@@ -242,9 +244,11 @@ class Contrast:
     def missing(self, metric: str) -> tuple[int, ...]:
         """Return the seeds that count but have no finite value of `metric`, in one run or in both.
 
-        Returns nothing for an optional metric that no seed has.
+        Returns nothing for an optional metric that no seed has, and for what the log of an imported run does not have.
         """
         a, b = self.baseline, self.candidate
+        if any(side.imported and not side.values[metric] for side in (a, b)):
+            return ()
         if METRICS[metric].optional and not (a.values[metric] or b.values[metric]):
             return ()
         in_a, in_b = counted(a, b)
@@ -321,8 +325,8 @@ def contrasts(
             sides[b.path],
             metric,
             wanted,
-            differs=changes(settings(a), settings(b)),
-            environment=changes(surroundings(a), surroundings(b)),
+            differs=differing(a, b),
+            environment={} if a.summary.imported or b.summary.imported else changes(surroundings(a), surroundings(b)),
             rows=table,
             images=image_tests(hits[a.path], hits[b.path], counted(sides[a.path], sides[b.path])[0])
             if len(pairs) == 1
@@ -374,6 +378,8 @@ def check(runs: Sequence[Run], metric: str, min_effect: float | None) -> None:
 
 def unlike(baseline: Run, run: Run) -> list[Problem]:
     """Return what forbids to compare: other data, or another split of them into training and validation."""
+    if baseline.summary.imported or run.summary.imported:
+        return unlike_imported(baseline, run)
     problems = other_data(baseline, run)
     before, after = settings(baseline), settings(run)
     for key in MUST_AGREE:
@@ -388,9 +394,24 @@ def unlike(baseline: Run, run: Run) -> list[Problem]:
     return problems
 
 
+def unlike_imported(baseline: Run, run: Run) -> list[Problem]:
+    """Return what forbids to compare where a run was imported: what is known of both, and differs."""
+    before, after = settings(baseline), settings(run)
+    problems = [
+        Problem(str(run.path), key, f"must be {before[key]} as in {baseline.path}", after[key])
+        for key in ("data.dataset", *MUST_AGREE)
+        if UNKNOWN not in (before[key], after[key]) and before[key] != after[key]
+    ]
+    labels = [one.predictions()["labels"].tolist() for one in (baseline, run)]
+    if all(labels) and labels[0] != labels[1]:
+        reason = f"must be of the test images of {baseline.path}, in the same order: their labels differ"
+        problems.append(Problem(str(run.path), "predictions", reason, f"{len(labels[1])} labels"))
+    return problems
+
+
 def other_data(baseline: Run, run: Run) -> list[Problem]:
     """Return what forbids to compare or to choose from two runs: other data."""
-    known = [(one.config.data.dataset, one.summary.data_sha256) for one in (baseline, run)]
+    known = [(one.trained.data.dataset, one.summary.data_sha256) for one in (baseline, run)]
     (first, digest), (dataset, other) = known
     if digest == other:
         return []
@@ -412,7 +433,20 @@ def settings(run: Run) -> dict[str, object]:
 
 def surroundings(run: Run) -> dict[str, object]:
     """Return under which data, code, versions and machine the run was made."""
-    return {"data": run.summary.data_sha256, **run.summary.environment}
+    return {} if run.summary.imported else {"data": run.summary.data_sha256, **run.summary.environment}
+
+
+def differing(baseline: Run, run: Run) -> Changes:
+    """Return the conditions in which two runs differ, by config key. What is unknown of both is left out.
+
+    Where a run was imported, a condition counts if it was noted, or is known of both.
+    """
+    before, after = settings(baseline), settings(run)
+    found = changes(before, after)
+    noted = {key for one in (baseline, run) if isinstance(one.config, Noted) for key in one.config.conditions}
+    if not (baseline.summary.imported or run.summary.imported):
+        return found
+    return {key: (before.get(key, UNKNOWN), after.get(key, UNKNOWN)) for key in found if key in noted}
 
 
 def changes(before: Mapping[str, object], after: Mapping[str, object]) -> Changes:
@@ -427,7 +461,7 @@ def changes(before: Mapping[str, object], after: Mapping[str, object]) -> Change
 def measure(run: Run, metrics: Collection[str] = METRICS) -> Side:
     """Read `metrics` off the run; a value that is not finite is missing. The name is made fit to print."""
     values = {key: METRICS[key].finite(run) if key in metrics else {} for key in METRICS}
-    return Side(printable(run.name), str(run.path), run.seeds, run.diverged, values)
+    return Side(printable(run.name), str(run.path), run.seeds, run.diverged, values, run.summary.imported is not None)
 
 
 def common(a: Side, b: Side) -> tuple[int, ...]:

@@ -42,13 +42,13 @@ class Look:
     confirms: bool = False
 
 
-UNKNOWN = Look("", ())  # what stands for looks that cannot be read: somebody looked, at any metric and any seeds
+UNREAD = Look("", ())  # what stands for looks that cannot be read: somebody looked, at any metric and any seeds
 
 
 def pair(a: Run, b: Run) -> str:
     """Return what a pair of runs is known by, whichever of them is the baseline."""
     identities = sorted((a.summary.identity, b.summary.identity))
-    return sha256("\n".join([*identities, a.summary.data_sha256]).encode())[:24]
+    return sha256("\n".join([*identities, *sorted({a.summary.data_sha256, b.summary.data_sha256})]).encode())[:24]
 
 
 class Looks:
@@ -86,7 +86,7 @@ class Looks:
             if look in known:
                 continue
             try:
-                if UNKNOWN in known:
+                if UNREAD in known:
                     file.replace(file.with_suffix(".damaged"))
                     remark = (
                         f"{file}: cannot be read and is {file.stem}.damaged now; the verdict counts as a later look"
@@ -111,7 +111,7 @@ def _read(file: Path) -> list[Look]:
             )
             for look in json.loads(read_file(file))["looks"]
         ]
-    return [UNKNOWN]
+    return [UNREAD]
 
 
 def as_dict(looks: Sequence[Look]) -> dict[str, object]:

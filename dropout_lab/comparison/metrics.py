@@ -87,7 +87,7 @@ def _from_rows(measure: Callable[[pd.DataFrame], Any]) -> Callable[[Run], Values
     """
 
     def values(run: Run) -> Values:
-        rows, patient = run.metrics, run.config.training.patience is not None
+        rows, patient = run.metrics, not run.summary.imported and run.trained.training.patience is not None
         last = {seed: facts.best_epoch if patient else facts.epochs for seed, facts in run.summary.finished.items()}
         own = {seed: rows[(rows["seed"] == seed) & (rows["epoch"] <= epoch)] for seed, epoch in last.items()}
         return {seed: float(measure(table)) for seed, table in own.items()}
@@ -114,7 +114,7 @@ def _clean_train_accuracy(rows: pd.DataFrame) -> Any:
 
 def _seconds_per_epoch(run: Run) -> Values:
     seconds = run.seconds
-    return {seed: seconds[seed] / facts.epochs for seed, facts in run.summary.finished.items()}
+    return {seed: seconds[seed] / facts.epochs for seed, facts in run.summary.finished.items() if seed in seconds}
 
 
 METRICS: dict[str, Metric] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from dropout_lab.comparison.compare import Changes, Comparison, Contrast, Side
 from dropout_lab.comparison.inference import ALPHA, FEWEST, Interval, MoreSeeds, Verdict, deciding
@@ -181,7 +181,7 @@ def mean_change(contrast: Contrast, key: str) -> str:
 
 def subject_of(contrast: Contrast) -> str:
     """Return what is judged: the one setting that differs, or else the candidate's name."""
-    if len(contrast.differs) != 1:
+    if len(contrast.differs) != 1 or contrast.baseline.imported or contrast.candidate.imported:
         return contrast.candidate.name
     ((key, (_, value)),) = contrast.differs.items()
     return f"{key} {shown(value)}"
@@ -219,6 +219,7 @@ def notes(comparison: Comparison) -> Iterator[str]:
         if side.diverged:
             share = f"{len(side.diverged)} of {count(len(side.seeds), 'seed')}"
             yield f"{side.name}: {share} diverged, left out of every number: {shown_seeds(side.diverged)}"
+    yield from unknown(comparison)
     for contrast in comparison.contrasts:
         name = contrast.candidate.name
         if keys := ", ".join(key for key in contrast.beside if key not in comparison.tuned):
@@ -246,6 +247,30 @@ def notes(comparison: Comparison) -> Iterator[str]:
         number = len(comparison.contrasts)
         yield f"p is adjusted by Holm over the {number} comparisons with {comparison.baseline.name}"
         yield f"the intervals are simultaneous: all {number} hold together with {LEVEL_SHOWN}"
+
+
+def unknown(comparison: Comparison) -> Iterator[str]:
+    """Yield what nobody knows of runs that were imported, and what their logs do not have."""
+    sides = [comparison.baseline, *(contrast.candidate for contrast in comparison.contrasts)]
+    if not (imported := [side for side in sides if side.imported]):
+        return
+    were = f"{listed([side.name for side in imported])} {'was' if len(imported) == 1 else 'were'} imported"
+    yield (
+        f"{were}: whether all has the same data, and what differs beside what was noted, is unknown; seeds are paired "
+        "by their numbers"
+    )
+    lacking: dict[str, list[str]] = {}
+    for side in imported:
+        titles = ", ".join(METRICS[key].title for key, values in side.values.items() if not values)
+        lacking.setdefault(titles, []).append(side.name)
+    for titles, names in lacking.items():
+        if titles and len(names) < len(sides):
+            yield f"not in the logs of {listed(names)}: {titles}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return "a, b and c"."""
+    return " and ".join([*filter(None, [", ".join(names[:-1])]), names[-1]])
 
 
 def images(contrast: Contrast) -> str:

@@ -5,6 +5,7 @@ resolve      the entrance for other rooms: read a config, apply overrides, check
 check        the one check: the values given become a Config or a list of problems
 rules        the words of a problem: what a setting allows, and "did you mean"
 ranges       lists and ranges such as 0.1..0.5
+noted        the conditions of a run that another program trained, as far as the user noted them
 shipped      the configs that come with the package, by their names
 strict_yaml  the plain part of YAML 1.2, with line numbers
 """

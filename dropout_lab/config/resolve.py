@@ -10,6 +10,7 @@ from typing import Any
 
 from dropout_lab.config import shipped
 from dropout_lab.config.check import Draft, dotted, problem_of
+from dropout_lab.config.noted import IMPORTED, MARK, Noted
 from dropout_lab.config.rules import did_you_mean, found, nearest_file
 from dropout_lab.config.settings import SETTINGS, Config, schema_of
 from dropout_lab.config.strict_yaml import MAX_BYTES, BadYaml, Fault, Keys, read, written
@@ -34,7 +35,10 @@ def load(
     where, path = str(path), at_home(path)
     path = path if os.path.lexists(path) else shipped.file(where) or path
     try:
-        document = read(_contents(path))
+        contents = _contents(path)
+        if contents.startswith(MARK):
+            raise Refused(Problem(where, "imported", IMPORTED, path.parent.name))
+        document = read(contents)
     except BadYaml as error:
         raise Refused(*(problem_of(where, fault) for fault in error.faults)) from None
     draft = Draft(where, path.stem, document.lines, path.parent)
@@ -66,8 +70,13 @@ def changed(config: Config, values: Mapping[str, object], where: str = "config")
     return resolve(config.model_dump(mode="json"), values=values, where=where, name=config.name)
 
 
-def flatten(config: Config) -> dict[str, object]:
-    """Return the values of all settings by dotted key, such as "training.epochs", in the order of the file."""
+def flatten(config: Config | Noted) -> dict[str, object]:
+    """Return the values of all settings by dotted key, such as "training.epochs", in the order of the file.
+
+    Of a run that was imported, those that nobody noted are "unknown".
+    """
+    if isinstance(config, Noted):
+        return config.flat()
     dump = config.model_dump()
     flat: dict[str, object] = {}
     for at in SETTINGS:
@@ -78,8 +87,10 @@ def flatten(config: Config) -> dict[str, object]:
     return flat
 
 
-def to_yaml(config: Config) -> str:
+def to_yaml(config: Config | Noted) -> str:
     """Return the whole config as YAML. `load` reads it back as an equal config: floats keep every bit."""
+    if isinstance(config, Noted):
+        return config.to_yaml()
     return "\n".join(_yaml_lines(config.model_dump())) + "\n"
 
 

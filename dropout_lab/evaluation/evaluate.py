@@ -89,7 +89,7 @@ class Evaluation:
     @property
     def scaling(self) -> str:
         """What the prediction with dropout off is called."""
-        dropout = self.run.config.dropout
+        dropout = self.run.trained.dropout
         return DROPOUTS[dropout.kind].inference(dropout.samples)
 
 
@@ -124,7 +124,7 @@ def load(run: Run, seed: int, data: Data) -> Network:
 
     Raises `Refused` if the run's weights do not fit such a network.
     """
-    result, weights = network([Lane(run.config, seed)], data), run.weights()
+    result, weights = network([Lane(run.trained, seed)], data), run.weights()
     for layer, (weight, bias) in enumerate(zip(result.weights, result.biases, strict=True)):
         for name, tensor in (("weight", weight[0].mT), ("bias", bias[0, 0])):
             key = f"{seed}.last.{layer}.{name}"
@@ -159,7 +159,7 @@ def _evaluate_network(run: Run, seed: int, data: Data, samples: int, show: Calla
         entropy=entropy,
         information=information,
         activity=np.array([(h.mean(), (h == 0).mean()) for h in hidden]),
-        rotated=rotated(run.config, seed, net, data, len(pool)),
+        rotated=rotated(run.trained, seed, net, data, len(pool)),
         ablation=ablation(net, data, stream(seed, "evaluation", 0, 0).permutation),
     )
 
@@ -175,7 +175,7 @@ def _pool(run: Run, seed: int, net: Network, data: Data, count: int, show: Calla
     """Return the probabilities (count, n, classes) of `count` passes over the test images, and `show` how far it is."""
     pool = np.empty((count, len(data.test_images), data.classes), np.float32)
     told = time.monotonic()
-    for number, one in enumerate(passes(run.config, seed, net, data.test_images, count, data.classes), start=1):
+    for number, one in enumerate(passes(run.trained, seed, net, data.test_images, count, data.classes), start=1):
         pool[number - 1] = one
         if number == count or time.monotonic() - told > EVERY:
             show(f"seed {seed}: pass {number} of {count}")

@@ -26,7 +26,9 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from dropout_lab.comparison.compare import MIN_EFFECT
 from dropout_lab.comparison.inference import Interval, Looked, deciding, interval, paired
 from dropout_lab.comparison.metrics import METRICS
+from dropout_lab.config.noted import Noted
 from dropout_lab.config.resolve import flatten
+from dropout_lab.config.strict_yaml import written
 from dropout_lab.errors import shown
 from dropout_lab.figures.style import PANEL, Entries, colours, compose, encoded, label, panels, size, styled
 from dropout_lab.runs.read import Run
@@ -44,6 +46,7 @@ DIFFERENCES = "Differences: from the baseline, paired by seed, with the title's 
 CELLS = "Cells: test error (%) at the last epoch, dropout off, mean over the seeds (no band)."
 BARS = "Points: mean over the seeds at the last epoch. Bars: 95 % t interval of that mean (none for one seed)."
 
+NOTED_TOPICS = {"data": "data.dataset", "network": "network.hidden", "rate": "dropout.rate"}  # of an imported run
 ALL_IMAGES, TRUE_LABELS = "all training images", "true labels"  # shown only beside runs that differ in this
 
 Seen = tuple[int, float | None, float | None]  # the seeds of a look, and the ends of its interval
@@ -107,34 +110,47 @@ def curves(run: Run) -> Figure:
         ("clean_train", "clean train (dropout off)", Look(yellow, "--", "^")),
         ("val", "validation (dropout off)", Look(red, "-", "s")),
     ):
-        _curve(accuracy, rows, 100 * rows[f"{split}_accuracy"], look)
-        entries.append((_curve(loss, rows, rows[f"{split}_loss"], look), text))
+        line = _curve(loss, rows, rows[f"{split}_loss"], look, sparse=bool(run.summary.imported))
+        _curve(accuracy, rows, 100 * rows[f"{split}_accuracy"], look, sparse=bool(run.summary.imported))
+        if rows[[f"{split}_loss", f"{split}_accuracy"]].notna().to_numpy().any() or not run.summary.imported:
+            entries.append((line, text.partition(" (")[0] if run.summary.imported else text))
     mean = rows["val_loss"].groupby(rows["epoch"]).mean().dropna()
     if len(mean):
         best = int(mean.index.to_numpy()[mean.argmin()])
         for axis in (loss, accuracy):
             axis.axvline(best, color=grey, linewidth=1, linestyle=":", zorder=1)
         entries.append((_ring(loss, best, mean[best], red), f"epoch {best}: lowest mean validation loss"))
-    return compose(figure, run.name, _facts([run])[0], f"{BAND} {TRAIN}", entries)
+    return compose(figure, run.name, _facts([run])[0], BAND if run.summary.imported else f"{BAND} {TRAIN}", entries)
 
 
 @styled
 def comparison(runs: Sequence[Run]) -> Figure:
     """Draw the validation curves of one to twelve runs in the same panels, and their generalization gaps."""
-    figure, (loss, accuracy, gap) = panels("validation loss", "validation accuracy (%)", "generalization gap")
+    logged = any(averaged(run)["gap"].notna().any() for run in runs)  # where runs were imported, perhaps none has a gap
+    drawn = logged or not all(run.summary.imported for run in runs)
+    figure, (loss, accuracy, *gap) = panels(
+        *("validation loss", "validation accuracy (%)", "generalization gap")[: 2 + drawn]
+    )
     grey, *inks = colours()[2:]
-    gap.axhline(0, color=grey, linewidth=1, zorder=1)
+    for axis in gap:
+        axis.axhline(0, color=grey, linewidth=1, zorder=1)
     shared, apart = _facts(runs)
     entries: Entries = []
     for i, (run, facts) in enumerate(zip(runs, apart, strict=True)):
         rows = averaged(run)
         look = Look(inks[i % len(inks)], LINES[i % len(LINES)], MARKERS[i % len(MARKERS)])
         look = look._replace(band=look.band if len(runs) < 4 else look.band / 2)
-        _curve(accuracy, rows, 100 * rows["val_accuracy"], look)
-        _curve(gap, rows, rows["gap"], look)
-        entries.append((_curve(loss, rows, rows["val_loss"], look), f"{run.name} ({facts})" if facts else run.name))
+        _curve(accuracy, rows, 100 * rows["val_accuracy"], look, sparse=bool(run.summary.imported))
+        for axis in gap:
+            _curve(axis, rows, rows["gap"], look, sparse=bool(run.summary.imported))
+        entries.append(
+            (
+                _curve(loss, rows, rows["val_loss"], look, sparse=bool(run.summary.imported)),
+                f"{run.name} ({facts})" if facts else run.name,
+            )
+        )
     title = " against ".join(run.name for run in runs) if len(runs) < 3 else f"Comparison of {len(runs)} runs"
-    return compose(figure, title, shared, f"{BAND} {GAP}", entries)
+    return compose(figure, title, shared, f"{BAND} {GAP}" if gap else BAND, entries)
 
 
 @styled
@@ -308,7 +324,7 @@ def narrowing(looks: Mapping[str, Sequence[Seen]], metric: str, margin: float) -
 
 def _images(run: Run) -> float:
     """Return how many training images a run has."""
-    return run.config.data.train_size or run.config.data.training_images
+    return run.trained.data.train_size or run.trained.data.training_images
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -345,6 +361,9 @@ def averaged(run: Run) -> pd.DataFrame:
 
 
 def _drops(run: Run) -> bool:
+    if isinstance(run.config, Noted):
+        rate = run.config.conditions.get("dropout.rate")
+        return bool(any(rate) if isinstance(rate, list) else rate)
     return any(run.config.rates) or run.config.dropout.input_rate > 0
 
 
@@ -359,9 +378,9 @@ def _interval(values: Sequence[float]) -> Span:
 
 def _by_rate(runs: Sequence[Run]) -> list[tuple[Setting, Run]]:
     """Pair each run with its rate; if one rate per run does not tell the runs apart, with its name."""
-    rates = {run.config.rates for run in runs}
-    if len(rates) == len(runs) and all(len(set(rate)) == 1 for rate in rates):
-        return [(run.config.rates[0], run) for run in runs]
+    rates = [() if isinstance(run.config, Noted) else run.config.rates for run in runs]
+    if len({*rates}) == len(runs) and all(len(set(rate)) == 1 for rate in rates):
+        return [(rate[0], run) for rate, run in zip(rates, runs, strict=True)]
     return [(run.name, run) for run in runs]
 
 
@@ -389,6 +408,8 @@ def conditions(run: Run) -> str:
 def _conditions(run: Run) -> dict[str, str]:
     """Return the conditions of a run that a reader must know, a phrase for each topic; "" if it does not apply."""
     config = run.config
+    if isinstance(config, Noted):
+        return _noted_conditions(run, config)
     rates = config.rates if len(set(config.rates)) > 1 else config.rates[:1]
     images, noise = config.data.train_size, config.data.label_noise
     rate = "rate " + ("/".join(f"{rate:g}" for rate in rates) or "0")
@@ -400,6 +421,24 @@ def _conditions(run: Run) -> dict[str, str]:
         "kind": config.dropout.described if _drops(run) else "",
         "rate": rate + (f", input rate {config.dropout.input_rate:g}" if config.dropout.input_rate else ""),
         "seeds": _seeds([run]),
+        "noted": "",
+    }
+
+
+def _noted_conditions(run: Run, noted: Noted) -> dict[str, str]:
+    """Return the same of a run that was imported: what was noted of it, and what is unknown."""
+    told = {topic: noted.get(key) for topic, key in NOTED_TOPICS.items()}
+    rest = {key: value for key, value in noted.conditions.items() if key not in NOTED_TOPICS.values()}
+    return {
+        **{
+            topic: f"{topic} {shown(value if isinstance(value, str) else written(value))}"
+            for topic, value in told.items()
+        },
+        "images": "",
+        "labels": "",
+        "kind": "",
+        "seeds": _seeds([run]),
+        "noted": cut(", ".join(f"{key} {written(value)}" for key, value in rest.items()), 80),
     }
 
 
@@ -414,9 +453,13 @@ def _seeds(runs: Sequence[Run]) -> str:
     return f"{text}, {diverged} diverged and left out" if diverged else text
 
 
-def _curve(axis: Axes, rows: pd.DataFrame, values: pd.Series[float], look: Look) -> Artist:
-    """Draw the mean of `values` over the seeds against the epoch, with a band from least to greatest. Return it."""
+def _curve(axis: Axes, rows: pd.DataFrame, values: pd.Series[float], look: Look, *, sparse: bool = False) -> Artist:
+    """Draw the mean of `values` over the seeds against the epoch, with a band from least to greatest. Return it.
+
+    sparse: whether a line goes on over epochs without a value, for a log may leave some out.
+    """
     over = values.groupby(rows["epoch"]).agg(["mean", "min", "max"])
+    over = over.dropna() if sparse else over
     if rows["seed"].nunique() > 1:
         axis.fill_between(over.index, over["min"], over["max"], color=look.colour, alpha=look.band, linewidth=0)
     every = max(1, len(over) // 10)  # about ten markers on every line

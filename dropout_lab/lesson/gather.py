@@ -76,9 +76,9 @@ def read(story: Story, runs_directory: Path, data_directory: Path) -> Trained:
     for name, rate in (("none", 0.0), ("dropout", RATE)):
         early = {epochs: run(story.stops.name, member) for epochs, member in sorted(story.stopped(rate).items())}
         last = bernoulli[rate]
-        stops[name] = early | {last.config.training.epochs: last}
+        stops[name] = early | {last.trained.training.epochs: last}
     first = bernoulli[0.0]
-    data = datasets.load(first.config.data.dataset, first.config.data.scale, data_directory)
+    data = datasets.load(first.trained.data.dataset, first.trained.data.scale, data_directory)
     return Trained(bernoulli, gaussian, stops, data, story.seed)
 
 
@@ -128,7 +128,7 @@ def _shown(trained: Trained) -> int:
 def _images(trained: Trained, shown: int, directory: Path) -> dict[str, Any]:
     """Return test images as stored bytes, and the byte that stands for 1."""
     first = trained.pair["none"]
-    dataset = first.config.data.dataset
+    dataset = first.trained.data.dataset
     stored = datasets.test_images(dataset, directory, first.summary.data_sha256)[:shown]
     height, width = trained.data.shape
     return {
@@ -147,10 +147,10 @@ def _network(run: Run, trained: Trained, shown: int) -> dict[str, Any]:
     weights: of each layer (outputs, inputs), float32. order: the units of layer 1, the most important first.
     """
     weights, recorded = run.weights(), run.predictions()
-    layers = len(run.config.widths) + 1
+    layers = len(run.trained.widths) + 1
     place = recorded["seeds"].tolist().index(trained.seed)
     return {
-        "sizes": [trained.data.test_images.shape[1], *run.config.widths, trained.data.classes],
+        "sizes": [trained.data.test_images.shape[1], *run.trained.widths, trained.data.classes],
         "weights": [packed(weights[f"{trained.seed}.last.{layer}.weight"]) for layer in range(layers)],
         "biases": [packed(weights[f"{trained.seed}.last.{layer}.bias"]) for layer in range(layers)],
         "recorded": packed(recorded["probabilities"][place, :shown].astype(np.float32)),

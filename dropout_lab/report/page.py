@@ -20,6 +20,7 @@ from dropout_lab.comparison.looks import Looks
 from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.comparison.tables import beside, mean_sd, metric_lines, run_lines
 from dropout_lab.comparison.verdict import about, condition, differences, notes, verdicts
+from dropout_lab.config.noted import UNKNOWN, Noted
 from dropout_lab.config.resolve import to_yaml
 from dropout_lab.config.settings import DataConfig
 from dropout_lab.config.strict_yaml import written
@@ -115,9 +116,9 @@ def _conditions(gathered: Gathered, comparison: Comparison | None) -> list[Line]
             apart[run.path] = f"baseline: {made}" if member.is_baseline else made
     lines: list[Line] = [("run", "conditions", "epochs", "seeds", "diverged", "differs from its baseline", "directory")]
     for run in gathered.runs:
-        epochs, path = str(run.config.training.epochs), str(run.path)
+        epochs = "as logged" if isinstance(run.config, Noted) else str(run.config.training.epochs)
         seeds = shown_seeds(run.seeds), shown_seeds(run.diverged) or "none"
-        lines.append((run.name, conditions(run), epochs, *seeds, apart[run.path], path))
+        lines.append((run.name, conditions(run), epochs, *seeds, apart[run.path], str(run.path)))
     return lines
 
 
@@ -179,12 +180,16 @@ def _pairs(comparison: Comparison) -> tuple[str, list[Line]] | None:
 def _images(shown: Sequence[Run], directory: Path) -> list[dict[str, Any]]:
     """Return for each run its name, and its hardest images in two groups or why there are none."""
     known: dict[tuple[DataConfig, str], NDArray[np.uint8] | str] = {}
-    for run in shown:
+
+    def pixels(run: Run) -> NDArray[np.uint8] | str:
+        if isinstance(run.config, Noted):
+            return "The images cannot be shown: the run was imported, and its data are unknown."
         source = run.config.data, run.summary.data_sha256
         if source not in known:
             known[source] = _pixels(*source, directory)
-    pixels = [known[run.config.data, run.summary.data_sha256] for run in shown]
-    return [{"run": run.name, **_hardest(run, images)} for run, images in zip(shown, pixels, strict=True)]
+        return known[source]
+
+    return [{"run": run.name, **_hardest(run, pixels(run))} for run in shown]
 
 
 def _pixels(data: DataConfig, sha256: str, directory: Path) -> NDArray[np.uint8] | str:
@@ -220,7 +225,7 @@ def _environment(shown: Sequence[Run]) -> dict[str, list[Line]]:
     names = {"data": "data SHA-256", "git_commit": "commit"}
     lines: list[Line] = [("run", *(names.get(key, key) for key in apart), "training time s")]
     for run, fact in zip(shown, facts, strict=True):
-        seconds = f"{sum(run.seconds.values()):.1f}"
+        seconds = f"{sum(run.seconds.values()):.1f}" if run.seconds else UNKNOWN
         lines.append((run.name, *(condition(key, fact.get(key)) for key in apart), seconds))
     return {
         "shared": [("what", "value"), *((names.get(key, key), str(facts[0][key])) for key in shared)],
@@ -236,6 +241,9 @@ def _reproduce(gathered: Gathered) -> dict[str, Any]:
     lines = [f"git checkout {shlex.quote(str(first['git_commit']))}"] if first.get("git_commit") else []
     lines += [shlex.join(["pip", "install", "-e", ".", *versions])]
     for run in shown:
+        if isinstance(run.config, Noted):
+            lines.append(_import_command(run, run.config))
+            continue
         spans = (span.partition("-") for span in shown_seeds(run.seeds).split(", "))
         seeds = ",".join(f"{low}..{high or low}" for low, _, high in spans)
         words = ["dropout-lab", "train", _file(run), "--name", run.path.name, "--seeds", seeds]
@@ -247,6 +255,15 @@ def _reproduce(gathered: Gathered) -> dict[str, Any]:
     # a quoted path may hold a line break
     commands = [part for line in lines for part in line.splitlines()]
     return {"commands": commands, "files": {name: text.splitlines() for name, text in texts.items()}}
+
+
+def _import_command(run: Run, noted: Noted) -> str:
+    """Return the command that imports the logs of a run again, with what was noted of it."""
+    source = run.summary.imported
+    words = ["dropout-lab", "import", run.path.name, *(source.files if source else ())]
+    return shlex.join(
+        words + [word for key, value in noted.conditions.items() for word in ("--set", f"{key}={written(value)}")]
+    )
 
 
 def _file(run: Run) -> str:

@@ -8,5 +8,6 @@ job         a run directory, and the config and seeds asked of it
 record      the one writer of a run directory
 checkpoint  one sealed file per seed while it trains
 finish      the final files, made from the records, and read back into records
+imported    a run made of what another program logged
 merge       one run made of finished runs that differ in seeds alone
 """

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dropout_lab.config import resolve as configs
+from dropout_lab.config.noted import Noted
 from dropout_lab.config.settings import Config
 from dropout_lab.errors import MOVE_AWAY, Problem, Refused, shown
 from dropout_lab.runs.find import is_run
 from dropout_lab.runs.summary import check_hash, read_summary
 from dropout_lab.storage import holder, in_use
+from dropout_lab.text import shown_seeds
 
 FIRST = (".lock", ".config.yaml.*.tmp")  # all that a directory holds if the writer of a new run was killed at once
 
@@ -71,6 +73,24 @@ class Job:
         name, seeds = self.path.name, sorted({*self.config.seeds, *more})
         mapping = self.config.model_dump(mode="json") | {"name": name, "seeds": seeds}
         return configs.resolve(mapping, where=str(self.path), name=name, check_files=False)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """The directory of a run that was imported, what was noted of it, and the seeds asked for. It cannot be trained."""
+
+    path: Path
+    config: Noted
+
+    def with_seeds(self, seeds: Iterable[int]) -> Imported:
+        """Return the same run with some of its seeds. Raises `Refused` for a seed that it does not have."""
+        if lacking := [seed for seed in seeds if seed not in self.config.seeds]:
+            reason = f"must be seeds of this run, which was imported and has {shown_seeds(self.config.seeds)}"
+            raise Refused(Problem(str(self.path), "seeds", reason, shown_seeds(lacking)))
+        return replace(self, config=replace(self.config, seeds=tuple(seeds)))
+
+
+Target = Job | Imported
 
 
 def refuse_foreign(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -27,24 +28,34 @@ def merge(runs: Sequence[Run], path: Path) -> Run:
     A seed that several runs have is taken from the first of them. Raises `Refused` with everything in which the runs
     differ beside their seeds, for a seed that several have with other results, and if there is something at `path`.
     """
-    first = runs[0]
+    first, config = runs[0], runs[0].trained
     if problems := [problem for run in runs[1:] for problem in _unlike(first, run)]:
         raise Refused(*problems)
     records = _records(runs)
-    config = Job(path, first.config.model_copy(update={"seeds": ()})).with_seeds(records)
+    config = Job(path, config.model_copy(update={"seeds": ()})).with_seeds(records)
     facts = [run.summary.environment for run in runs]
     shared = {key: value for key, value in facts[0].items() if all(fact.get(key) == value for fact in facts)}
+    with whole(path) as hidden:
+        write_files(hidden, path.name, config, first.summary.data_sha256, records, shared)
+    return load(path)
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a directory to write the files of a new run into; it becomes `path` in the end, whole, or not at all.
+
+    Raises `Refused` if there is something at `path`.
+    """
     hidden = _hidden_directory(path)
     try:
         with locked(hidden):
-            write_files(hidden, path.name, config, first.summary.data_sha256, records, shared)
+            yield hidden
             _refuse_existing(path)
             with failing(path, "created"):
                 hidden.rename(path)
                 sync(path.parent)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
-    return load(path)
 
 
 def _unlike(first: Run, run: Run) -> Iterator[Problem]:

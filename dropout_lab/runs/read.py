@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dropout_lab.config import resolve as configs
+from dropout_lab.config.noted import IMPORTED, MARK, Noted, read_noted
 from dropout_lab.config.settings import Config
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.runs.find import called
 from dropout_lab.runs.row import COLUMNS
-from dropout_lab.runs.summary import FinishedSeed, Summary, check_hash, damaged, read_summary
+from dropout_lab.runs.summary import FinishedSeed, Summary, check_hash, damaged, read_summary, unreadable
+from dropout_lab.storage import read_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,11 +26,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run, read from disk. Each file is checked against its SHA-256 in the summary when it is read."""
+    """A finished run, read from disk. Each file is checked against its SHA-256 in the summary when it is read.
+
+    config: of a run that was imported, what was noted of it.
+    """
 
     path: Path
     name: str
-    config: Config
+    config: Config | Noted
     summary: Summary
 
     def __hash__(self) -> int:
@@ -48,6 +53,13 @@ class Run:
     def outdated(self) -> bool:
         """Whether an earlier version trained it, by which the same settings meant other numbers (settings.REVISION)."""
         return self.summary.identity not in (self.config.identity, self.config.lasting_identity)
+
+    @property
+    def trained(self) -> Config:
+        """The config that the run was trained by. Raises `Refused` for a run that was imported: none is known."""
+        if isinstance(self.config, Noted):
+            raise Refused(Problem(str(self.path), "imported", IMPORTED, self.name))
+        return self.config
 
     def only(self, seeds: Collection[int]) -> Run:
         """Return this run as if it had been trained with no seeds but `seeds`."""
@@ -72,9 +84,14 @@ class Run:
         return {seed: float(totals[seed]) for seed in self.seeds if seed in totals}
 
     def predictions(self) -> dict[str, np.ndarray]:
-        """Return the last epoch's seeds (S,), labels (n,), predictions (S, n) and probabilities (S, n, classes)."""
+        """Return the last epoch's seeds (S,), labels (n,), predictions (S, n) and probabilities (S, n, classes).
+
+        A run that was imported has no probabilities, and perhaps no predictions: then every array is empty.
+        """
         import numpy as np
 
+        if self.summary.imported and "predictions.npz" not in self.summary.files:
+            return {"seeds": np.empty(0, int), "labels": np.empty(0, int), "predictions": np.empty((0, 0), int)}
         data = self._read("predictions.npz")
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as archive:
@@ -97,6 +114,7 @@ class Run:
         """Return the weights by name, "<seed>.<last|best>.<layer>.<weight|bias>", shaped as in `torch.nn.Linear`."""
         from safetensors.numpy import load
 
+        _ = self.trained
         data = self._read("weights.safetensors")
         try:
             return load(data)
@@ -111,7 +129,8 @@ class Run:
             rows = [(int(seed), int(epoch), *map(float, numbers)) for seed, epoch, *numbers in lines]
             if {tuple(header), *map(len, rows)} - {columns, len(columns)}:
                 raise ValueError(",".join(header))
-            self._check_epochs(rows)
+            if rows or not self.summary.imported:  # no log tells the time of an epoch
+                self._check_epochs(rows)
             return pd.DataFrame(rows, columns=list(columns))
         except (ValueError, OverflowError, csv.Error) as error:
             reason = f"must have the columns {','.join(columns)}, all of them numbers, and every epoch of every seed"
@@ -145,4 +164,16 @@ def load(path: Path) -> Run:
         raise Refused(Problem(str(path), "run", "has no finished run (no summary.json)", str(path)))
     for name in sorted({*summary.files, "config.yaml"}):
         check_hash(path / name, summary)
-    return Run(path, path.name, configs.load(path / "config.yaml", check_files=False), summary)
+    return Run(path, path.name, config_of(path, summary), summary)
+
+
+def config_of(path: Path, summary: Summary | None = None) -> Config | Noted:
+    """Return the config in a run directory, or what was noted of a run that was imported."""
+    file = path / "config.yaml"
+    try:
+        data = read_file(file)
+    except OSError as error:
+        raise unreadable(file, error) from None
+    if data.startswith(MARK):
+        return read_noted(data, str(file), *([summary.identity] if summary else []))
+    return configs.load(file, check_files=False)

@@ -51,27 +51,42 @@ RESULTS = tuple(Results.model_fields)
 class FinishedSeed(Facts):
     """A seed that was trained to its end.
 
-    epochs: how many were trained. best_epoch: the one with the lowest validation loss. last: the results of the weights
-    that training ended with; with patience, these are the best ones. best: the results of the best epoch.
+    epochs: how many were trained. best_epoch: the one with the lowest validation loss; None if that was not logged.
+    last: the results of the weights that training ended with; with patience, these are the best ones. best: the results
+    of the best epoch.
     """
 
     status: Literal["finished"] = "finished"
     epochs: PositiveInt
-    best_epoch: PositiveInt
+    best_epoch: PositiveInt | None
     last: Results
     best: Results
 
 
 class DivergedSeed(Facts):
-    """A seed whose loss stopped being finite, and the epoch and step (both from 1) in which it did."""
+    """A seed whose loss stopped being finite, and the epoch and step (both from 1) in which it did.
+
+    The step is None where a log does not tell.
+    """
 
     status: Literal["diverged"] = "diverged"
     epoch: PositiveInt
-    step: PositiveInt
+    step: PositiveInt | None
 
 
 SeedFacts = Annotated[FinishedSeed | DivergedSeed, Field(discriminator="status")]
 SEED_FACTS: TypeAdapter[SeedFacts] = TypeAdapter(SeedFacts)
+
+
+class Imported(Facts):
+    """What a run was imported from: the kind of the logs, the column of each measure, and the files' SHA-256 by path.
+
+    Only such a run has this in its summary.
+    """
+
+    kind: str
+    columns: dict[str, str]
+    files: dict[str, str]
 
 
 class Summary(Facts):
@@ -89,6 +104,7 @@ class Summary(Facts):
     seeds: dict[Seed, SeedFacts]
     environment: dict[str, Any]
     files: dict[Name, str]
+    imported: Imported | None = None
 
     @property
     def finished(self) -> dict[int, FinishedSeed]:
@@ -102,7 +118,7 @@ class Summary(Facts):
 
     def to_bytes(self) -> bytes:
         """Return summary.json, sealed; a result that is not finite is null there."""
-        return seal_json(self.model_dump())
+        return seal_json(self.model_dump(exclude={"imported"} if self.imported is None else None))
 
 
 def read_summary(path: Path) -> Summary | None:

@@ -108,7 +108,7 @@ def read(directory: Path, load: Callable[[Path], Run | None] = load, looks: Look
         if (path / "summary.json").exists() and (run := load(path)):
             flat = flatten(run.config)  # the run's own files are sealed, sweep.yaml is not: it only says what varies
             settings = {key: flat[key] for key in planned.settings if key in flat}
-            members.append(Member(planned.name, settings, run.config, planned.baseline))
+            members.append(Member(planned.name, settings, run.trained, planned.baseline))
             runs[planned.name] = run.only(seeds.get(planned.name, run.seeds))
     same = (Same(own.name, own.settings, own.same_as) for own in sweep.same if own.same_as in runs)
     return judge(Sweep(sweep.name, tuple(members), tuple(same)), runs, looks)
@@ -121,7 +121,7 @@ def judge(sweep: Sweep, runs: Mapping[str, Run], looks: Looks | None = None, *, 
     remembers earlier verdicts. A run with a diverged seed is never chosen. Raises `Refused` for runs on different data.
     """
     first: dict[str, Run] = {}  # by data set: pairs share theirs, but so must all runs that are chosen from
-    mixed = [other_data(first.setdefault(run.config.data.dataset, run), run) for run in runs.values()]
+    mixed = [other_data(first.setdefault(run.trained.data.dataset, run), run) for run in runs.values()]
     if problems := [problem for found in mixed for problem in found]:
         raise Refused(*problems)
     judged = {member.name: member.baseline for member in sweep.members if not member.is_baseline}
