@@ -528,9 +528,14 @@ def validate(
     overrides: Overrides = None,
 ) -> None:
     """Check a config, and print it with every default filled in."""
+    from dropout_lab.commands.names import say_note
     from dropout_lab.config import resolve
+    from dropout_lab.data import datasets
 
-    result(resolve.to_yaml(resolve.load(config, overrides or ())))
+    checked = resolve.load(config, overrides or ())
+    if said := datasets.described(checked.data.dataset, checked.data.parts):
+        say_note(said)
+    result(resolve.to_yaml(checked))
 
 
 @app.command(
@@ -596,7 +601,7 @@ def theory(
     Screen(json=as_json).show(theory(out, Look(form, style, size)))
 
 
-DATASETS = "mnist, fashion-mnist, kmnist, digits, or a path to an .npz."
+DATASETS = "mnist, fashion-mnist, kmnist, digits, wine, breast-cancer, or a path to an .npz."
 DatasetName = Annotated[str, Argument(help=DATASETS, metavar="DATASET")]
 
 

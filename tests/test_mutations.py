@@ -503,8 +503,8 @@ GUARDS = {
     ),
     "a class that a tail that tests has alone is refused": Guard(
         "data/npz",
-        "if (missing := np.setdiff1d(y_test, y)).size:",
-        "if (missing := np.setdiff1d(y_test, y)).size > 99:",
+        "if (missing := np.setdiff1d(y[tests], rest)).size:",
+        "if (missing := np.setdiff1d(y[tests], rest)).size > 99:",
         "test_own_data.py::training_or_validation_lacks",
     ),
     "a split by class leaves one of each": Guard(
@@ -551,6 +551,66 @@ GUARDS = {
     ),
     "arrays that are not used are named": Guard(
         "data/npz", "if name not in headers]", "if False]", "test_own_data.py::not_used_are_named"
+    ),
+    "a table that mixes numbers and text is refused": Guard(
+        "data/tables",
+        "if self.first_number and self.first_text and not self.fault:",
+        "if False:",
+        "test_own_tables.py::bad_table and mixed",
+    ),
+    "a date is no category": Guard(
+        "data/tables",
+        "if self.first_text and DATE.fullmatch(self.first_text[1]):",
+        "if False:",
+        "test_own_tables.py::bad_table and dates",
+    ),
+    "a number with separators is no category": Guard(
+        "data/tables",
+        "if self.first_text and SEPARATED.fullmatch(self.first_text[1]):",
+        "if False:",
+        "test_own_tables.py::bad_table and (thousands or decimal)",
+    ),
+    "missing values are refused": Guard(
+        "data/tables",
+        'elif column.absent and missing == "refuse":',
+        "elif False:",
+        "test_own_tables.py::with_column_and_count",
+    ),
+    "a missing class is never made up": Guard(
+        "data/tables",
+        'elif self.target.absent and missing != "drop-row":',
+        "elif False:",
+        "test_own_tables.py::drop_row_leaves",
+    ),
+    "a line has as many fields as the first": Guard(
+        "data/tables", "if len(fields) != len(self.names):", "if False:", "test_own_tables.py::bad_table and field"
+    ),
+    "a column name is used once": Guard(
+        "data/tables", "elif uses[name] > 1:", "elif False:", "test_own_tables.py::bad_table and two"
+    ),
+    "the texts of a column are bounded": Guard(
+        "data/tables", "if len(self.texts) == MAX_VALUES:", "if False:", "test_own_tables.py::bad_table and categories"
+    ),
+    "a mean is that of the training part": Guard(
+        "data/datasets",
+        "fill(images, test_images, training)",
+        "fill(images, test_images, np.arange(len(images)))",
+        "test_own_tables.py::training_part_alone",
+    ),
+    "seeds with means of their own never share lanes": Guard(
+        "config/settings",
+        ' or self.data.missing == "mean"',
+        "",
+        "test_own_tables.py::means_of_their_own",
+    ),
+    "a table needs a target": Guard(
+        "config/settings", "elif data.target is None:", "elif False:", "test_own_tables.py::settings_that_a_table"
+    ),
+    "a class of a test file is known": Guard(
+        "data/tables",
+        "if other.target.named(value, classes) not in classes:",
+        "if False:",
+        "test_own_tables.py::unlike_test_file",
     ),
     "a database begins at home": Guard(
         "commands/export", "at_home(match[1])", "Path(match[1])", "test_homes.py::database_of_an_export"
@@ -639,7 +699,7 @@ GUARDS = {
     ),
     "missing data are refused before the wait": Guard(
         "commands/train",
-        "    data.check(job.config.data.dataset, options.data)\n",
+        "    data.check(job.config.data.dataset, options.data, job.config.data.parts)\n",
         "",
         "test_waiting.py::could_not_end",
     ),
@@ -837,7 +897,7 @@ GUARDS = {
     ),
     "a file that is written anew is read anew": Guard(
         "execution/workers",
-        "version=version(of.dataset, directory))",
+        "version=version(of.dataset, directory, of.parts))",
         "version=None)",
         "test_same_data.py::trained_in_one_program",
     ),

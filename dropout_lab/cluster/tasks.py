@@ -53,7 +53,8 @@ class OnDask:
         return plan(jobs, self.layout.processes, self.layout.lanes, self.device)
 
     def train(self, units: deque[Unit], writers: Writers) -> Messages:
-        files = Files(sorted({task.job.config.data.dataset for unit in units for task in unit}), self.data)
+        used = dict.fromkeys(task.job.config.data for unit in units for task in unit)
+        files = Files(sorted({data.dataset for data in used}), self.data, {data.test for data in used if data.test})
         size = max((cost.memory(unit[0].job.config, len(unit)) for unit in units), default=0)
         workers = DaskWorkers(self.members, files, size, self.device)
         try:
@@ -74,15 +75,16 @@ class Host:
 class Files:
     """The files of a plan's data sets: their paths and SHA-256, by their names in a worker's data directory."""
 
-    def __init__(self, datasets: Sequence[str], directory: Path) -> None:
+    def __init__(self, datasets: Sequence[str], directory: Path, tests: Iterable[str] = ()) -> None:
         self.names: dict[str, str] = {}  # names at the workers, of the user's own files
         paths: dict[str, Path] = {}
-        for dataset in datasets:
+        for path in (*tests, *(dataset for dataset in datasets if dataset not in data.DATASETS)):
+            file = data.at_home(path)
+            self.names[path] = f"{sha256(file.read_bytes())}{file.suffix}"
+            paths[self.names[path]] = file
+        for dataset in (dataset for dataset in datasets if dataset in data.DATASETS):
             for report in data.verify(dataset, directory):
-                if dataset not in data.DATASETS:
-                    self.names[dataset] = f"{sha256(report.path.read_bytes())}.npz"
-                    paths[self.names[dataset]] = report.path
-                elif report.path.is_relative_to(directory):
+                if report.path.is_relative_to(directory):
                     paths[str(report.path.relative_to(directory))] = report.path
                     sums = report.path.with_name("SHA256SUMS")
                     paths |= {str(sums.relative_to(directory)): sums} if sums.exists() else {}
@@ -95,8 +97,9 @@ class Files:
 
     def there(self, lane: Lane, directory: str) -> Lane:
         """Return a lane that finds its data in the `directory` of a worker."""
-        if name := self.names.get(lane.config.data.dataset):
-            moved = lane.config.data.model_copy(update={"dataset": f"{directory}/{name}"})
+        if here := lane.config.data.files:
+            there = {key: f"{directory}/{self.names[path]}" for key, path in here.items()}
+            moved = lane.config.data.model_copy(update=there)
             return replace(lane, config=lane.config.model_copy(update={"data": moved}))
         return lane
 

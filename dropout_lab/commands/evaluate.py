@@ -39,7 +39,7 @@ def evaluate(
     config = run.trained
     settings, dataset = config.data, config.data.dataset
     refuse_other_numbers(run)
-    data.check(dataset, options.data)
+    data.check(dataset, options.data, settings.parts)
     of = settings.size
     if (needed := TORCH + 4 * 4 * samples * of.test * of.classes * 2) > machine.available_memory():
         reason = f"needs about {needed / machine.GIB:.1f} GiB of memory, more than is free; average fewer passes"

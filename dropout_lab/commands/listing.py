@@ -17,6 +17,7 @@ from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.config.noted import Noted
 from dropout_lab.config.settings import Config
 from dropout_lab.config.strict_yaml import written
+from dropout_lab.data.datasets import described
 from dropout_lab.errors import Refused
 from dropout_lab.execution.layout import Layout
 from dropout_lab.runs.find import find, state
@@ -196,7 +197,8 @@ def plan_as_text(
     body = [(f"  {path}", *_conditions(config), _left(config, missing)) for path, config, missing in plan]
     how = [f"  on {device}: {layout}" for device, layout in layouts.items()]
     lines = table([("",) * len(body[0]), *body], UNFOLDED)[1:] if body else []
-    return "\n".join([head, *(part for line in [*lines, *how] for part in wrapped(line, width))])
+    made = [f"  {text}" for text in _tables(plan)]
+    return "\n".join([head, *(part for line in [*lines, *made, *how] for part in wrapped(line, width))])
 
 
 def wrapped(line: str, width: int) -> list[str]:
@@ -208,7 +210,14 @@ def plan_as_dict(plan: Sequence[tuple[Path, Config, Sequence[int]]], layouts: Ma
     """Return the plan as plain data: each run's directory, its seeds, the seeds to train, and the layout."""
     runs = [{"path": str(path), "seeds": config.seeds, "to_train": tuple(missing)} for path, config, missing in plan]
     how = {device: asdict(layout) for device, layout in layouts.items()}
-    return {"schema_version": SCHEMA_VERSION, "plan": runs, "layout": how}
+    made = {"tables": texts} if (texts := _tables(plan)) else {}
+    return {"schema_version": SCHEMA_VERSION, "plan": runs, "layout": how, **made}
+
+
+def _tables(plan: Sequence[tuple[Path, Config, Sequence[int]]]) -> list[str]:
+    """Return a line for each table that is trained on: which inputs and classes its columns make."""
+    used = dict.fromkeys((config.data.dataset, config.data.parts) for _, config, missing in plan if missing)
+    return list(filter(None, dict.fromkeys(described(*of) for of in used)))
 
 
 def _conditions(config: Config) -> tuple[str, str, str]:

@@ -160,7 +160,8 @@ def notice_other_data(finished: Iterable[Job], note: Callable[[str], None]) -> N
 
 def prepare(todo: Sequence[Step], options: Options) -> Generator[Event, None, None]:
     """Return the training as a generator of events. Refuses bad data at once, before anything is changed."""
-    each(dict.fromkeys(job.config.data.dataset for job, _ in todo), lambda name: data.check(name, options.data))
+    used = dict.fromkeys((job.config.data.dataset, job.config.data.parts) for job, _ in todo)
+    each(used, lambda of: data.check(of[0], options.data, of[1]))
     from dropout_lab.execution import execute as execution
 
     parts = []

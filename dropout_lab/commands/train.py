@@ -50,7 +50,7 @@ def train(
 @contextlib.contextmanager
 def turn(job: Job, options: Options) -> Iterator[list[Step]]:
     """Wait until no other process writes the run, and hold it; give what it then lacks. Refuses missing data first."""
-    data.check(job.config.data.dataset, options.data)
+    data.check(job.config.data.dataset, options.data, job.config.data.parts)
     refuse_foreign(job.path)
     storage.make_directory(job.path)
     said = f"{job.path}: waiting for the process that is writing here ({{}}); Ctrl-C ends the wait"

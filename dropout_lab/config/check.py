@@ -14,6 +14,7 @@ from dropout_lab.config.rules import did_you_mean, found, item_rule, nearest, ne
 from dropout_lab.config.settings import SECTIONS, SETTINGS, Config, findings, schema_of
 from dropout_lab.config.strict_yaml import BadYaml, Fault, Keys, read_value
 from dropout_lab.data.datasets import DATASETS, at_home, found_again
+from dropout_lab.data.tables import SUFFIXES
 from dropout_lab.errors import Problem, Refused, shown
 
 COMMAND_LINE = "command line"
@@ -50,23 +51,25 @@ class Draft:
         for keys, reason, value in findings(config):
             if not any(key in self.broken or key[:1] in self.broken for key in keys):
                 self.report(keys, reason, value)
-        if config.data.is_own:
-            place = self.place(config.data.dataset) if check_files else found_again(config.data.dataset, self.folder)
-            config = config.model_copy(update={"data": config.data.model_copy(update={"dataset": place})})
+        places = {
+            key: self.place(key, path) if check_files else found_again(path, self.folder)
+            for key, path in config.data.files.items()
+        }
+        config = config.model_copy(update={"data": config.data.model_copy(update=places)})
         if self.problems:
             raise Refused(*sorted(self.problems, key=lambda problem: (problem.where != self.where, problem.line or 0)))
         return config
 
-    def place(self, dataset: str) -> str:
-        """Return the path of a user's own data, which must be there, from the current directory.
+    def place(self, name: str, dataset: str) -> str:
+        """Return the path of a user's own data, data.`name`, which must be there, from the current directory.
 
         In a file it is relative to the folder of that file; on the command line and in Python, to the current one.
         """
-        key = ("data", "dataset")
+        key = ("data", name)
         path = (Path() if key in self.overridden else self.folder) / at_home(dataset)
         if not os.path.isfile(path):
             looked = "" if str(path) == dataset else f" (looked for {shown(str(path))})"
-            self.report([key], f"no such file{looked}{did_you_mean(nearest_file(path, ('.npz',)))}", dataset)
+            self.report([key], f"no such file{looked}{did_you_mean(nearest_file(path, ('.npz', *SUFFIXES)))}", dataset)
         return str(path)
 
     def merged(

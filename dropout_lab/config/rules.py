@@ -85,7 +85,9 @@ def _phrase(schema: Schema) -> str:
         case "number":
             return f"a number{_bounds(schema)}"
         case "array":
-            items = _phrase(schema["items"]).removeprefix("a ").replace("number", "numbers", 1)
+            items = (
+                _phrase(schema["items"]).removeprefix("a ").replace("number", "numbers", 1).replace("name", "names", 1)
+            )
             least, most = schema.get("minItems"), schema.get("maxItems")
             count = f"{least} to {most} " if least and most else f"at most {most} " if most else ""
             return f"a list of {count}{'different ' if schema.get('uniqueItems') else ''}{items}"

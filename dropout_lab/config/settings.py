@@ -11,7 +11,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from itertools import pairwise
@@ -23,8 +23,9 @@ from pydantic_core import CoreSchema, core_schema
 from dropout_lab.config.ranges import MAX_SEED, MAX_VALUES
 from dropout_lab.config.rules import Schema
 from dropout_lab.config.strict_yaml import Keys, written
-from dropout_lab.data.datasets import DATASETS, Dimensions, at_home, dimensions
+from dropout_lab.data.datasets import DATASETS, OWN, Dimensions, at_home, dimensions
 from dropout_lab.data.split import FIRST, Draw, Parts
+from dropout_lab.data.tables import SUFFIXES
 from dropout_lab.dropout import CUT, DROPOUTS, SCHEDULES
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -56,14 +57,16 @@ class Words:
         if not self.pattern:
             return {"type": "string", "enum": list(self.names)}
         matching = {"type": "string", "pattern": f"^({self.pattern})$", "description": self.meaning}
-        return {"anyOf": [{"enum": list(self.names)}, matching]}
+        return {"anyOf": [{"enum": list(self.names)}, matching]} if self.names else matching
 
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 Width = Annotated[int, Field(ge=1, le=16_384)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Name = Annotated[str, Words((None,), RUN_NAME.pattern, NAME_RULE)]
-Dataset = Annotated[str, Words((*DATASETS,), r".+\.npz", "the path of an .npz file")]
+Dataset = Annotated[str, Words((*DATASETS,), r".+\.(npz|csv|tsv|parquet)", OWN)]
+ColumnName = Annotated[str, Words((), ".*", "a column name")]
+Table = Annotated[str, Words((), r".+\.(csv|tsv|parquet)", "the path of a .csv, .tsv or .parquet file")]
 Device = Annotated[str, Words(("auto", "cpu", "cuda"), r"cuda:(0|[1-9][0-9]?)", "cuda:N with the number of a GPU")]
 
 
@@ -77,7 +80,7 @@ class Section(BaseModel):
     def _one_zero(cls, value: object) -> object:
         """Replace -0.0 by 0.0: they are equal but written differently, which would change the identity of a run."""
         if isinstance(value, tuple):
-            return tuple(number + 0 for number in value)
+            return tuple(number + 0 if isinstance(number, float) else number for number in value)
         return value + 0 if isinstance(value, float) else value
 
 
@@ -89,7 +92,9 @@ def setting(default: Any, meaning: str, **limits: Any) -> Any:
 class DataConfig(Section):
     """The images, and how they are split and scaled."""
 
-    dataset: Dataset = setting("mnist", "mnist, fashion-mnist, kmnist, digits (bundled), or the path of your own .npz")
+    dataset: Dataset = setting(
+        "mnist", "mnist, fashion-mnist, kmnist, digits, wine, breast-cancer, or the path of your own .npz or table"
+    )
     validation_fraction: float = setting(0.1, "share of the training images set aside for validation", gt=0, le=0.9)
     validation_from: Literal["tail", "random", "stratified"] = setting(
         "tail", "tail: the last, as Keras; random: drawn by seed; stratified: by class (own data)"
@@ -107,11 +112,30 @@ class DataConfig(Section):
     label_noise: float = setting(
         0.0, "fraction of the training labels replaced by another class, drawn by seed", ge=0, le=1
     )
+    target: ColumnName | None = setting(None, "of a table: the column of the classes")
+    drop: tuple[ColumnName, ...] = setting(
+        (), "of a table: the columns that are no inputs", max_length=MAX_VALUES, strict=False
+    )
+    missing: Literal["refuse", "mean", "drop-row"] = setting(
+        "refuse", "of a table: refuse missing values; mean: of the training part; drop-row: leave out"
+    )
+    test: Table | None = setting(None, "of a table: the file of the test split; null: see test_from")
 
     @property
     def is_own(self) -> bool:
         """Whether these are a user's own data, and not a data set that the lab knows by name."""
         return self.dataset not in DATASETS
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The paths of a user's own data, by key: the data set and, if there is one, the file of the test split."""
+        paths = {"dataset": self.dataset if self.is_own else None, "test": self.test}
+        return {key: path for key, path in paths.items() if path is not None}
+
+    @property
+    def is_table(self) -> bool:
+        """Whether these are a table: a .csv, .tsv or .parquet file."""
+        return self.dataset.endswith(SUFFIXES)
 
     @property
     def parts(self) -> Parts:
@@ -288,7 +312,7 @@ class Config(Section):
         Settings at their defaults are left out, so that a setting added later does not change the identity of old runs.
         REVISION changes it where the same settings once meant other numbers.
         """
-        return self._digest(self.data.dataset)
+        return self._digest(str)
 
     @property
     def lasting_identity(self) -> str:
@@ -296,12 +320,12 @@ class Config(Section):
 
         The run's digest of the data tells files of one name apart.
         """
-        return self._digest(os.path.basename(self.data.dataset))
+        return self._digest(os.path.basename)
 
-    def _digest(self, dataset: str) -> str:
+    def _digest(self, place: Callable[[str], str]) -> str:
         decisive = self.model_dump(exclude={"name", "seeds", "device"}, exclude_defaults=True)
         if self.data.is_own:
-            decisive["data"]["dataset"] = dataset
+            decisive["data"] |= {key: place(path) for key, path in self.data.files.items()}
         if self.data.is_own or self.data.scale == "standardize":
             decisive["revision"] = REVISION
         return hashlib.sha256(json.dumps(decisive, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
@@ -312,15 +336,14 @@ class Config(Section):
 
     def draw_of_numbers(self, seed: int) -> Draw:
         """Return the draw that decides the scaled numbers of the images; the same one where they are equal for all."""
-        by_seed = self.data.scale == "standardize" and self.data.validation_from == "random"
+        learned = self.data.scale == "standardize" or self.data.missing == "mean"
+        by_seed = learned and self.data.validation_from == "random"
         return (self.draw(seed)[0], 0) if by_seed else FIRST
 
     def kept(self) -> Config:
-        """Return the config as a run keeps it: with the full path of a user's own data."""
-        if not self.data.is_own:
-            return self
-        data = self.data.model_copy(update={"dataset": os.path.abspath(at_home(self.data.dataset))})
-        return self.model_copy(update={"data": data})
+        """Return the config as a run keeps it: with the full paths of a user's own data."""
+        paths = {key: os.path.abspath(at_home(path)) for key, path in self.data.files.items()}
+        return self.model_copy(update={"data": self.data.model_copy(update=paths)})
 
     @property
     def rates(self) -> tuple[float, ...]:
@@ -439,6 +462,7 @@ def _dropout_findings(config: Config) -> Iterator[Finding]:
 
 def _data_findings(config: Config) -> Iterator[Finding]:
     data = config.data
+    yield from _table_findings(data)
     if data.is_own:
         return
     if data.test_from != "tail":
@@ -453,6 +477,22 @@ def _data_findings(config: Config) -> Iterator[Finding]:
     if data.train_size is not None and data.train_size > left:
         reason = f"must be null or a whole number from 1 to {left}, the training images that validation leaves"
         yield (("data", "train_size"), *keys), reason, data.train_size
+
+
+def _table_findings(data: DataConfig) -> Iterator[Finding]:
+    """A table needs a target; nothing else has columns."""
+    if not data.is_table:
+        for key in "target", "drop", "missing", "test":
+            if (value := getattr(data, key)) != DataConfig.model_fields[key].default:
+                reason = f"must be left out with {os.path.basename(data.dataset)}, which is no table"
+                yield (("data", key), ("data", "dataset")), reason, value
+    elif data.target is None:
+        yield (("data", "target"), ("data", "dataset")), "must name the column of the table that has the classes", None
+    elif data.target in data.drop:
+        yield (("data", "drop"), ("data", "target")), "must not hold the target", data.target
+    if data.test is not None and data.test_from != "stratified":
+        reason = "must be left out with data.test, which is the test split"
+        yield (("data", "test_from"), ("data", "test")), reason, data.test_from
 
 
 def _size_findings(config: Config) -> Iterator[Finding]:

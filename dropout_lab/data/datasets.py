@@ -16,12 +16,23 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dropout_lab.data import npz
+from dropout_lab.data import npz, tables
 from dropout_lab.data.idx import FileReport, IdxSet
 from dropout_lab.data.npz import Stored
-from dropout_lab.data.scale import SCALES
-from dropout_lab.data.split import AS_ALWAYS, FIRST, Draw, Parts, check_classes
+from dropout_lab.data.scale import SCALES, fill
+from dropout_lab.data.split import (
+    AS_ALWAYS,
+    FIRST,
+    FIXED,
+    VALIDATION,
+    Draw,
+    Parts,
+    a_fifth,
+    check_classes,
+    in_proportion,
+)
 from dropout_lab.errors import Problem, Refused
+from dropout_lab.streams import stream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,25 +40,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Digits:
-    """scikit-learn's 1,797 handwritten digits, 8 x 8 pixels of 0..16: the first 1,437 train, the last 360 test."""
+class Bundled:
+    """A data set that comes with scikit-learn, in `file`. full_scale: the value of a fully inked pixel."""
 
-    name: str = "digits"
-    title: str = "scikit-learn's handwritten digits"
-    train_count: int = 1437
-    test_count: int = 360
-    shape: tuple[int, int] = (8, 8)
-    classes: int = 10
-    full_scale: int = 16
-
-    def read(self, directory: Path) -> tuple[NDArray[Any], ...]:
-        import numpy as np
-        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
-
-        bunch = load_digits()
-        images, labels = bunch.images.astype(np.uint8), bunch.target.astype(np.uint8)
-        cut = self.train_count
-        return images[:cut], labels[:cut], images[cut:], labels[cut:]
+    name: str
+    title: str
+    train_count: int
+    test_count: int
+    shape: tuple[int, ...]
+    classes: int
+    file: str
+    full_scale: int = 1
 
     def verify(self, directory: Path) -> list[FileReport]:
         path = self.fetch(directory)
@@ -61,7 +64,38 @@ class Digits:
     def fetch(self, directory: Path) -> Path:
         package = importlib.util.find_spec("sklearn")
         folder = Path(package.origin).parent if package and package.origin else Path("sklearn")
-        return folder / "datasets" / "data" / "digits.csv.gz"
+        return folder / "datasets" / "data" / self.file
+
+
+class Digits(Bundled):
+    """Handwritten digits, 8 x 8 pixels of 0..16: the first 1,437 train, the last 360 test."""
+
+    def read(self, directory: Path) -> tuple[NDArray[Any], ...]:
+        import numpy as np
+        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+
+        bunch = load_digits()
+        images, labels = bunch.images.astype(np.uint8), bunch.target.astype(np.uint8)
+        cut = self.train_count
+        return images[:cut], labels[:cut], images[cut:], labels[cut:]
+
+
+class Measured(Bundled):
+    """A table of measurements, whose file is in the order of the classes.
+
+    A fifth of each class tests. The others come in a random order whose end, which validates, has all classes.
+    """
+
+    def read(self, directory: Path) -> tuple[NDArray[Any], ...]:
+        import numpy as np
+        from sklearn import datasets  # type: ignore[import-untyped]
+
+        x, y = getattr(datasets, f"load_{self.name.replace('-', '_')}")(return_X_y=True)
+        x, y = x.astype(np.float32), y.astype(np.uint8)
+        tests = a_fifth(y, "stratified")
+        rest = np.delete(np.arange(len(y)), tests)
+        rest = rest[in_proportion(y[rest], stream(FIXED, "division", VALIDATION))]
+        return x[rest], y[rest], x[tests], y[tests]
 
 
 MNIST_SHA256 = (
@@ -71,13 +105,18 @@ MNIST_SHA256 = (
     "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 )
 
-Dataset = IdxSet | Digits
+OWN = "the path of an .npz, .csv, .tsv or .parquet file"
+Dataset = IdxSet | Digits | Measured
 
 DATASETS: dict[str, Dataset] = {
     "mnist": IdxSet("mnist", "MNIST", "MNIST handwritten digits", sha256=MNIST_SHA256),
     "fashion-mnist": IdxSet("fashion-mnist", "FashionMNIST", "Fashion-MNIST clothing"),
     "kmnist": IdxSet("kmnist", "KMNIST", "Kuzushiji-MNIST, cursive Japanese"),
-    "digits": Digits(),
+    "digits": Digits("digits", "scikit-learn's handwritten digits", 1437, 360, (8, 8), 10, "digits.csv.gz", 16),
+    "wine": Measured("wine", "wines of three growers, by 13 measurements", 143, 35, (13,), 3, "wine_data.csv"),
+    "breast-cancer": Measured(
+        "breast-cancer", "tumours, malignant or benign, by 30 measurements", 456, 113, (30,), 2, "breast_cancer.csv"
+    ),
 }
 
 
@@ -101,7 +140,7 @@ class Data:
     `images` are all training images in file order; those to validate on are still among them. `shape` is the shape of
     one image: (height, width) or (features,). `sha256` is the digest of the stored arrays, so no scale changes it.
     The last `held_out` images came as validation images; `given` is what the file calls these, used or not. `notes` are
-    remarks for the user.
+    remarks for the user. `names` are those of the classes, where they are not just numbers.
     """
 
     images: Tensor
@@ -114,6 +153,7 @@ class Data:
     held_out: int = 0
     given: str = ""
     notes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 def dimensions(dataset: str, parts: Parts = AS_ALWAYS) -> Dimensions:
@@ -121,12 +161,12 @@ def dimensions(dataset: str, parts: Parts = AS_ALWAYS) -> Dimensions:
     entry = _registered(dataset)
     if entry:
         return Dimensions(entry.train_count, entry.test_count, math.prod(entry.shape), entry.classes)
-    return _npz_dimensions(at_home(dataset), parts, version(dataset, Path()))
+    return _own_dimensions(dataset, parts, version(dataset, Path(), parts))
 
 
 @lru_cache
-def _npz_dimensions(path: Path, parts: Parts, version: object) -> Dimensions:
-    stored = npz.read(path, parts)
+def _own_dimensions(dataset: str, parts: Parts, version: object) -> Dimensions:
+    stored = _read(dataset, parts)
     features, classes = math.prod(stored.images.shape[1:]), int(stored.labels.max()) + 1
     return Dimensions(len(stored.images), len(stored.test_images), features, classes, stored.held_out)
 
@@ -136,18 +176,23 @@ def located(dataset: str) -> str:
     return dataset if dataset in DATASETS else os.path.abspath(at_home(dataset))
 
 
-def version(dataset: str, directory: Path) -> tuple[object, ...]:
+def version(dataset: str, directory: Path, parts: Parts = AS_ALWAYS) -> tuple[object, ...]:
     """Return what changes whenever a file of a data set is written anew, so that nobody goes on with the one before."""
     entry = _registered(dataset)
-    files = [at_home(dataset)] if entry is None else entry.files(directory)
+    files = own_files(dataset, parts) if entry is None else entry.files(directory)
     facts = [file.stat() if os.path.isfile(file) else None for file in files]
     return tuple(fact and (fact.st_mtime_ns, fact.st_size, fact.st_ino) for fact in facts)
+
+
+def own_files(dataset: str, parts: Parts) -> list[Path]:
+    """Return the files of a user's own data: the data set, and the file for tests if there is one."""
+    return [at_home(name) for name in (dataset, parts.test) if name is not None]
 
 
 def load(
     dataset: str, scale: str, directory: Path, device: str = "cpu", parts: Parts = AS_ALWAYS, draw: Draw = FIRST
 ) -> Data:
-    """Return the data set called `dataset`, or in the .npz file at that path: files verified, images scaled.
+    """Return the data set called `dataset`, or in the file of one's own at that path: files verified, images scaled.
 
     `scale` is a key of SCALES, `directory` is where data sets are kept. What a scale learns of the numbers it learns
     from the images that are trained on, as `parts` and `draw` divide them. Raises Refused for missing, corrupt or
@@ -161,14 +206,19 @@ def load(
     shape = stored.images.shape[1:]
     images, test_images = stored.images.astype(np.float32), stored.test_images.astype(np.float32)
     labels, test_labels = stored.labels.astype(np.int64), stored.test_labels.astype(np.int64)
+    key, value = "data.missing", parts.missing
     try:
-        SCALES[scale](images, test_images, full_scale, parts.divide(labels, stored.held_out, draw)[0].numpy())
+        training = parts.divide(labels, stored.held_out, draw)[0].numpy()
+        if parts.missing == "mean":
+            fill(images, test_images, training)
+        key, value = "data.scale", scale
+        SCALES[scale](images, test_images, full_scale, training)
     except ValueError as error:
-        raise Refused(Problem(dataset, "data.scale", str(error), scale)) from error
+        raise Refused(Problem(dataset, key, str(error), value)) from error
     flat = images.reshape(len(images), -1), labels, test_images.reshape(len(test_images), -1), test_labels
     x, y, x_test, y_test = (torch.from_numpy(array).to(device) for array in flat)
     classes = entry.classes if entry else int(labels.max()) + 1
-    return Data(x, y, x_test, y_test, shape, classes, digest(stored), *stored[4:])
+    return Data(x, y, x_test, y_test, shape, classes, digest(stored), *stored[4:8])
 
 
 def check_parts(data: Data, parts: Parts, draws: Iterable[Draw]) -> list[str]:
@@ -180,7 +230,7 @@ def check_parts(data: Data, parts: Parts, draws: Iterable[Draw]) -> list[str]:
         reason = f"must be stratified or left out: the data bring validation images, x_{data.given}, which are used"
         raise Refused(Problem("config", "data.validation_from", reason, parts.validation_from))
     labels, test_labels = data.labels.cpu().numpy(), data.test_labels.cpu().numpy()
-    return check_classes(parts, labels, test_labels, data.held_out, draws)
+    return check_classes(parts, labels, test_labels, data.held_out, draws, data.names)
 
 
 def test_images(dataset: str, directory: Path, sha256: str, parts: Parts = AS_ALWAYS) -> NDArray[Any]:
@@ -243,15 +293,15 @@ def fetch(dataset: str, directory: Path) -> Path:
     entry = _registered(dataset)
     if entry is not None:
         return entry.fetch(directory)
-    npz.read(at_home(dataset))
+    _read(dataset, AS_ALWAYS)
     return at_home(dataset)
 
 
-def check(dataset: str, directory: Path) -> None:
+def check(dataset: str, directory: Path, parts: Parts = AS_ALWAYS) -> None:
     """Raise now, without torch, what `load` would raise: a file is bad, or is missing and cannot be downloaded."""
     entry = _registered(dataset)
     if entry is None:
-        npz.read(at_home(dataset))
+        _read(dataset, parts)
     elif isinstance(entry, IdxSet):
         entry.check(directory)
 
@@ -263,7 +313,7 @@ def verify(dataset: str, directory: Path, parts: Parts = AS_ALWAYS) -> list[File
         return entry.verify(directory)
     file = at_home(dataset)
     try:
-        sha256 = digest(npz.read(file, parts))
+        sha256 = digest(_read(dataset, parts))
     except Refused as refused:
         return [FileReport(file, None, f"{problem.key}: {problem.reason}") for problem in refused.problems]
     return [FileReport(file, sha256, None)]
@@ -280,15 +330,31 @@ def sha256_now(dataset: str, directory: Path, parts: Parts = AS_ALWAYS) -> str |
 def _stored(dataset: str, directory: Path, parts: Parts) -> Stored:
     """Return the arrays of a data set as they are stored."""
     entry = _registered(dataset)
-    return npz.read(at_home(dataset), parts) if entry is None else Stored.of(entry.read(directory))
+    return _read(dataset, parts) if entry is None else Stored.of(entry.read(directory))
+
+
+def _read(dataset: str, parts: Parts) -> Stored:
+    """Return what is in a file of one's own. Raises Refused if it is missing or bad."""
+    path = at_home(dataset)
+    if path.suffix not in tables.SUFFIXES:
+        return npz.read(path, parts)
+    if parts.target is None:
+        reason = "must be read by a config, which has data.target: dropout-lab validate CONFIG"
+        raise Refused(Problem(str(path), "data.target", reason, "none"))
+    return tables.read(path, parts)
+
+
+def described(dataset: str, parts: Parts) -> str:
+    """Return which inputs and classes a table has; "" for other data sets. Raises Refused if it is missing or bad."""
+    return _read(dataset, parts).described if dataset.endswith(tables.SUFFIXES) else ""
 
 
 def _registered(dataset: str) -> Dataset | None:
-    """Return the entry in DATASETS, or None for the path of an .npz file. Raises Refused for anything else."""
-    if dataset in DATASETS or dataset.endswith(".npz"):
+    """Return the entry in DATASETS, or None for the path of a file of one's own. Raises Refused for anything else."""
+    if dataset in DATASETS or dataset.endswith((".npz", *tables.SUFFIXES)):
         return DATASETS.get(dataset)
     near = get_close_matches(dataset, DATASETS, n=1)
-    reason = f"must be one of {', '.join(DATASETS)} or the path of an .npz file"
+    reason = f"must be one of {', '.join(DATASETS)} or {OWN}"
     hint = f", did you mean {near[0]}?" if near else ""
     raise Refused(Problem("command line", "data.dataset", reason + hint, dataset))
 

@@ -51,7 +51,8 @@ class Header:
 class Stored(NamedTuple):
     """The arrays of a data set as they are stored. The last `held_out` training images came as validation images.
 
-    given: the name of these, also where they are not used ("" if there are none). notes: remarks for the user.
+    given: the name of these, also where they are not used ("" if there are none). notes: remarks for the user. names:
+    of the classes in order, where they are not just numbers. described: which inputs a table has, for the plan.
     """
 
     images: NDArray[Any]
@@ -61,6 +62,8 @@ class Stored(NamedTuple):
     held_out: int = 0
     given: str = ""
     notes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    described: str = ""
 
     @property
     def arrays(self) -> tuple[NDArray[Any], ...]:
@@ -105,20 +108,38 @@ def read(path: Path, parts: split.Parts = split.AS_ALWAYS) -> Stored:
         notes.append(f"{path}: not used: {', '.join(unused)}")
     x, y = arrays["x_train"], arrays["y_train"]
     if "x_test" in arrays:
-        x_test, y_test = arrays["x_test"], arrays["y_test"]
+        stored = Stored(x, y, arrays["x_test"], arrays["y_test"])
     else:
-        tests = split.a_fifth(y, parts.test_from)
-        x_test, y_test = x[tests], y[tests]
-        x, y = np.delete(x, tests, axis=0), np.delete(y, tests)
-        if (missing := np.setdiff1d(y_test, y)).size:
-            reason = f"would test on all images of {split.named(missing)}; use stratified"
-            raise Refused(Problem(str(path), "data.test_from", reason, parts.test_from))
+        stored = with_test_split(path, Stored(x, y, x[:0], y[:0]), parts)
         if given:
-            notes.append(f"{path}: has no x_test: {len(tests)} images of x_train are the test split")
+            notes.append(f"{path}: has no x_test: {len(stored.test_labels)} images of x_train are the test split")
+    stored = stored._replace(given=given, notes=tuple(notes))
     if not (given and parts.validation_from == "stratified"):
-        return Stored(x, y, x_test, y_test, given=given, notes=tuple(notes))
-    x, y = (np.concatenate([of, arrays[f"{axis}_{given}"]]) for axis, of in (("x", x), ("y", y)))
-    return Stored(x, y, x_test, y_test, len(arrays[f"x_{given}"]), given, tuple(notes))
+        return stored
+    x, y = (
+        np.concatenate([of, arrays[f"{axis}_{given}"]]) for axis, of in (("x", stored.images), ("y", stored.labels))
+    )
+    return stored._replace(images=x, labels=y, held_out=len(arrays[f"x_{given}"]))
+
+
+def with_test_split(path: Path, stored: Stored, parts: split.Parts) -> Stored:
+    """Return data without a test split with a fifth of their images as one, chosen by `parts.test_from`.
+
+    Raises Refused if that would leave no image of a class to learn.
+    """
+    import numpy as np
+
+    x, y = stored.images, stored.labels
+    tests = split.a_fifth(y, parts.test_from)
+    rest = np.delete(y, tests)
+    if not len(tests):
+        raise Refused(
+            Problem(str(path), "file", "must hold at least 5 images: a fifth of them is the test split", len(y))
+        )
+    if (missing := np.setdiff1d(y[tests], rest)).size:
+        reason = f"would test on all images of {split.named(missing, stored.names)}; use stratified"
+        raise Refused(Problem(str(path), "data.test_from", reason, parts.test_from))
+    return stored._replace(images=np.delete(x, tests, axis=0), labels=rest, test_images=x[tests], test_labels=y[tests])
 
 
 def _refuse(path: Path, findings: Iterable[Finding]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dropout_lab.errors import Problem, Refused
+from dropout_lab.errors import Problem, Refused, shown
 from dropout_lab.streams import stream
 
 if TYPE_CHECKING:
@@ -24,10 +24,12 @@ FIRST: Draw = (0, 0)
 
 @dataclass(frozen=True)
 class Parts:
-    """How the images of a data set become training, validation and test images.
+    """What is read of a data set, and how it becomes training, validation and test images.
 
-    test_from: of a user's own data without a test split. "stratified": a fifth of each class, drawn, the same for every
-    seed; "random": a fifth, drawn so; "tail": the last fifth. The other fields are those of `split`.
+    target, drop, missing and test are of a table (tables.py): the column of the classes, those left out, what becomes
+    of missing values, and the file for tests. test_from: of a user's own data without a test split. "stratified": a
+    fifth of each class, drawn, the same for every seed; "random": a fifth, drawn so; "tail": the last fifth. The other
+    fields are those of `split`.
     """
 
     test_from: str = "stratified"
@@ -35,6 +37,10 @@ class Parts:
     validation_from: str = "tail"
     train_size: int | None = None
     train_from: str = "head"
+    target: str | None = None
+    drop: tuple[str, ...] = ()
+    missing: str = "refuse"
+    test: str | None = None
 
     @property
     def by_seed(self) -> bool:
@@ -147,9 +153,14 @@ def sample(indices: Tensor, count: int) -> Tensor:
 
 
 def check_classes(
-    parts: Parts, labels: NDArray[Any], test_labels: NDArray[Any], held_out: int, draws: Iterable[Draw]
+    parts: Parts,
+    labels: NDArray[Any],
+    test_labels: NDArray[Any],
+    held_out: int,
+    draws: Iterable[Draw],
+    names: Sequence[str] = (),
 ) -> list[str]:
-    """Return a remark for each part that lacks a class of `labels`.
+    """Return a remark for each part that lacks a class of `labels`. `names` are those of the classes.
 
     Raises Refused if training lacks one: it could not be learned. Also if the tail that validates lacks one, and a
     stratified split would not.
@@ -161,28 +172,30 @@ def check_classes(
     for draw in draws if parts.by_seed else [FIRST]:
         training, validation = (labels[part.numpy()] for part in parts.divide(labels, held_out, draw))
         if (missing := np.setdiff1d(classes, training)).size:
-            raise Refused(_untrained(parts, labels, missing, held_out, draw))
+            raise Refused(_untrained(parts, labels, missing, held_out, draw, names))
         if (missing := np.setdiff1d(classes, validation)).size:
             if parts.validation_from == "tail" and not held_out:
                 by_class = split(len(labels), parts.validation_fraction, "stratified", None, FIXED, labels=labels)[1]
                 if (curable := np.intersect1d(missing, labels[by_class.numpy()])).size:
-                    reason = f"leaves no image of {named(curable)} to validate on; use stratified"
+                    reason = f"leaves no image of {named(curable, names)} to validate on; use stratified"
                     raise Refused(Problem("config", "data.validation_from", reason, "tail"))
             of_seed = f" of seed {draw[0]}" if parts.validation_from == "random" else ""
-            notes[f"the {len(validation)} validation images{of_seed} hold none of {named(missing)}"] = None
+            notes[f"the {len(validation)} validation images{of_seed} hold none of {named(missing, names)}"] = None
     if (missing := np.setdiff1d(classes, test_labels)).size:
-        notes[f"the {len(test_labels)} test images hold none of {named(missing)}"] = None
+        notes[f"the {len(test_labels)} test images hold none of {named(missing, names)}"] = None
     return list(notes)
 
 
-def _untrained(parts: Parts, labels: NDArray[Any], missing: NDArray[Any], held_out: int, draw: Draw) -> Problem:
+def _untrained(
+    parts: Parts, labels: NDArray[Any], missing: NDArray[Any], held_out: int, draw: Draw, names: Sequence[str]
+) -> Problem:
     """Return the problem that training lacks the classes `missing`: validation has them, or too few images are kept."""
     import numpy as np
 
     whole = Parts(validation_fraction=parts.validation_fraction, validation_from=parts.validation_from)
     left = labels[whole.divide(labels, held_out, draw)[0].numpy()]
     of_seed = f" with seed {draw[parts.validation_from != 'random']}" if parts.by_seed else ""
-    reason = f"leaves no image of {named(missing)} to train on{of_seed}"
+    reason = f"leaves no image of {named(missing, names)} to train on{of_seed}"
     if parts.train_size is not None and np.isin(missing, left).all():
         cure = "use a larger one" + ", or data.train_from: random" * (parts.train_from == "head")
         return Problem("config", "data.train_size", f"{reason}; {cure}", parts.train_size)
@@ -190,9 +203,9 @@ def _untrained(parts: Parts, labels: NDArray[Any], missing: NDArray[Any], held_o
     return Problem("config", "data.validation_from", f"{reason}; {cure}", parts.validation_from)
 
 
-def named(classes: NDArray[Any]) -> str:
-    """Return the classes as a phrase: "class 2", "the classes 0, 1 and 2"."""
-    words = [str(int(one)) for one in classes[:MOST_NAMED]]
+def named(classes: NDArray[Any], names: Sequence[str] = ()) -> str:
+    """Return the classes as a phrase: "class 2", "the classes 0, 1 and 2". `names` are those of all classes."""
+    words = [shown(names[one]) if names else str(int(one)) for one in classes[:MOST_NAMED]]
     if len(classes) > MOST_NAMED:
         words.append(f"{len(classes) - MOST_NAMED} more")
     return f"class {words[0]}" if len(words) == 1 else f"the classes {', '.join(words[:-1])} and {words[-1]}"

@@ -82,7 +82,7 @@ def dataset_of(lane: Lane, directory: Path, device: str) -> Data:
     """Load the data of a lane, with the numbers that its images have for its seed."""
     of = lane.config.data
     how = of.parts_of_numbers, lane.config.draw_of_numbers(lane.seed)
-    return dataset(of.dataset, of.scale, directory, device, *how, version=version(of.dataset, directory))
+    return dataset(of.dataset, of.scale, directory, device, *how, version=version(of.dataset, directory, of.parts))
 
 
 @lru_cache(maxsize=1)
