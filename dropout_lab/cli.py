@@ -472,7 +472,7 @@ def export(
     name="import",
     epilog=example(
         "import mine logs/seed0.csv logs/seed1.csv logs/seed2.csv --seed-from 'seed(\\d+)' --set dropout.rate=0.5",
-        "import theirs fold0/log.csv fold1/log.csv --column val_loss=valid_loss --column val_accuracy=valid_acc --percent",
+        "import theirs a.csv b.csv --column val_loss=valid_loss --column val_accuracy=valid_acc --percent",
     ),
 )
 def import_(
