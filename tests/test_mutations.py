@@ -835,6 +835,9 @@ GUARDS = {
         "    if problems := []:\n",
         "test_same_data.py::nothing_is_chosen",
     ),
+    "nothing is chosen from runs that validate on different images": Guard(
+        "sweeps/judge", "for run in loaded[1:] for", "for run in [] for", "test_sweep.py::validate_on_different"
+    ),
     "a file that is written anew is read anew": Guard(
         "execution/workers",
         "version=version(of.dataset, directory))",
@@ -909,6 +912,12 @@ GUARDS = {
         "2 if len(parts) == 1 and",
         "2 if False and",
         "test_called.py::shown_alone or in_reports",
+    ),
+    "a file of a run is no config": Guard(
+        "commands/names",
+        '        raise Refused(Problem(str(path), "file", reason, str(path)))\n',
+        "        pass\n",
+        "test_called.py::is_answered_with_its_name",
     ),
     "curves are told apart": Guard(
         "commands/plot",

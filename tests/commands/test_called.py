@@ -93,6 +93,17 @@ def test_so_they_are_in_reports_pictures_and_progress(two: Lab, monkeypatch: pyt
     assert "<title>small/rate-0.2 against big/rate-0.2" in (two.path / "report.html").read_text()
 
 
+@pytest.mark.parametrize("line", ["plot", "evaluate", "compare single", "report single"])
+@pytest.mark.parametrize("file", ["small/rate-0.2/weights.safetensors", "small/sweep.csv"])
+def test_a_file_of_a_run_or_sweep_is_answered_with_its_name(line: str, file: str, two: Lab) -> None:
+    """Other tools take the file of a network; as a config it would be refused with a line for each of its keys."""
+    (two.runs / file).write_text("weights")
+    write_run(two.runs, "single", [0.9, 0.9, 0.91])
+    outcome, folder = two(f"{line} runs/{file}"), f"runs/{file.rpartition('/')[0]}"
+    said = f"dropout-lab: error: command line: run: is a file of {folder}: name that (got runs/{file})\n"
+    assert outcome.err == said and outcome.code == 2
+
+
 def test_so_they_are_while_they_train(lab: Lab) -> None:
     config = configs.resolve({"training": {"epochs": 1}}, where="test", name="x")
     tasks = [Task(Job(lab.runs / sweep / "rate-0.2", config), 0) for sweep in ("small", "big")]
