@@ -121,13 +121,17 @@ def test_so_they_are_while_they_train(lab: Lab) -> None:
 
 
 def test_each_candidate_has_its_own_way_until_it_is_decided(two: Lab) -> None:
-    write_run(two.runs, "single", [0.9, 0.9, 0.91, 0.9, 0.92])
+    write_run(two.runs, "single", [0.9, 0.9, 0.91, 0.9, 0.92, 0.91])
     for sweep in "small", "big":
         (two.runs / sweep / "rate-0.2").rename(two.path / sweep)
         write_run(
-            two.runs / sweep, "rate-0.2", [0.95, 0.96, 0.98, 0.96, 0.97], rate=0.2, network={"hidden": [len(sweep)]}
+            two.runs / sweep,
+            "rate-0.2",
+            [0.95, 0.96, 0.98, 0.96, 0.97, 0.96],
+            rate=0.2,
+            network={"hidden": [len(sweep)]},
         )
-    outcome = two("compare single small/rate-0.2 big/rate-0.2 --until-decided --max-seeds 5 --json")
+    outcome = two("compare single small/rate-0.2 big/rate-0.2 --until-decided --max-seeds 6 --json")
     path = json.loads(outcome.out)["until_decided"]["path"]
     assert [point["candidate"] for point in path] == ["small/rate-0.2", "big/rate-0.2"]
 
