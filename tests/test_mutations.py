@@ -511,7 +511,7 @@ GUARDS = {
         "data/split", " + (number == of_class - 1)", "", "test_own_data.py::every_beginning"
     ),
     "a constant feature becomes 0": Guard(
-        "data/scale", "block[:, ~varies] = 0", "pass", "test_data.py::standardize_knows"
+        "data/scale", "block[:, ~varies] = 0", "pass", "test_data.py::constant_in_training"
     ),
     "a scale learns from the training part": Guard(
         "data/datasets",
@@ -820,7 +820,7 @@ GUARDS = {
     "letters of ours are spelled plainly": Guard(
         "terminal", "PLAIN.get(c) or c.encode", "c.encode", "test_cli.py::narrow_encodings"
     ),
-    "a worker does not run the caller's program": Guard(
+    "the caller's program is the program again": Guard(
         "execution/workers",
         '        sys.modules["__main__"], process.daemon = program, daemon',
         "        process.daemon = daemon",
@@ -895,6 +895,9 @@ GUARDS = {
         "    if problems := []:\n",
         "test_same_data.py::nothing_is_chosen",
     ),
+    "nothing is chosen from runs that validate on different images": Guard(
+        "sweeps/judge", "for run in loaded[1:] for", "for run in [] for", "test_sweep.py::validate_on_different"
+    ),
     "a file that is written anew is read anew": Guard(
         "execution/workers",
         "version=version(of.dataset, directory, of.parts))",
@@ -941,13 +944,13 @@ GUARDS = {
         "commands/tracking",
         "if epochs != [row.epoch for row in rows] or ended",
         "if not epochs or ended",
-        "test_tracking.py::without_tracking_are_written and utu",
+        "test_tracking.py::lack_something and epoch",
     ),
     "results are looked for too": Guard(
         "commands/tracking",
         " or ended != isinstance(facts, FinishedSeed):",
         ":",
-        "test_tracking.py::events_without_results",
+        "test_tracking.py::lack_something and results",
     ),
     "events cost no training": Guard(
         "commands/tracking",
@@ -969,6 +972,12 @@ GUARDS = {
         "2 if len(parts) == 1 and",
         "2 if False and",
         "test_called.py::shown_alone or in_reports",
+    ),
+    "a file of a run is no config": Guard(
+        "commands/names",
+        "    if isinstance(path, Path) and _holder(path):\n",
+        "    if False:\n",
+        "test_called.py::is_answered_with_its_name",
     ),
     "curves are told apart": Guard(
         "commands/plot",
@@ -995,7 +1004,7 @@ GUARDS = {
         "threads",
         "torch.set_flush_denormal(found)",
         "torch.set_flush_denormal(False)",
-        "test_api.py::finds_everything_as_it_was",
+        "test_training.py::in_training_and_nowhere_else",
     ),
     "a lesson draws no network that diverged": Guard(
         "lesson/gather", "if story.seed in found.diverged:", "if False:", "test_lesson.py::diverged_cannot_be_drawn"

@@ -174,6 +174,8 @@ def target(given: Named, options: Options, words: Sequence[str], changes: Mappin
     A path comes before the name of a run, and that before the name of a config that comes with the package.
     """
     path = given.path if isinstance(given, Run) else data.at_home(given) if isinstance(given, str | Path) else given
+    if isinstance(path, Path) and _holder(path):
+        raise _nobody(str(path), [], "run and no config", options)
     if not isinstance(path, Path) or path.suffix in (".yaml", ".yml") or os.path.isfile(path):
         asked = config(path, words, changes)
         return Job(options.runs / asked.name, asked)
@@ -205,6 +207,13 @@ def trainable(jobs: Sequence[Target], option: str) -> list[Job]:
     if imported := [job for job in jobs if isinstance(job, Imported)]:
         raise Refused(*(Problem(str(job.path), option, IMPORTED, job.path.name) for job in imported))
     return found
+
+
+def _holder(path: Path) -> Path | None:
+    """Return the run or the sweep that a file belongs to, such as weights of a network; None for a YAML file."""
+    if path.suffix in (".yaml", ".yml") or not os.path.isfile(path):
+        return None
+    return next((above for above in path.parents if is_run(above) or (above / "sweep.yaml").is_file()), None)
 
 
 def sound(texts: Sequence[str], options: Options) -> tuple[list[str], list[Problem]]:
@@ -259,7 +268,9 @@ def with_finished_run(directory: Path) -> Path:
 
 
 def _nobody(text: str, known: Sequence[str], kinds: str, options: Options) -> Refused:
-    """Return the refusal of a text that names nothing, with the nearest name there is."""
+    """Return the refusal of a text that names nothing, with the nearest name there is, or what it is a file of."""
+    if above := _holder(Path(text)):
+        return Refused(Problem("command line", "run", f"is a file of {above}: name that", text))
     by_stem = {Path(name).stem: name for name in known} | {name: name for name in known}
     near = get_close_matches(text, by_stem, n=1)
     hint = f", did you mean {by_stem[near[0]]}?" if near else f"; `dropout-lab list` shows those in {options.runs}"

@@ -41,8 +41,10 @@ class Draft:
         if given.get("name") is None:
             given["name"] = self.name
         data = given.get("data")
-        if check_files and isinstance(data, dict) and data.get("dataset", "mnist") not in DATASETS:
-            given["data"] = OF_OWN_DATA | data
+        if check_files and isinstance(data, dict):
+            dataset = data.get("dataset", "mnist")
+            if isinstance(dataset, str) and dataset not in DATASETS:
+                given["data"] = OF_OWN_DATA | data
         try:
             config = Config.model_validate(self.sound(given))
         except ValidationError as error:

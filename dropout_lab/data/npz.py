@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 LIMIT = 4 * 1024**3  # bytes of all arrays together; a number counts 4 bytes or more, because images become float32
+NUMBERED = "numpy.unique(labels, return_inverse=True)[1] numbers classes"
 VALIDATION = ("val", "valid", "validation")  # what follows x_ and y_ in the names of validation arrays
 
 Finding = tuple[str, str, object]  # an array's name (or "file"), the rule it breaks, the value found
@@ -213,13 +214,14 @@ def _bad_headers(headers: dict[str, Header]) -> Iterator[Finding]:
         elif images and not (dtype == "uint8" or (dtype.kind == "f" and dtype.itemsize <= 8)):
             yield name, "must be uint8, float16, float32 or float64", dtype
         elif not images and dtype.kind not in "iu":
-            yield name, "must be of an integer type", dtype
+            yield name, f"must be of an integer type; {NUMBERED}", dtype
         elif header.stored != header.count * dtype.itemsize:
             yield name, f"declares {header.count * dtype.itemsize} bytes and does not hold as many", header.stored
         if images and len(shape) not in (2, 3):
             yield name, "must have the shape (n, features) or (n, height, width)", shape
         elif not images and len(shape) != 1:
-            yield name, "must have the shape (n,)", shape
+            flat = "ravel()" if shape[1:] == (1,) else "argmax(axis=1), if they are one-hot,"
+            yield name, "must have the shape (n,)" + f"; labels.{flat} has it" * (len(shape) == 2), shape
         elif min(shape) < 1:
             yield name, "is empty", shape
 
@@ -275,7 +277,8 @@ def _bad_numbers(arrays: dict[str, NDArray[Any]]) -> Iterator[Finding]:
     wrong = found[found != np.arange(classes)]
     if wrong.size:
         gap = int(np.flatnonzero(found != np.arange(classes))[0])
-        yield "y_train", f"labels must be 0, 1, .., each of them at least once; there is no {gap}", int(wrong[0])
+        reason = f"labels must be 0, 1, .., each of them at least once; there is no {gap}; {NUMBERED}"
+        yield "y_train", reason, int(wrong[0])
     elif classes < 2:
         yield "y_train", "must hold at least two classes", classes
     for name, labels in arrays.items():

@@ -70,12 +70,14 @@ class SweepTable:
     """The lines of a sweep, and the chosen line: it has the best mean validation accuracy at the last epoch.
 
     fair: best with dropout against best without; None unless there are several without to choose from.
+    unlike: the settings in which the validation images of the runs differ; then none is chosen, and `fair` is None.
     """
 
     sweep: Sweep
     lines: tuple[Line, ...]
     chosen: Line | None
     fair: Fair | None = None
+    unlike: tuple[str, ...] = ()
 
     @property
     def to_confirm(self) -> tuple[Member, Member] | None:
@@ -118,7 +120,8 @@ def judge(sweep: Sweep, runs: Mapping[str, Run], looks: Looks | None = None, *, 
     """Compare every run with its baseline on test accuracy, and choose the best run on validation accuracy.
 
     All comparisons are one family: p-values are adjusted by Holm's method, and intervals are simultaneous. `looks`
-    remembers earlier verdicts. A run with a diverged seed is never chosen. Raises `Refused` for runs on different data.
+    remembers earlier verdicts. A run with a diverged seed is never chosen, and none is where runs validate on different
+    images: the easiest images would win. Raises `Refused` for runs on different data under one name.
     """
     first: dict[str, Run] = {}  # by data set: pairs share theirs, but so must all runs that are chosen from
     mixed = [other_data(first.setdefault(run.trained.data.dataset, run), run) for run in runs.values()]
@@ -130,6 +133,9 @@ def judge(sweep: Sweep, runs: Mapping[str, Run], looks: Looks | None = None, *, 
     found = contrasts(pairs, looks=looks, sequential=sequential, metrics=(PRIMARY_KEY,))
     by_name = {name: contrast for (_, name), contrast in zip(names, found, strict=True) if contrast.row}
     lines = tuple(_line(member, runs.get(member.name), by_name.get(member.name)) for member in sweep.members)
+    loaded = [*runs.values()]
+    if differing := sorted({problem.key for run in loaded[1:] for problem in unlike(loaded[0], run)}):
+        return SweepTable(sweep, lines, None, unlike=tuple(differing))
     return SweepTable(sweep, lines, best(lines), _fair(lines))
 
 
@@ -143,7 +149,7 @@ def _fair(lines: Sequence[Line]) -> Fair | None:
     """Compare the best line with dropout with the best one without, if there are several without to choose from."""
     without = [line for line in lines if not drops(line.member.config)]
     chosen, base = best(line for line in lines if line not in without), best(without)
-    if len(without) < 2 or not (chosen and base and chosen.run and base.run) or unlike(base.run, chosen.run):
+    if len(without) < 2 or not (chosen and base and chosen.run and base.run):
         return None
     (contrast,) = contrasts([(base.run, chosen.run)], metrics=(PRIMARY_KEY,))
     return Fair(base, chosen, contrast)
@@ -218,6 +224,9 @@ def parts(result: SweepTable, *, marks: bool = False) -> Parts:
         found.append(labelled("chosen", f"on validation (>): {name}; its test accuracy is {_mean(test)} %"))
         if result.chosen.contrast and (said := new_images(result.chosen.contrast)):
             found.append(labelled("images", f"{name}: {said}"))
+    if result.unlike:
+        said = f"none: runs that differ in {' and '.join(result.unlike)} validate on different images"
+        found.append(labelled("chosen", said))
     if result.fair:
         found.append(labelled("each best", fair_sentence(result.fair)))
     if cells := result.grid:

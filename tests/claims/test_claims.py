@@ -365,7 +365,7 @@ def restless(step: Callable[..., Any]) -> Callable[..., Any]:
 
 # id -> what is broken, how, and the readings that no longer hold
 BROKEN: dict[str, tuple[Any, str, Callable[[Any], Any], set[str]]] = {
-    "S8": (SCALES, "column-l2", lambda scale: lambda images, test, top: images.__imul__(2), {"from 0 to 1"}),
+    "S8": (SCALES, "column-l2", lambda scale: lambda images, *more: images.__imul__(2), {"from 0 to 1"}),
     "S9": (networks.ACTIVATIONS, "relu", lambda own: networks.ACTIVATIONS["tanh"], {""}),
     "S12": (computed, "dropped", lambda own: lambda units, rate: np.full(4000, int(units * rate)), {"on average"}),
     "S16": (theory, "expectation", swapped, {"weights times what is kept"}),

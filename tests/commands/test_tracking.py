@@ -185,12 +185,17 @@ def test_a_run_that_was_killed_before_its_table_was_written_is_complete_at_its_e
 
 
 @needs_tensorboard
-def test_events_without_results_get_them(lab: Lab) -> None:
+@pytest.mark.parametrize("missing", ["results", "an epoch"])
+def test_events_that_lack_something_are_written_anew(missing: str, lab: Lab) -> None:
     run = write_run(lab.runs, "toy", [0.97])
     events = tracking.Events(run.path, 0)
     for row in tracking.rows_before(run.path, 0, 4) or ():
-        events.add(row)
-    events.close()
+        if missing == "results" or row.epoch != 2:
+            events.add(row)
+    if missing == "results":
+        events.close()
+    else:
+        events.end(run.config, run.summary.seeds[0])
     tracking.complete(run)
     check(run.path)
 

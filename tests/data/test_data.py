@@ -197,6 +197,12 @@ def test_standardize_knows_the_training_images_only(images: tuple[str, Path]) ->
     assert mine.mean(0).abs().max() < 1e-5 and (mine.std(0, correction=0) - 1).abs().max() < 1e-5
 
 
+def test_a_feature_that_is_constant_in_training_is_0_whatever_it_is_later() -> None:
+    train, test = np.float32([[1, 0.1], [3, 0.1], [3, 9]]), np.float32([[2, 9]])  # the last row validates
+    SCALES["standardize"](train, test, 1, np.arange(2))
+    assert train.tolist() == [[-1, 0], [1, 0], [1, 0]] and test.tolist() == [[0, 0]]
+
+
 def test_scales_do_not_depend_on_the_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = {scale: data.load("digits", scale, tmp_path).images for scale in SCALES}
     monkeypatch.setattr("dropout_lab.data.scale.CHUNK", 7)

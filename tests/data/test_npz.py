@@ -19,6 +19,7 @@ from mutated import damage
 
 from dropout_lab.data import datasets as data
 from dropout_lab.data import npz
+from dropout_lab.data.npz import NUMBERED
 from dropout_lab.data.split import Parts
 from dropout_lab.errors import Refused
 
@@ -75,7 +76,7 @@ def test_verify_and_fetch_check_a_file_of_ones_own(tmp_path: Path) -> None:
     save(tmp_path / "own.npz", x_train=np.ones(3), y_train=np.ones(3))
     assert [report.problem for report in data.verify(path, tmp_path)] == [
         "x_train: must have the shape (n, features) or (n, height, width)",
-        "y_train: must be of an integer type",
+        f"y_train: must be of an integer type; {NUMBERED}",
     ]
     with refused(tmp_path):
         data.fetch(path, tmp_path)
@@ -115,9 +116,9 @@ def hostile() -> dict[str, tuple[dict[str, Any], list[str]]]:
             {"x_train": x.astype("i4"), "y_train": y.astype("f4"), "x_test": x.astype("g"), "y_test": y > 0},
             [
                 "x_train: must be uint8, float16, float32 or float64 (got dtype('int32'))",
-                "y_train: must be of an integer type (got dtype('float32'))",
+                f"y_train: must be of an integer type; {NUMBERED} (got dtype('float32'))",
                 "x_test: must be uint8, float16, float32 or float64 (got dtype('float128'))",
-                "y_test: must be of an integer type (got dtype('bool'))",
+                f"y_test: must be of an integer type; {NUMBERED} (got dtype('bool'))",
             ],
         ),
         "objects": (
@@ -128,8 +129,12 @@ def hostile() -> dict[str, tuple[dict[str, Any], list[str]]]:
             {"x_train": x[0, 0], "y_train": y[:, None]},
             [
                 "x_train: must have the shape (n, features) or (n, height, width) (got (3,))",
-                "y_train: must have the shape (n,) (got (30, 1))",
+                "y_train: must have the shape (n,); labels.ravel() has it (got (30, 1))",
             ],
+        ),
+        "one-hot": (
+            {"x_train": x, "y_train": np.eye(3, dtype=int)[y]},
+            ["y_train: must have the shape (n,); labels.argmax(axis=1), if they are one-hot, has it (got (30, 3))"],
         ),
         "no dimension": (
             {"x_train": np.uint8(1), "y_train": np.int64(1)},
@@ -172,17 +177,17 @@ def hostile() -> dict[str, tuple[dict[str, Any], list[str]]]:
         "labels from one": (
             {**full, "y_train": y + 1},
             [
-                "y_train: labels must be 0, 1, .., each of them at least once; there is no 0 (got 1)",
+                f"y_train: labels must be 0, 1, .., each of them at least once; there is no 0; {NUMBERED} (got 1)",
                 "y_test: labels must occur in y_train too (got 0)",
             ],
         ),
         "negative label": (
             {**full, "y_train": with_value(y, (0,), -1)},
-            ["y_train: labels must be 0, 1, .., each of them at least once; there is no 0 (got -1)"],
+            [f"y_train: labels must be 0, 1, .., each of them at least once; there is no 0; {NUMBERED} (got -1)"],
         ),
         "giant label": (
             {**full, "y_train": with_value(y, (0,), 2**62)},
-            ["y_train: labels must be 0, 1, .., each of them at least once; there is no 3 (got 4611686018427387904)"],
+            [f"y_train: labels must be 0, 1, .., each of them at least once; there is no 3; {NUMBERED} (got {2**62})"],
         ),
         "one class": (
             {"x_train": x, "y_train": 0 * y},

@@ -17,13 +17,15 @@ CONFIG = 'config = {"data": {"dataset": "digits"}, "network": {"hidden": [16]}, 
 UNGUARDED = (
     CONFIG
     + """
-import multiprocessing
+import multiprocessing, sys
 import dropout_lab as lab
 print("top", flush=True)
+process, program = multiprocessing.current_process(), sys.modules["__main__"]
 
 def work():
-    multiprocessing.current_process().daemon = True  # as in a pool
-    print(lab.sweep(config, [0.2], jobs=2).sweep.name, multiprocessing.current_process().daemon, flush=True)
+    process.daemon = True  # as in a pool
+    print(lab.sweep(config, [0.2], jobs=2).sweep.name, flush=True)
+    print(process.daemon, sys.modules["__main__"] is program, flush=True)
 
 work()
 """
@@ -51,18 +53,19 @@ with multiprocessing.get_context("fork").Pool(1) as pool:
 def test_a_program_without_a_guard_from_stdin_in_a_daemon_trains_in_processes(lab: Lab) -> None:
     """Nothing of the program runs again in the processes, which start though a daemon may have no children."""
     result = subprocess.run([sys.executable, "-"], input=UNGUARDED, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0 and result.stdout == "top\nexperiment-sweep True\n", result
+    assert result.returncode == 0 and result.stdout == "top\nexperiment-sweep\nTrue True\n", result
 
 
 @pytest.mark.slow
 def test_a_program_in_a_file_without_a_guard_trains_in_processes(lab: Lab) -> None:
     (lab.path / "program.py").write_text(UNGUARDED)
     result = subprocess.run([sys.executable, "program.py"], capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0 and result.stdout == "top\nexperiment-sweep True\n", result
+    assert result.returncode == 0 and result.stdout == "top\nexperiment-sweep\nTrue True\n", result
 
 
-def test_a_forked_process_does_not_wait_for_threads_that_it_has_not(lab: Lab) -> None:
-    result = subprocess.run([sys.executable, "-c", FORKED, "60"], capture_output=True, text=True)
+def test_a_forked_process_does_not_wait_for_threads_that_it_has_not(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS")  # else there is one thread anyway
+    result = subprocess.run([sys.executable, "-c", FORKED, "120"], capture_output=True, text=True)
     assert result.returncode == 0 and result.stdout == "[(0, 2)]\n", result
 
 

@@ -379,6 +379,29 @@ def test_a_sweep_judges_no_runs_on_different_data(tmp_path: Path) -> None:
         sweep_table.judge(planned, runs)
 
 
+@pytest.mark.parametrize("key", ["data.validation_fraction", "data.validation_from", "data.dataset"])
+def test_nothing_is_chosen_from_runs_that_validate_on_different_images(key: str, tmp_path: Path) -> None:
+    """The easiest images would win. Each run still has its verdict, against a baseline on its own images."""
+    values = {
+        "data.validation_fraction": "0.1,0.3",
+        "data.validation_from": "tail,random",
+        "data.dataset": "mnist,digits",
+    }
+    planned = plan("0.2", f"{key}={values[key]}")
+    runs = {}
+    for member in planned.members:
+        own = {key.removeprefix("data."): member.settings[key]}
+        rate, digest = member.settings["dropout.rate"], str(own.get("dataset", "same")) * 7
+        runs[member.name] = write_run(tmp_path, member.name, [0.9, 0.92], rate=rate, digest=digest, data=own)
+    result = sweep_table.judge(planned, runs)
+    assert len(runs) == 4 and result.chosen is result.fair is result.to_confirm is None
+    assert [line.difference is None for line in result.lines] == [line.member.is_baseline for line in result.lines]
+    differing = "data" if key == "data.dataset" else key
+    said = f"chosen none: runs that differ in {differing} validate on different images"
+    assert said in " ".join(sweep_table.to_text(result).split())
+    assert next_steps.after_sweep(result, ["dropout-lab", "sweep"], "0.2", []) == []
+
+
 def test_a_diverged_seed_is_a_result_and_is_never_chosen(tmp_path: Path) -> None:
     planned = plan("0.1,0.2")
     runs = {
