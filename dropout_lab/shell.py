@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -138,9 +139,19 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise Interrupted(number)
 
 
+def _swallowed(lost: sys.UnraisableHookArgs) -> None:
+    """Send a signal again whose exception was raised where nobody can catch it, such as in a hook of a library."""
+    if isinstance(lost.exc_value, Interrupted):
+        signal.signal(number := lost.exc_value.number, _interrupt)
+        threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
+    else:
+        sys.__unraisablehook__(lost)
+
+
 def main(app: typer.Typer) -> NoReturn:
     """Run the command line and exit with the codes of the contract (0, 1, 2, 3, 129, 130, 143)."""
     terminal.prepare()
+    sys.unraisablehook = _swallowed
     os.environ |= DRAWING  # pictures become files, whatever matplotlib is told to do for programs with windows
     for stopping in STOPPING:
         if stopping != signal.SIGHUP or signal.getsignal(stopping) != signal.SIG_IGN:  # which nohup asks for

@@ -256,4 +256,6 @@ def test_no_other_module_draws_a_mask_or_uses_global_randomness() -> None:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 assert node.func.attr not in banned, f"{file.name}:{node.lineno}: {node.func.attr}"
             if isinstance(node, ast.Constant) and node.value == "masks":
-                assert file.name in ("dropout.py", "streams.py"), f"{file.name}:{node.lineno}"
+                assert file.name in ("dropout.py", "streams.py", "crossing.py", "spread.py"), (
+                    f"{file.name}:{node.lineno}"
+                )

@@ -66,7 +66,9 @@ def import_run(
     if is_run(path) and not fresh and read_summary(path):
         run = load(path)
         if not is_same(run, made):
-            reason = "exists with other content; choose another name, or --fresh, which moves it aside"
+            reason = (
+                "exists with other content; choose another name, or move it aside, as `dropout-lab import --fresh` does"
+            )
             raise Refused(Problem(str(path), "name", reason, name))
     else:
         if fresh and is_run(path):

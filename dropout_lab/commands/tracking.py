@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dropout_lab.comparison.metrics import results
 from dropout_lab.config.resolve import flatten
@@ -154,9 +154,15 @@ class Events:
         """Write the settings and the final results, unless the seed diverged, and close."""
         try:
             if self.writer and isinstance(facts, FinishedSeed):
+                from torch.utils.tensorboard.summary import hparams
+
                 settings = {key: _plain(value) for key, value in flatten(config).items() if key != "seeds"}
+                writer: Any = self.writer
                 with failing(self.path, "written"):
-                    self.writer.add_hparams(settings, results(facts), run_name=".", global_step=facts.epochs)
+                    for summary in hparams(settings, results(facts)):  # type: ignore[no-untyped-call]
+                        writer.file_writer.add_summary(summary)  # not add_hparams, which begins another file
+                    for key, value in results(facts).items():
+                        writer.add_scalar(key, value, facts.epochs)
         finally:
             self.close()
 

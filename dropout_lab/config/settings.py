@@ -92,9 +92,7 @@ def setting(default: Any, meaning: str, **limits: Any) -> Any:
 class DataConfig(Section):
     """The images, and how they are split and scaled."""
 
-    dataset: Dataset = setting(
-        "mnist", "mnist, fashion-mnist, kmnist, digits, wine, breast-cancer, or the path of your own .npz or table"
-    )
+    dataset: Dataset = setting("mnist", "mnist, fashion-mnist, kmnist, digits, wine, breast-cancer, or an .npz or .csv")
     validation_fraction: float = setting(0.1, "share of the training images set aside for validation", gt=0, le=0.9)
     validation_from: Literal["tail", "random", "stratified"] = setting(
         "tail", "tail: the last, as Keras; random: drawn by seed; stratified: by class (own data)"
@@ -117,7 +115,7 @@ class DataConfig(Section):
         (), "of a table: the columns that are no inputs", max_length=MAX_VALUES, strict=False
     )
     missing: Literal["refuse", "mean", "drop-row"] = setting(
-        "refuse", "of a table: refuse missing values; mean: of the training part; drop-row: leave out"
+        "refuse", "of a table: refuse missing values; mean; drop-row: leave out"
     )
     test: Table | None = setting(None, "of a table: the file of the test split; null: see test_from")
 

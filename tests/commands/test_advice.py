@@ -22,6 +22,8 @@ SAID_BY = {  # the commands from which the messages of a room or module come; of
     "sweeps": ("sweep",),
     "data": (*TRAINING, "evaluate", "report", "fetch", "doctor"),
     "comparison/gate": ("compare",),
+    "logs": ("import",),
+    "commands/imported": ("import",),
     "commands/tune": ("compare", "sweep"),
     "commands/until": ("compare", "sweep"),
     "comparison/terms": ("compare",),

@@ -25,6 +25,7 @@ LINES = {
     "compare live_page": ("compare base drop --runs-dir=~/runs --live-page=~/compare.html", "compare.html"),
     "sweep live_page": ("sweep tiny.yaml --rates 0.2 --quiet --live-page=~/sweep.html", "sweep.html"),
     "variance config": ("variance ~/own.yaml --levels 2 --dry-run", "own.yaml"),
+    "lesson out": ("lesson --out=~/lesson.html --dry-run", "own.yaml"),
     "compare out": ("compare base drop --runs-dir=~/runs --out=~/out", "out/comparison.json"),
     "sweep config": ("sweep ~/own.yaml --rates 0.2 --dry-run", "own.yaml"),
     "reproduce out": ("reproduce T1 --quiet --out=~/claims.html", "claims.html"),

@@ -66,7 +66,10 @@ def test_a_pair_has_no_dropout_of_inputs_in_its_baseline(lab: Lab) -> None:
     ("line", "reason"),
     [
         ("--from mnist-droput", "--from: is no config that comes with the package, did you mean mnist-dropout?"),
-        ("--from tiny.yaml", "--from: is no config that comes with the package; there are claims/article, "),
+        (
+            "--from tiny.yaml",
+            "--from: is no config that comes with the package; there are breast-cancer, claims/article, ",
+        ),
         ("--from digits-baseline --pair", "--pair: needs a config with dropout"),
         (f"{'x' * 60} --pair", "NAME: must be 1 to 64"),
         ("tiny --pair", "tiny-dropout.yaml: file: exists already"),

@@ -109,7 +109,13 @@ def found(request: pytest.FixtureRequest) -> tuple[Evaluation, Data, list[Hand]]
     stored = {key: array for hand in hands for key, array in hand.stored().items()}
     config = configs.resolve(mapping, where="test", name="run")
     run: Any = SimpleNamespace(
-        config=config, seeds=(1, *SEEDS), diverged=(1,), path=Path("run"), name="run", weights=lambda: stored
+        config=config,
+        trained=config,
+        seeds=(1, *SEEDS),
+        diverged=(1,),
+        path=Path("run"),
+        name="run",
+        weights=lambda: stored,
     )
     return evaluate(run, data(), SAMPLES), data(), hands
 
