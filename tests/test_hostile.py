@@ -492,3 +492,28 @@ def test_what_is_sealed_is_what_was_written(tmp_path: Path) -> None:
     assert storage.is_sealed_json(text) and not storage.is_sealed_json(text + b"\n")
     reseal(tmp_path / "run", name="another")
     assert storage.is_sealed_json((tmp_path / "run/summary.json").read_bytes())
+
+
+SWALLOWED = """
+import gc, os, signal, sys, time
+from dropout_lab import shell
+sys.unraisablehook = shell._swallowed
+signal.signal(signal.SIGINT, shell._interrupt)
+sent = []
+def hook(phase, info):
+    if not sent:
+        sent.append(os.kill(os.getpid(), signal.SIGINT))
+gc.callbacks.append(hook)
+try:
+    gc.collect()
+    time.sleep(20)
+    print("went on")
+except shell.Interrupted:
+    print("interrupted")
+"""
+
+
+def test_a_signal_that_a_hook_of_a_library_swallows_is_sent_again() -> None:
+    """Dask looks at the garbage collector, and Python drops an exception that is raised there."""
+    ended = subprocess.run([sys.executable, "-c", SWALLOWED], capture_output=True, text=True, check=True, timeout=60)
+    assert (ended.stdout, ended.stderr) == ("interrupted\n", "")

@@ -342,6 +342,9 @@ GUARDS = {
         "(contrast,)",
         "test_looks.py::gate_asks",
     ),
+    "a signal that is swallowed is sent again": Guard(
+        "shell", "if isinstance(lost.exc_value, Interrupted):", "if False:", "test_hostile.py::library_swallows"
+    ),
     "event files are read in the order in which they were begun": Guard(
         "commands/tracking",
         "time.sleep(0.05)",
