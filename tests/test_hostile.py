@@ -502,7 +502,8 @@ signal.signal(signal.SIGINT, shell._interrupt)
 sent = []
 def hook(phase, info):
     if not sent:
-        sent.append(os.kill(os.getpid(), signal.SIGINT))
+        sent.append(True)
+        os.kill(os.getpid(), signal.SIGINT)
 gc.callbacks.append(hook)
 try:
     gc.collect()
