@@ -75,18 +75,19 @@ class Looks:
         """Return the looks at a pair of runs, first to last. A file that cannot be read is a look at unknown seeds."""
         found: list[Look] = []
         for file in self.files(a, b):
-            found += _read(file) if os.path.lexists(file) else []
+            found += [UNREAD] if (known := _read(file)) is None else known
         return list(dict.fromkeys(found))
 
     def remember(self, a: Run, b: Run, look: Look) -> None:
         """Note a look, unless the same one was noted before. What cannot be written anywhere is a remark in `lost`."""
         failures = []
         for file in (files := self.files(a, b)):
-            known = _read(file) if os.path.lexists(file) else []
-            if look in known:
+            known = _read(file)
+            if known and look in known:
                 continue
             try:
-                if UNREAD in known:
+                if known is None:
+                    known = [UNREAD]
                     file.replace(file.with_suffix(".damaged"))
                     remark = (
                         f"{file}: cannot be read and is {file.stem}.damaged now; the verdict counts as a later look"
@@ -101,7 +102,10 @@ class Looks:
             self.lost = (*self.lost, remark)
 
 
-def _read(file: Path) -> list[Look]:
+def _read(file: Path) -> list[Look] | None:
+    """Return the looks in a file, none if it is not there; None if it cannot be read."""
+    if not os.path.lexists(file):
+        return []
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
         return [
             Look(
@@ -111,7 +115,7 @@ def _read(file: Path) -> list[Look]:
             )
             for look in json.loads(read_file(file))["looks"]
         ]
-    return [UNREAD]
+    return None
 
 
 def as_dict(looks: Sequence[Look]) -> dict[str, object]:

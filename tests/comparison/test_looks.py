@@ -121,7 +121,9 @@ def test_looks_that_cannot_be_read_count_and_are_kept_aside(
     assert contrast.looked == "later" and "compared before at an unknown number of seeds" in wording.sentence(contrast)
     assert file.parent.name == FOLDER and file.with_suffix(".damaged").read_text() == content
     assert len(looks.lost) == 1 and "cannot be read" in looks.lost[0]
-    assert look(runs, 5, Looks(tmp_path)).looked == "later", "also the next time"
+    again = Looks(tmp_path)
+    assert look(runs, 5, again).looked == look(runs, 8, again).looked == "later", "also the next time"
+    assert not again.lost and file.with_suffix(".damaged").read_text() == content, "the new file is whole and stays"
 
 
 def test_looks_from_another_runs_directory_count(runs: tuple[Run, Run], tmp_path: Path) -> None:
