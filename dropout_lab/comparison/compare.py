@@ -348,14 +348,24 @@ def remember(found: Comparison, runs: Sequence[Run], looks: Looks, metrics: Coll
 
     metrics: others whose verdict is asked for, by a gate.
     """
-    noted: dict[str, object] = {}
-    for contrast, run in zip(found.contrasts, runs[1:], strict=True):
-        for judged in (contrast, *(contrast.on(metric) for metric in metrics if metric in contrast.rows)):
-            if len(judged.judged) >= FEWEST:
-                flags = judged.looked == "sequential", judged.confirms
-                looks.remember(runs[0], run, Look(judged.metric, judged.judged, *flags))
-        noted[contrast.candidate.name] = as_dict(looks.at(runs[0], run))
-    return noted
+    return {
+        contrast.candidate.name: remember_pair(contrast, runs[0], run, looks, metrics)
+        for contrast, run in zip(found.contrasts, runs[1:], strict=True)
+    }
+
+
+def remember_pair(
+    contrast: Contrast, baseline: Run, run: Run, looks: Looks, metrics: Collection[str] = ()
+) -> dict[str, object]:
+    """Note that the verdict on one pair is about to be shown, and return all looks at it; `metrics` as in `remember`.
+
+    Too few seeds have no verdict, so that they are no look.
+    """
+    for judged in (contrast, *(contrast.on(metric) for metric in metrics if metric in contrast.rows)):
+        if len(judged.judged) >= FEWEST:
+            flags = judged.looked == "sequential", judged.confirms
+            looks.remember(baseline, run, Look(judged.metric, judged.judged, *flags))
+    return as_dict(looks.at(baseline, run))
 
 
 # Conditions

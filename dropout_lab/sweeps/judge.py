@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from dropout_lab.comparison import inference as statistics
-from dropout_lab.comparison.compare import Contrast, contrasts, other_data, unlike
+from dropout_lab.comparison.compare import Contrast, contrasts, other_data, remember_pair, unlike
 from dropout_lab.comparison.inference import Difference, Estimate
-from dropout_lab.comparison.looks import Look, Looks, as_dict
+from dropout_lab.comparison.looks import Looks
 from dropout_lab.comparison.metrics import METRICS, Metric
 from dropout_lab.comparison.verdict import changed, new_images, shown_p
 from dropout_lab.config.resolve import flatten
@@ -161,10 +161,7 @@ def remember(table: SweepTable, runs: Mapping[str, Run], looks: Looks) -> dict[s
     for line in table.lines:
         base = runs.get(line.member.baseline or "")
         if line.contrast and line.run and base:
-            if len(line.contrast.judged) >= statistics.FEWEST:
-                declared = line.contrast.looked == "sequential"
-                looks.remember(base, line.run, Look(PRIMARY_KEY, line.contrast.judged, declared))
-            noted[line.member.name] = as_dict(looks.at(base, line.run))
+            noted[line.member.name] = remember_pair(line.contrast, base, line.run, looks)
     return noted
 
 
