@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dropout_lab.report.curves import area, line, look, span, ticks
-
-SIZE = 452, 230  # width and height inside the axes, in the chart's own units
-
-Places = list[tuple[float, str]]  # of an axis: the place of each tick, and its number
+from dropout_lab.report.curves import Ticks, area, axes, line, look, span, ticks
 
 
 class Series(NamedTuple):
@@ -42,8 +38,8 @@ class Plot(NamedTuple):
     across: str
     x: tuple[float, float]
     y: tuple[float, float]
-    x_ticks: Places
-    y_ticks: Places
+    x_ticks: Ticks
+    y_ticks: Ticks
     lines: list[Drawn]
 
 
@@ -58,14 +54,7 @@ def plot(
     """Lay out a chart. x, y: the spans, where charts share them."""
     x = x or span((value for own in lines for value in own.xs), pad=0)
     y = y or heights(lines)
-    width, height = SIZE
-
-    def right(value: float) -> float:
-        return (value - x[0]) / (x[1] - x[0]) * width
-
-    def down(value: float) -> float:
-        return (y[1] - value) / (y[1] - y[0]) * height
-
+    right, down = axes(x, y)
     drawn = []
     for own in lines:
         places = [right(value) for value in own.xs]

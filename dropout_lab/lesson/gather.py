@@ -24,6 +24,7 @@ from dropout_lab.evaluation.evaluate import Evaluation, evaluate, load
 from dropout_lab.evaluation.features import by_importance
 from dropout_lab.lesson.plan import RATE, Story
 from dropout_lab.lesson.quiz import quiz
+from dropout_lab.report import curves as report
 from dropout_lab.runs import read as runs
 from dropout_lab.runs.read import Run
 from dropout_lab.streams import stream
@@ -33,7 +34,6 @@ from dropout_lab.text import shown_seeds
 PIXELS = 240_000  # bytes of test images in the page, at most
 SAMPLES = 50  # passes that are averaged, at most
 CURVES = ("train_loss", "clean_train_loss", "val_loss", "clean_train_accuracy", "val_accuracy")
-DIGITS = 5  # of a number on the page: more than a screen shows
 
 Show = Callable[[str], None]
 
@@ -114,9 +114,9 @@ def packed(array: NDArray[Any]) -> str:
 
 
 def rounded(values: Any) -> Any:
-    """Return numbers, or an array of them as nested lists, in DIGITS digits; None for what is not finite."""
+    """Return numbers, or an array of them as nested lists, as those of a report are rounded."""
     if isinstance(values, float | int):
-        return float(f"{values:.{DIGITS}g}") if np.isfinite(values) else None
+        return report.rounded(values)
     return [rounded(value) for value in (values.tolist() if isinstance(values, np.ndarray) else values)]
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dropout_lab import pages
 from dropout_lab.data.datasets import DATASETS
-from dropout_lab.lesson.charts import SIZE, Plot, Series, heights, plot
+from dropout_lab.lesson.charts import Plot, Series, heights, plot
 from dropout_lab.lesson.plan import RATE, Story
 from dropout_lab.lesson.quiz import left_out
+from dropout_lab.report.curves import AREA
 from dropout_lab.storage import atomic_write, make_directory
 from dropout_lab.text import Line
 
@@ -39,7 +41,7 @@ def page(told: dict[str, Any], story: Story) -> str:
         told=told,
         names=NAMES,
         charts=charts(told),
-        size=SIZE,
+        size=AREA,
         tables=tables(told),
         claims={claim["id"]: claim for claim in told["claims"]},
         left_out=left_out(),
@@ -54,17 +56,17 @@ def charts(told: dict[str, Any]) -> dict[str, Plot]:
 
 def _losses(told: dict[str, Any]) -> list[Plot]:
     """Return the curves of both drawn networks, with the same axes."""
-    by_name = {
-        name: [
-            Series(
-                label, number, range(1, len(told["epochs"][name][key]) + 1), [*map(_number, told["epochs"][name][key])]
-            )
-            for number, (key, label) in enumerate(LOSSES.items(), start=1)
-        ]
-        for name in NAMES
-    }
+    by_name = {name: _curves(told["epochs"][name]) for name in NAMES}
     y = heights([line for lines in by_name.values() for line in lines])
     return [plot(f"loss-{name}", f"Loss {NAMES[name]}", "epoch", lines, y=y) for name, lines in by_name.items()]
+
+
+def _curves(losses: Mapping[str, Sequence[float | None]]) -> list[Series]:
+    """Return the losses of a run, by their columns, against the epoch."""
+    return [
+        Series(label, number, range(1, len(losses[key]) + 1), [*map(_number, losses[key])])
+        for number, (key, label) in enumerate(LOSSES.items(), start=1)
+    ]
 
 
 def _viewers(told: dict[str, Any]) -> list[Plot]:
@@ -101,13 +103,7 @@ def _passes(told: dict[str, Any]) -> Plot:
 def _rates(told: dict[str, Any]) -> list[Plot]:
     """Return step 5: the curves of rate 0, test error and gap by the rate, and the two penalties of the theory."""
     found, rates = told["rates"], told["rates"]["rates"]
-    by_rate = [
-        [
-            Series(label, n, range(1, len(own[key]) + 1), [*map(_number, own[key])])
-            for n, (key, label) in enumerate(LOSSES.items(), 1)
-        ]
-        for own in found["curves"]
-    ]
+    by_rate = [*map(_curves, found["curves"])]
     y = heights([line for lines in by_rate for line in lines])
     penalties = Series("r(1-r)", 1, rates, found["raw"]), Series("r/(1-r)", 2, rates, found["effective"])
     return [

@@ -7,7 +7,7 @@ the reader zooms or hides a run.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,6 +31,7 @@ TICKS = 5
 AREA = 452, 230  # width and height of a chart in its own units; charts.html puts the axes around it
 DRAWN = 1e300  # larger values are not drawn: the difference of two of them may be infinite
 
+Place = Callable[[float], float]  # where a value is on an axis
 Ticks = list[tuple[float, str]]  # of an axis: the place of each, and its number
 
 
@@ -63,8 +64,8 @@ class Curves:
     values: dict[str, tuple[list[float], list[float], list[float]]]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain data, in five digits, more than a screen can show; None for what is not finite."""
-        values = {key: [list(map(_rounded, line)) for line in lines] for key, lines in self.values.items()}
+        """Return plain data, as `rounded` makes it."""
+        values = {key: [list(map(rounded, line)) for line in lines] for key, lines in self.values.items()}
         return {"epochs": self.epochs, **values}
 
 
@@ -118,12 +119,7 @@ def chart(measure: str, runs: Sequence[Curves]) -> Chart:
     across = span((epoch for curves in runs for epoch in curves.epochs), pad=0)
     up = span((value for curves in runs for values in curves.values[measure] for value in values), pad=0.05)
 
-    def x(value: float) -> float:
-        return (value - across[0]) / (across[1] - across[0]) * AREA[0]
-
-    def y(value: float) -> float:
-        return (up[1] - value) / (up[1] - up[0]) * AREA[1]
-
+    x, y = axes(across, up)
     drawn = []
     for number, curves in enumerate(runs):
         places = [x(epoch) for epoch in curves.epochs]
@@ -131,6 +127,18 @@ def chart(measure: str, runs: Sequence[Curves]) -> Chart:
         drawn.append(Drawn(look(number), line(places, mean), area(places, low, high) if low != high else None))
     epochs = [(x(tick), f"{tick:g}") for tick in ticks(*across) if tick == int(tick)]
     return Chart(measure, MEASURES[measure], epochs, [(y(tick), f"{tick:g}") for tick in ticks(*up)], drawn)
+
+
+def axes(across: tuple[float, float], up: tuple[float, float]) -> tuple[Place, Place]:
+    """Return where a value is in AREA: from its left on an axis that spans `across`, from its top on one of `up`."""
+
+    def x(value: float) -> float:
+        return (value - across[0]) / (across[1] - across[0]) * AREA[0]
+
+    def y(value: float) -> float:
+        return (up[1] - value) / (up[1] - up[0]) * AREA[1]
+
+    return x, y
 
 
 def span(values: Iterable[float], pad: float) -> tuple[float, float]:
@@ -169,5 +177,6 @@ def area(xs: Sequence[float], low: Sequence[float], high: Sequence[float]) -> st
     return "M" + "L".join(around) + "Z" if around else ""
 
 
-def _rounded(value: float) -> float | None:
+def rounded(value: float) -> float | None:
+    """Return a number in five digits, more than a screen can show; None for what is not finite."""
     return float(f"{value:.5g}") if math.isfinite(value) else None

@@ -25,8 +25,9 @@ from dropout_lab.comparison.metrics import METRICS
 from dropout_lab.errors import Refused
 from dropout_lab.evaluation.evaluate import evaluate
 from dropout_lab.lesson import gather, plan, quiz
-from dropout_lab.lesson.charts import SIZE, Series, plot
+from dropout_lab.lesson.charts import Series, plot
 from dropout_lab.lesson.plan import Story
+from dropout_lab.report.curves import AREA
 from dropout_lab.runs.find import is_run
 
 WORDS = ("network.hidden=[8,6]", "training.epochs=3", "data.train_size=64")
@@ -254,7 +255,7 @@ def test_the_quiz_asks_what_needs_no_training_and_what_the_lesson_trained(world:
 
 def test_a_chart_puts_numbers_in_their_places() -> None:
     drawn = plot("key", "title", "across", [Series("one", 1, [0, 10], [0, 5], ([0, 4], [0, 6]))], y=(0.0, 10.0))
-    width, height = SIZE
+    width, height = AREA
     assert drawn.lines[0].line == f"M0.0 {height:.1f}h0L{width:.1f} {height / 2:.1f}"
     assert drawn.lines[0].band.startswith(f"M0.0 {height:.1f}L{width:.1f}") and drawn.x == (0, 10)
     assert (width, "10") in [(round(place), number) for place, number in drawn.x_ticks]
