@@ -10,7 +10,7 @@ from dropout_lab.config import resolve as configs
 from dropout_lab.config import shipped
 from dropout_lab.config.check import COMMAND_LINE
 from dropout_lab.config.rules import did_you_mean, nearest
-from dropout_lab.config.settings import RUN_NAME, Config, json_schema
+from dropout_lab.config.settings import NAME_FORM, RUN_NAME, Config, json_schema
 from dropout_lab.errors import Problem, Refused
 from dropout_lab.storage import as_json, atomic_write
 
@@ -29,7 +29,7 @@ def init(name: str | None = None, source: str | None = None, pair: bool = False)
     shipped_file = chosen(source) if source is not None else None
     stem = re.sub(r"\.ya?ml$", "", name) if name is not None else named_after(shipped_file, pair)
     if not RUN_NAME.fullmatch(f"{stem}-baseline" if pair else stem):
-        reason = "must be 1 to 64 of A-Z a-z 0-9 . _ - with a letter or digit first, and no folder"
+        reason = f"must be {NAME_FORM}, and no folder"
         raise Refused(Problem(COMMAND_LINE, "NAME", reason, stem))
     if pair:
         texts = both(stem, shipped_file)

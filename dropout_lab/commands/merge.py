@@ -8,7 +8,7 @@ from dropout_lab.commands import listing
 from dropout_lab.commands.names import Options, Where, inside, targets
 from dropout_lab.commands.plan import draw_curves
 from dropout_lab.commands.result import Result
-from dropout_lab.config.settings import RUN_NAME
+from dropout_lab.config.settings import NAME_FORM, RUN_NAME
 from dropout_lab.errors import Problem, Refused, each
 from dropout_lab.runs import merge as merging
 from dropout_lab.runs import read as runs
@@ -23,8 +23,7 @@ def merge(name: str, named: Sequence[Run | Where], options: Options) -> Result[R
     which the runs differ beside their seeds.
     """
     if not RUN_NAME.fullmatch(name):
-        reason = "must be 1 to 64 of A-Z a-z 0-9 . _ - with a letter or digit first"
-        raise Refused(Problem("command line", "NAME", reason, name))
+        raise Refused(Problem("command line", "NAME", f"must be {NAME_FORM}", name))
     loaded = each(targets(named, options, least=2), _finished)
     run = merging.merge(loaded, inside(options.runs, options.runs / name))
     draw_curves([run], options.note)

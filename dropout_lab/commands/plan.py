@@ -18,6 +18,7 @@ from dropout_lab.commands import listing, live_page, progress, tracking
 from dropout_lab.commands.names import Options, inside
 from dropout_lab.commands.result import Result, undrawn, unwritten
 from dropout_lab.data import datasets as data
+from dropout_lab.data.split import Parts
 from dropout_lab.errors import MOVE_AWAY, Problem, Refused, each
 from dropout_lab.execution.layout import Layout
 from dropout_lab.execution.units import Event, Noted, SeedDone, UnitFailed, named
@@ -86,7 +87,8 @@ def carry_out(
     `Refused`, before anything is changed, if data are missing or bad.
     """
     failures: list[str] = []
-    notice_other_data((job for job, missing in steps if not missing), options.note)
+    there = {job.path: runs.load(job.path) for job, missing in steps if not missing}
+    notice_other_data([(job, there[job.path]) for job, missing in steps if not missing], options.note)
     if todo := [step for step in steps if step.missing]:
         work = prepare(todo, options)
         for sweep in sweeps:
@@ -106,7 +108,8 @@ def carry_out(
                 failures += heed(event, options.note)
                 if failures and options.fail_fast:
                     break
-    finished = [runs.load(job.path) for job, _ in steps if (job.path / "summary.json").exists()]
+    ended = (job.path for job, _ in steps if (job.path / "summary.json").exists())
+    finished = [there.get(path) or runs.load(path) for path in ended]
     draw_curves((run for run in finished if not (run.path / "curves.png").exists()), options.note)
     for run in finished if options.track else ():
         options.lost.extend(unwritten(run.path, partial(tracking.complete, run)))
@@ -125,8 +128,7 @@ def refuse_other_data(steps: Sequence[Step], options: Options) -> None:
         for place, (job, _) in zip(places, steps, strict=True)
         if place in todo and (digest := made_on(job.path))
     ]
-    used = dict.fromkeys((job.config.data.dataset, job.config.data.parts) for job, _ in there)
-    now = {of: data.sha256_now(of[0], options.data, of[1]) for of in used}  # None: `prepare` says why
+    now = digests_now((job for job, _ in there), options.data)  # None: `prepare` says why
     problems = []
     for job, digest in there:
         dataset = job.config.data.dataset
@@ -138,23 +140,30 @@ def refuse_other_data(steps: Sequence[Step], options: Options) -> None:
         raise Refused(*problems)
 
 
+def digests_now(jobs: Iterable[Job], directory: Path) -> dict[tuple[str, Parts], str | None]:
+    """Return the digest that the data of these jobs have now, by data set and parts; each is read once."""
+    used = dict.fromkeys((job.config.data.dataset, job.config.data.parts) for job in jobs)
+    return {of: data.sha256_now(of[0], directory, of[1]) for of in used}
+
+
 def made_on(path: Path) -> str | None:
     """Return the SHA-256 of the data that a run was made on, finished or not; None if nothing was trained yet."""
     summary = read_summary(path)
     return summary.data_sha256 if summary else begun_on(path)
 
 
-def notice_other_data(finished: Iterable[Job], note: Callable[[str], None]) -> None:
-    """Note each finished run whose .npz file has changed since the run was trained, or whose settings mean others."""
-    for job in finished:
-        if runs.load(job.path).outdated:
+def notice_other_data(finished: Sequence[tuple[Job, Run]], note: Callable[[str], None]) -> None:
+    """Note each finished run whose own file has changed since the run was trained, or whose settings mean others."""
+    own = (job for job, _ in finished if job.config.data.dataset not in data.DATASETS)
+    now = digests_now((job for job in own if os.path.isfile(data.at_home(job.config.data.dataset))), Path())
+    for job, run in finished:
+        if run.outdated:
             note(
                 f"{job.path}: an earlier version trained it on numbers scaled otherwise; to train it anew, {MOVE_AWAY}"
             )
-        dataset = job.config.data.dataset
-        here = dataset not in data.DATASETS and os.path.isfile(data.at_home(dataset))
-        if here and data.sha256_now(dataset, Path(), job.config.data.parts) != made_on(job.path):
-            name = os.path.basename(dataset)
+        of = job.config.data.dataset, job.config.data.parts
+        if of in now and now[of] != run.summary.data_sha256:
+            name = os.path.basename(of[0])
             note(f"{job.path}: {name} has changed since; to train on what it is now, {MOVE_AWAY}")
 
 

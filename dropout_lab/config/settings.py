@@ -29,7 +29,8 @@ from dropout_lab.data.tables import SUFFIXES
 from dropout_lab.dropout import CUT, DROPOUTS, SCHEDULES
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-NAME_RULE = "1 to 64 of A-Z a-z 0-9 . _ - with a letter or digit first, in quotes where it is a number"
+NAME_FORM = "1 to 64 of A-Z a-z 0-9 . _ - with a letter or digit first"
+NAME_RULE = f"{NAME_FORM}, in quotes where it is a number"
 MAX_PARAMETERS = 100_000_000  # of one network
 MAX_EPOCHS = 10_000_000  # of one run, over all of its seeds
 REVISION = 2  # of own data (whose clean metrics are of a random sample) and of standardize (which is by feature)
